@@ -1,0 +1,1 @@
+"""Promises, supervision, systemd notifications."""

@@ -1,0 +1,1 @@
+"""What differs between meter types, as data, and how raw answers become readings."""

@@ -1,0 +1,167 @@
+"""The things that flow through the gateway: values, records, spans, batches.
+
+    meter ─► Reading ─► Record ─► ring ─► Stored ─► Batch ─► Publish ─► PUBACK ─► Receipt ─► ring
+
+Everything here is plain, frozen data without I/O, and without floats: a number is an exact integer with a decimal
+scaler (IEC 62056-6-2, scaler_unit), and becomes a float only where ThingsBoard's JSON is written.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Literal
+
+Scalar = int | str | None
+"""What a record can hold: exact integer (scaled by its field), text, or nothing."""
+
+SEQ_BITS = 40
+"""`seq = epoch << SEQ_BITS | n`: the epoch grows with every start, so a number is never used twice."""
+
+
+class Kind(IntEnum):
+    """What a record is. The number is on flash: never change or reuse one."""
+
+    READING = 1      # one poll attempt that brought values
+    FAILURE = 2      # one poll attempt that did not: fields `reason`, `detail`
+    LINK = 3         # a radio link sample, for the gateway or for one meter
+    GATEWAY = 4      # the gateway's own health
+    EVENT = 5        # something happened: fields `event`, `detail`
+    ALARM = 6        # a condition was raised, cleared or acknowledged
+    GAP = 7          # records were lost: which, how many, why
+
+
+class Stream(IntEnum):
+    """Ring streams, each with its own quota. The number is on flash: never change or reuse one."""
+
+    ALARM = 0        # alarms, events, gap records
+    BILLING = 1      # registers, closings and load profile rows that money depends on
+    INSTANT = 2      # polled values, link samples, health
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column of a record: `value = raw * 10**scaler`, in `unit`.
+
+    `obis` is the canonical "A-B:C.D.E.F" of the object, or "" where there is none.
+    """
+
+    key: str
+    scaler: int = 0
+    unit: str = ""
+    obis: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The columns of a record and what it is. `profile` is the meter type (ThingsBoard device profile), or "".
+
+    Schemas are kept once per ring segment, so a record on flash is only numbers. Build one per meter and keep it.
+    """
+
+    kind: Kind
+    fields: tuple[Field, ...]
+    profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """When something was taken.
+
+    `boottime_ms` (CLOCK_BOOTTIME, counts suspend) orders records within `boot_id` and never steps. `wall_ms` is UTC in
+    Unix milliseconds; on a fresh record it is what the clock said, on one read back from the ring it is resolved from
+    durable time anchors, so that it is the same at every delivery. `synchronised` tells whether it may be believed.
+    """
+
+    boottime_ms: int
+    wall_ms: int
+    boot_id: str
+    synchronised: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One thing to keep: `values[i]` belongs to `schema.fields[i]`.
+
+    `device` is the meter's name, "" for the gateway itself.
+    """
+
+    schema: Schema
+    device: str
+    stamp: Stamp
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record as it came back from the ring."""
+
+    stream: Stream
+    seq: int
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class SeqSpan:
+    """All sequence numbers `first..last` (both included) of one stream.
+
+    Numbers in it that never existed are harmless.
+    """
+
+    stream: Stream
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Neighbouring un-acknowledged records of one stream: `span` covers exactly them, no other un-acknowledged one."""
+
+    span: SeqSpan
+    records: tuple[Stored, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """One MQTT publication. A pure function of its records: the same bytes at every delivery."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The broker acknowledged every publication of this span with a success code."""
+
+    span: SeqSpan
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A registered meter: what the operator said, without its secret. None means "as the profile says"."""
+
+    name: str
+    host: str
+    port: int
+    profile: str = "generic-three-phase"
+    framing: Literal["wrapper", "hdlc"] | None = None
+    client_sap: int | None = None
+    server_logical: int | None = None
+    server_physical: int | None = None
+    address_bytes: Literal[1, 2, 4] | None = None
+    authentication: Literal["none", "lls"] | None = None
+    interval_s: float | None = None
+    paused: bool = False
+    mac: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What was found out about a meter and is kept, so that it is not asked again.
+
+    `scalers` maps "OBIS attribute" to (scaler, COSEM unit code) as read from the meter; `list_limit` is how many
+    attributes one GET-with-list may hold (None = not tried, 1 = single GETs); `identity` is the serial or logical
+    device name that the rest belongs to.
+    """
+
+    identity: str = ""
+    list_limit: int | None = None
+    scalers: dict[str, tuple[int, int]] = field(default_factory=dict)

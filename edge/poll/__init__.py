@@ -1,0 +1,1 @@
+"""Polling: schedule, recovery ladder, one worker per meter."""

@@ -1,0 +1,1 @@
+"""The flash ring: every record between the meters and the cloud."""

@@ -1,0 +1,1 @@
+"""Meters, their secrets and what was learned about them, in SQLite (I/O edge)."""

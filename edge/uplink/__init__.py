@@ -1,0 +1,1 @@
+"""ThingsBoard over MQTT: payloads, pace, session, drain."""

@@ -1,0 +1,1 @@
+"""The Wi-Fi HaLow link: samples, grades, radios. Knows nothing of meters; useful on its own."""

@@ -1,0 +1,150 @@
+"""The house rules, read from the sources: who may import whom, which modules are pure, one importer per foreign package."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+LEAVES = {"edge", "edge.model", "edge.errors", "edge.config", "edge.clock"}
+
+# room -> rooms it may import besides the leaves and itself
+ALLOWED: dict[str, set[str]] = {
+    "edge": set(),
+    "edge.model": set(),
+    "edge.errors": set(),
+    "edge.config": {"edge.errors"},
+    "edge.clock": {"edge.model"},
+    "edge.log": set(),
+    "edge.store": set(),
+    "edge.dlms": set(),
+    "edge.meters": {"edge.dlms"},
+    "edge.poll": {"edge.meters", "edge.dlms", "edge.ring", "edge.health"},
+    "edge.ring": set(),
+    "edge.uplink": {"edge.ring", "edge.health"},
+    "edge.health": set(),
+    "edge.control": set(),
+    "edge.demo": {"edge.dlms", "edge.meters", "edge.ring", "edge.store"},
+    "edge.app": {"edge.poll", "edge.uplink", "edge.ring", "edge.store", "edge.meters", "edge.health", "edge.control",
+                 "edge.log", "edge.commands", "halow"},
+    "edge.commands": {"edge.app", "edge.store", "edge.ring", "edge.poll", "edge.meters", "edge.dlms", "edge.demo",
+                      "edge.control", "edge.log", "edge.health", "halow"},
+    "edge.cli": {"edge.commands", "edge.app", "edge.log"},
+    "edge.__main__": {"edge.cli"},
+    "halow": set(),
+}
+HALOW_LEAVES = {"halow"}
+
+# dlms: errors only; ring: model and errors (and its settings): the leaves that these rooms may NOT use
+FORBIDDEN_LEAVES = {
+    "edge.dlms": {"edge.model", "edge.config", "edge.clock"},
+    "edge.health": {"edge.config"},
+}
+
+PURE = [
+    "edge/model.py", "edge/errors.py", "edge/config.py",
+    "edge/dlms/*.py",
+    "edge/meters/reading.py",
+    "edge/poll/schedule.py", "edge/poll/recovery.py", "edge/poll/budget.py",
+    "edge/ring/frame.py", "edge/ring/layout.py", "edge/ring/timebase.py",
+    "edge/uplink/thingsboard.py", "edge/uplink/pace.py",
+    "edge/health/promise.py",
+    "halow/model.py", "halow/quality.py", "halow/s1g.py", "halow/airtime.py", "halow/regions.py",
+]
+IMPURE = {"asyncio", "socket", "os", "time", "random", "threading", "subprocess", "selectors", "ssl", "sqlite3"}
+
+ONE_IMPORTER = {
+    "dlms_cosem": {"edge/dlms"},
+    "gmqtt": {"edge/uplink/mqtt.py"},
+    "msgpack": {"edge/ring/frame.py"},
+    "sdnotify": {"edge/health/notify.py"},
+    "uvloop": {"edge/app.py"},
+    "sqlite3": {"edge/store"},
+    "pyroute2": {"halow"},
+    "click": {"edge/cli.py", "edge/commands"},
+    "rich": {"edge/cli.py", "edge/commands", "edge/demo"},
+}
+
+
+def sources() -> list[Path]:
+    return sorted([*ROOT.glob("edge/**/*.py"), *ROOT.glob("halow/**/*.py")])
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            module = node.module or ""
+            # `from edge import app` imports a module of that name when there is one
+            for alias in node.names:
+                child = ROOT / module.replace(".", "/") / f"{alias.name}.py"
+                package = ROOT / module.replace(".", "/") / alias.name / "__init__.py"
+                yield f"{module}.{alias.name}" if child.exists() or package.exists() else module
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return "halow" if parts[0] == "halow" else ".".join(parts[:2])
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    if parts[-1] == "__init__":
+        parts = parts[:-1]
+    return room(".".join(parts))
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_only_what_its_room_may(path: Path) -> None:
+    here = room_of(path)
+    assert here in ALLOWED, f"{path}: the room {here} stands in no rule"
+    for name in imports(path):
+        if name.split(".")[0] not in ("edge", "halow"):
+            continue
+        there = room(name)
+        if there == here:
+            continue
+        leaves = set() if here == "halow" else LEAVES - FORBIDDEN_LEAVES.get(here, set())
+        assert there in leaves | ALLOWED[here], f"{path} imports {name}: {here} may not import {there}"
+
+
+@pytest.mark.parametrize("pattern", PURE)
+def test_pure_modules_take_time_and_bytes_as_arguments(pattern: str) -> None:
+    paths = list(ROOT.glob(pattern))
+    assert paths, f"{pattern} matches nothing: move the rule along with the file"
+    for path in paths:
+        bad = {name.split(".")[0] for name in imports(path)} & IMPURE
+        assert not bad, f"{path} is pure and imports {sorted(bad)}"
+
+
+@pytest.mark.parametrize("package", sorted(ONE_IMPORTER))
+def test_foreign_packages_stay_in_their_room(package: str) -> None:
+    allowed = ONE_IMPORTER[package]
+    found = {str(path.relative_to(ROOT)) for path in sources() if any(n.split(".")[0] == package for n in imports(path))}
+    strangers = {name for name in found if not any(name == place or name.startswith(f"{place}/") for place in allowed)}
+    assert not strangers, f"{package} is imported by {sorted(strangers)}; only {sorted(allowed)} may"
+
+
+def test_only_declared_third_party_packages_are_imported() -> None:
+    known = set(ONE_IMPORTER) | {"msgspec", "edge", "halow"} | set(sys.stdlib_module_names)
+    for path in sources():
+        strangers = {name.split(".")[0] for name in imports(path)} - known
+        assert not strangers, f"{path} imports {sorted(strangers)}: a new dependency needs a decision page and a line here"
+
+
+def test_a_planted_violation_is_found(tmp_path: Path) -> None:
+    planted = tmp_path / "planted.py"
+    planted.write_text("def f():\n    from gmqtt import Client\n    import edge.poll.poller\n")
+    assert set(imports(planted)) == {"gmqtt", "edge.poll.poller"}
+    assert room("edge.poll.poller") == "edge.poll"
+
+
+def test_files_stay_small() -> None:
+    lengths = sorted(len(path.read_text().splitlines()) for path in sources() if path.name != "__init__.py")
+    assert lengths[-1] <= 400, "a file over 400 lines has more than one job"
+    assert lengths[len(lengths) // 2] <= 200
