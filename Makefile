@@ -1,0 +1,39 @@
+# make demo    the main job end to end on this machine, two minutes
+# make test    lint, types and every test
+# Both set up everything they need (.venv; missing Debian packages by apt).
+
+PY := .venv/bin/python
+
+.PHONY: demo test lint types unit bench clean
+
+demo: .venv/.demo
+	@.venv/bin/halow-gateway demo
+
+test: lint types unit
+
+lint: .venv/.test
+	.venv/bin/ruff check .
+
+types: .venv/.test
+	.venv/bin/mypy
+
+unit: .venv/.test
+	$(PY) -m pytest
+
+# Figures for the README; about twenty minutes. Each script also runs alone and prints what it measures.
+bench: .venv/.test
+	$(PY) benchmarks/poll_vs_gurux.py
+	$(PY) benchmarks/ring_vs_sqlite.py
+	$(PY) benchmarks/daemon_memory.py
+	$(PY) benchmarks/poll_fair_link.py
+
+.venv/.test: pyproject.toml tools/setup
+	@tools/setup test
+	@touch .venv/.test .venv/.demo
+
+.venv/.demo: pyproject.toml tools/setup
+	@tools/setup demo
+	@touch .venv/.demo
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
