@@ -52,7 +52,7 @@ PURE = [
     "edge/ring/frame.py", "edge/ring/layout.py", "edge/ring/timebase.py",
     "edge/uplink/thingsboard.py", "edge/uplink/pace.py",
     "edge/health/promise.py",
-    "halow/model.py", "halow/quality.py", "halow/s1g.py", "halow/airtime.py", "halow/regions.py",
+    "halow/model.py", "halow/quality.py", "halow/s1g.py",
 ]
 IMPURE = {"asyncio", "socket", "os", "time", "random", "threading", "subprocess", "selectors", "ssl", "sqlite3"}
 
