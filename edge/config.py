@@ -1,90 +1,118 @@
-"""Typed settings of the gateway. Every limit and period has its unit in its name; defaults suit a Raspberry Pi.
+"""Typed settings of the gateway, and reading them from TOML.
 
-The structs are a leaf that any room of `edge` may import; each is frozen, and a misspelt key is an error.
+Every limit and period has its unit in its name; defaults suit a Raspberry Pi. The structs are a leaf that any room of
+`edge` may import; each is frozen. A field's annotation holds its range and the sentence that `default_toml` prints
+above it, so that both stand in one place. Reading the settings file is the only I/O here.
 """
 
-from typing import Literal
+import difflib
+import json
+import math
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec import Meta
+
+from edge.errors import ConfigError
+
+FILE_LIMIT_BYTES = 262_144
+SOCKET_PATH_LIMIT_BYTES = 107     # sockaddr_un.sun_path without its closing zero, unix(7)
+MIB = 1_048_576
+
+Period = Annotated[float, Meta(gt=0, le=86_400)]
+Window = Annotated[float, Meta(ge=0, le=60)]
+Share = Annotated[float, Meta(gt=0, lt=1)]
+Directory = Annotated[str, Meta(pattern=r"^/[^\x00-\x1f]*\Z", description="an absolute path")]
+File = Annotated[str, Meta(pattern=r"^(/[^\x00-\x1f]*)?\Z", description='an absolute path, or ""')]
+Text = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{0,255}\Z", description="up to 255 characters on one line")]
+Mac = Annotated[str, Meta(pattern=r"^(([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2})?\Z",
+                          description='six hexadecimal pairs with colons, or ""')]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9 ._-]{0,62}[A-Za-z0-9._-])?\Z",
+                           description="1 to 64 letters, digits, spaces, dots, dashes or underscores")]
+Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_:%-][A-Za-z0-9._:%-]{0,252}\Z",
+                           description="a host name or an IP address")]
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who this gateway is and where it keeps things."""
 
-    name: str = "halow-gateway"
-    state_dir: str = "/var/lib/halow-gateway"      # ring, registry, secrets: everything that must survive a power cut
-    runtime_dir: str = "/run/halow-gateway"        # control socket: gone at the next boot
+    name: Annotated[Name, "the gateway's own device name in ThingsBoard"] = "halow-gateway"
+    state_dir: Annotated[Directory, "ring, registry, secrets: what must survive a power cut"] = "/var/lib/halow-gateway"
+    runtime_dir: Annotated[Directory, "control socket: gone at the next boot"] = "/run/halow-gateway"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class ClockSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Whether wall time is believed."""
 
-    trust_wall: bool = False     # True: a laptop or a container whose clock is right although no daemon says so
-    hold_s: float = 600.0        # records of a boot that is not synchronised yet wait this long before they are sent
+    trust_wall: Annotated[bool, "true: a laptop or container whose clock is right although no daemon says so"] = False
+    hold_s: Annotated[Period, "records of a boot whose clock is not synchronised yet wait this long"] = 600.0
 
 
 class RingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The flash ring. The quotas are shares of `size_mib`, rounded down to whole slots, two slots each at least."""
 
-    size_mib: int = 256
-    slot_mib: float = 4.0                # 1 to 16 on a product; smaller for tests
-    alarm_share: float = 0.05
-    billing_share: float = 0.25
-    instant_commit_window_s: float = 5.0
-    alarm_commit_window_s: float = 0.2
-    billing_commit_window_s: float = 1.0
-    ack_commit_s: float = 10.0           # acknowledgements alone are written at most this often
-    record_limit_bytes: int = 65_536
+    size_mib: Annotated[int, Meta(ge=1, le=65_536), "flash the ring may take"] = 256
+    slot_mib: Annotated[float, Meta(ge=0.015625, le=16), "1 to 16 on a product; smaller for tests"] = 4.0
+    alarm_share: Annotated[Share, "for alarms, events and gap records"] = 0.05
+    billing_share: Annotated[Share, "for what money depends on; polled values have the rest"] = 0.25
+    instant_commit_window_s: Annotated[Window, "polled values are on flash this long after they came"] = 5.0
+    alarm_commit_window_s: Annotated[Window, "the same for alarms"] = 0.2
+    billing_commit_window_s: Annotated[Window, "the same for billing values"] = 1.0
+    ack_commit_s: Annotated[Period, "acknowledgements alone are written at most this often"] = 10.0
+    record_limit_bytes: Annotated[int, Meta(ge=1_024, le=1_048_576), "no single record may be larger"] = 65_536
 
 
 class PollSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How meters are polled. A meter's own settings and its profile override interval and timing."""
 
-    interval_s: float = 60.0
-    at_once: int = 8                     # meters asked at the same time, over the whole gateway
-    connect_timeout_s: float = 10.0
-    exchange_timeout_s: float = 8.0      # one request until its whole answer
-    backoff_first_s: float = 2.0
-    backoff_max_s: float = 60.0
-    breaker_failures: int = 5            # failed connections in a row that open the circuit
-    breaker_open_s: float = 120.0        # first rest; doubles up to breaker_open_max_s
-    breaker_open_max_s: float = 1_800.0
+    interval_s: Annotated[Period, "one poll per meter in this time"] = 60.0
+    at_once: Annotated[int, Meta(ge=1, le=1_024), "meters asked at the same time, over the whole gateway"] = 8
+    connect_timeout_s: Annotated[Period, "TCP connection to a meter or its serial bridge"] = 10.0
+    exchange_timeout_s: Annotated[Period, "one request until its whole answer"] = 8.0
+    backoff_first_s: Annotated[Period, "first rest after a failed connection; doubles"] = 2.0
+    backoff_max_s: Annotated[Period, "longest rest between two connections"] = 60.0
+    breaker_failures: Annotated[int, Meta(ge=1, le=1_000), "failed connections in a row that open the circuit"] = 5
+    breaker_open_s: Annotated[Period, "first rest of an open circuit; doubles"] = 120.0
+    breaker_open_max_s: Annotated[Period, "longest rest of an open circuit"] = 1_800.0
 
 
 class UplinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The way to ThingsBoard."""
 
-    enabled: bool = True
-    host: str = "localhost"
-    port: int = 1883
-    token_file: str = ""                 # file that holds the gateway's access token; default: <state_dir>/uplink.token
-    tls: bool = False
-    ca_file: str = ""                    # the one CA that is trusted; required with tls
-    client_id: str = ""                  # default: the gateway's name
-    keepalive_s: int = 20
-    connect_timeout_s: float = 15.0
-    ack_timeout_s: float = 30.0          # no PUBACK for the oldest publication: the link is taken for dead
-    window_messages: int = 16
-    window_bytes: int = 262_144
-    batch_bytes: int = 16_384            # payload of one publication; ThingsBoard's default limit is 65,536
+    enabled: Annotated[bool, "false: poll and keep, send nothing"] = True
+    host: Annotated[Host, "ThingsBoard's MQTT transport"] = "localhost"
+    port: Annotated[int, Meta(ge=1, le=65_535), "usually 1883, or 8883 with tls"] = 1883
+    token_file: Annotated[File, "holds the gateway's access token; empty: <state_dir>/uplink.token"] = ""
+    tls: Annotated[bool, "encrypt, and check the server against ca_file"] = False
+    ca_file: Annotated[File, "the one CA that is trusted; required with tls"] = ""
+    client_id: Annotated[Text, "empty: the gateway's name"] = ""
+    keepalive_s: Annotated[int, Meta(ge=1, le=65_535), "MQTT keep alive"] = 20
+    connect_timeout_s: Annotated[Period, "TCP, TLS and CONNACK together"] = 15.0
+    ack_timeout_s: Annotated[Period, "no PUBACK for the oldest publication: the link is taken for dead"] = 30.0
+    window_messages: Annotated[int, Meta(ge=1, le=65_535), "publications in flight, at most"] = 16
+    window_bytes: Annotated[int, Meta(ge=1_024, le=67_108_864), "bytes in flight, at most"] = 262_144
+    batch_bytes: Annotated[int, Meta(ge=256, le=65_536), "payload of one publication; the server takes 65,536"] = 16_384
     order: Literal["oldest", "live+backfill"] = "live+backfill"
-    backoff_first_s: float = 1.0
-    backoff_max_s: float = 60.0
-    refused_backoff_s: float = 300.0     # after a refused login
-    health_interval_s: float = 60.0      # the gateway's own telemetry
+    backoff_first_s: Annotated[Period, "first rest after a lost connection; doubles"] = 1.0
+    backoff_max_s: Annotated[Period, "longest rest between two connections"] = 60.0
+    refused_backoff_s: Annotated[Period, "rest after a refused login"] = 300.0
+    health_interval_s: Annotated[Period, "the gateway's own telemetry"] = 60.0
 
 
 class RadioSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The HaLow link as it is watched."""
 
     kind: Literal["auto", "nl80211", "simulated", "none"] = "auto"
-    interface: str = ""                  # chosen by driver or MAC when empty
-    driver: str = ""                     # e.g. "morse_sdio"
-    mac: str = ""
-    trace: str = ""                      # simulated: the trace file to replay
-    interval_s: float = 5.0
-    record_interval_s: float = 60.0      # link records for the ring; grade changes are written at once
+    interface: Annotated[Text, "chosen by driver or MAC when empty"] = ""
+    driver: Annotated[Text, 'e.g. "morse_sdio"'] = ""
+    mac: Annotated[Mac, "the radio's own address"] = ""
+    trace: Annotated[File, "simulated: the trace file to replay"] = ""
+    interval_s: Annotated[Period, "one sample of the link in this time"] = 5.0
+    record_interval_s: Annotated[Period, "link records for the ring; a change of grade is written at once"] = 60.0
     width_mhz: Literal[1, 2, 4, 8, 16] = 2
 
 
@@ -97,3 +125,154 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     poll: PollSettings = PollSettings()
     uplink: UplinkSettings = UplinkSettings()
     radio: RadioSettings = RadioSettings()
+
+
+def load(path: Path | None) -> Settings:
+    """Read and validate a settings file; None gives the defaults.
+
+    Raises ConfigError with one line per problem, each with file, key path, value and what is allowed. All problems are
+    found in one go, except that relations between keys are looked at only once every key is right by itself.
+    """
+    if path is None:
+        return Settings()
+    problems: list[str] = []
+    settings = _sections(_parse(path), problems)
+    if not problems:
+        problems = [f"{key}: {text}" for key, text in _relations(settings)]
+    if problems:
+        raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems))
+    return settings
+
+
+def default_toml() -> str:
+    """Return the default settings as TOML, each key below a comment; `load` gives `Settings()` back from it."""
+    lines = ["# Settings of the HaLow edge gateway. Every key may be left out; what stands here is the default."]
+    for section, value in _members(Settings()):
+        lines += ["", f"# {(type(value).__doc__ or '').strip()}", f"[{section}]"]
+        hints = get_type_hints(type(value), include_extras=True)
+        for key, default in _members(value):
+            comment = next((note for note in _notes(hints[key]) if isinstance(note, str)), "")
+            lines += [f"# {comment or _allowed(hints[key])}", f"{key} = {_shown(default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(FILE_LIMIT_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; see `halow-gateway config default`") from error
+    if len(raw) > FILE_LIMIT_BYTES:
+        raise ConfigError(f"{path}: larger than {FILE_LIMIT_BYTES} bytes; this is no settings file")
+    try:
+        return tomllib.loads(raw.decode())
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8 text") from error
+    except (ValueError, RecursionError) as error:      # also integers of thousands of digits
+        reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
+        raise ConfigError(f"{path}: not TOML: {reason}") from error
+
+
+def _sections(data: dict[str, Any], problems: list[str]) -> Settings:
+    built: dict[str, Any] = {}
+    types = get_type_hints(Settings)
+    for section, table in data.items():
+        if section not in types:
+            problems.append(f"{_key(section)}: unknown section{_suggestion(section, types)}")
+        elif not isinstance(table, dict):
+            problems.append(f"{section} = {_shown(table)}: must be a section, [{section}]")
+        else:
+            built[section] = _section(section, types[section], table, problems)
+    return Settings(**built)
+
+
+def _section(section: str, struct: type[msgspec.Struct], table: dict[str, Any], problems: list[str]) -> msgspec.Struct:
+    hints = get_type_hints(struct, include_extras=True)
+    good: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in hints:      # the value stays unsaid: it may be a token in the wrong place
+            problems.append(f"{section}.{_key(key)}: unknown key{_suggestion(key, hints)}")
+            continue
+        try:
+            good[key] = msgspec.convert(value, hints[key])
+        except msgspec.ValidationError:
+            problems.append(f"{section}.{key} = {_shown(value)}: must be {_allowed(hints[key])}")
+    return struct(**good)
+
+
+def _relations(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield (key path and value, what is allowed) for what only shows when several keys are seen together."""
+    poll, uplink, radio = settings.poll, settings.uplink, settings.radio
+    for path, first, most_path, most in (
+        ("poll.backoff_first_s", poll.backoff_first_s, "backoff_max_s", poll.backoff_max_s),
+        ("poll.breaker_open_s", poll.breaker_open_s, "breaker_open_max_s", poll.breaker_open_max_s),
+        ("uplink.backoff_first_s", uplink.backoff_first_s, "backoff_max_s", uplink.backoff_max_s),
+        ("uplink.batch_bytes", uplink.batch_bytes, "window_bytes", uplink.window_bytes),
+        ("radio.interval_s", radio.interval_s, "record_interval_s", radio.record_interval_s),
+    ):
+        if first > most:
+            yield f"{path} = {first}", f"must be at most {most_path} = {most}"
+    yield from _ring_relations(settings.ring)
+    if uplink.tls and not uplink.ca_file:
+        yield "uplink.tls = true", "needs uplink.ca_file, the CA certificate that the server is checked against"
+    if uplink.ca_file and not uplink.tls:
+        yield f"uplink.ca_file = {_shown(uplink.ca_file)}", "does nothing without uplink.tls = true"
+    if radio.kind == "simulated" and not radio.trace:
+        yield 'radio.kind = "simulated"', "needs radio.trace, the file to replay"
+    if len(settings.gateway.runtime_dir.encode()) + len("/control.sock") > SOCKET_PATH_LIMIT_BYTES:
+        yield f"gateway.runtime_dir = {_shown(settings.gateway.runtime_dir)}", "too long for the path of a Unix socket"
+
+
+def _ring_relations(ring: RingSettings) -> Iterator[tuple[str, str]]:
+    slots = math.floor(ring.size_mib / ring.slot_mib)
+    alarm, billing = (max(2, math.floor(share * slots)) for share in (ring.alarm_share, ring.billing_share))
+    if slots < 6:
+        yield f"ring.size_mib = {ring.size_mib}", f"must hold 6 slots of slot_mib = {ring.slot_mib} at least"
+    elif alarm + billing + 2 > slots:
+        yield (f"ring.alarm_share + ring.billing_share = {ring.alarm_share} + {ring.billing_share}",
+               f"must leave 2 of the {slots} slots for polled values")
+    if ring.record_limit_bytes > ring.slot_mib * MIB / 2:
+        yield f"ring.record_limit_bytes = {ring.record_limit_bytes}", "must be at most half of slot_mib"
+
+
+def _members(struct: msgspec.Struct) -> list[tuple[str, Any]]:
+    return [(name, getattr(struct, name)) for name in struct.__struct_fields__]
+
+
+def _notes(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+
+
+def _allowed(hint: Any) -> str:
+    """Say what a field takes: from its Meta's description, else from its type and bounds."""
+    base = get_args(hint)[0] if _notes(hint) else hint
+    if get_origin(base) is Literal:
+        *others, last = (_shown(value) for value in get_args(base))
+        return f"{', '.join(others)} or {last}"
+    meta = next((note for note in _notes(hint) if isinstance(note, Meta)), Meta())
+    if meta.description:
+        return meta.description
+    words = {int: "a whole number", float: "a number", bool: "true or false"}.get(base, "text")
+    bounds = (("greater than", meta.gt), ("at least", meta.ge), ("less than", meta.lt), ("at most", meta.le))
+    limits = " and ".join(f"{word} {bound}" for word, bound in bounds if bound is not None)
+    return f"{words} {limits}".rstrip()
+
+
+def _shown(value: Any) -> str:
+    """Write a value much as TOML does, on one line and not too long."""
+    if isinstance(value, str | bool):
+        text = json.dumps(value, ensure_ascii=isinstance(value, str) and not value.isprintable())
+    elif isinstance(value, int) and value.bit_length() > 256:      # repr refuses thousands of digits
+        text = f"a number of {value.bit_length()} bits"
+    else:
+        text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() and len(key) <= 80 else _shown(key)
+
+
+def _suggestion(key: str, known: dict[str, Any]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
