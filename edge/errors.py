@@ -5,6 +5,7 @@
     ├── RegistryError       ours to refuse: the meter registry on flash
     ├── RingError           ours to refuse: a record too large, a ring that cannot be written
     ├── LocalStateError     ours: a caller used a protocol object out of order
+    ├── WorkerFailed        ours: a vital worker kept failing; ends the program with status 1
     ├── MeterError          theirs: one poll failed, and this is why (`reason`)
     │   ├── Unreachable         no TCP connection came about
     │   ├── ConnectionLost      the connection ended under an exchange
@@ -56,6 +57,10 @@ class RingError(EdgeError):
 
 class LocalStateError(EdgeError):
     """A protocol object was used out of order. A bug on this side."""
+
+
+class WorkerFailed(EdgeError):
+    """A vital worker kept failing. Ends the program, so that systemd starts it anew."""
 
 
 class MeterError(EdgeError):
