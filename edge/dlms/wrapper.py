@@ -1,0 +1,76 @@
+"""The TCP wrapper: an eight-octet header before each APDU (IEC 62056-47).
+
+    0x0001 version | source port | destination port | length of the APDU        four unsigned 16-bit numbers
+"""
+
+import struct
+from typing import NamedTuple
+
+from edge.errors import BridgeBusy, Violation
+
+HEADER_BYTES = 8
+VERSION = 1
+_HEADER = struct.Struct(">HHHH")
+_TEXT_BYTES = 4      # printable octets at the place of a header that are taken for a bridge's words
+
+
+class WrapperFrame(NamedTuple):
+    """One APDU with the wrapper ports (client SAP, logical device) it came from and goes to."""
+
+    source: int
+    destination: int
+    apdu: bytes
+
+
+def encode(source: int, destination: int, apdu: bytes) -> bytes:
+    """Put the header before an APDU of at most 65,535 octets; raise ValueError where a number does not fit."""
+    try:
+        return _HEADER.pack(VERSION, source, destination, len(apdu)) + apdu
+    except struct.error as why:
+        raise ValueError(f"no wrapper header for ports {source}, {destination} and {len(apdu)} octets") from why
+
+
+class WrapperDeframer:
+    """Cuts a byte stream into frames. There is no way back into step after bad bytes: the first fault is the end."""
+
+    def __init__(self, limit_bytes: int = 0xFFFF) -> None:
+        """`limit_bytes` bounds one APDU, and with it the memory held here."""
+        self.limit_bytes = limit_bytes
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[WrapperFrame]:
+        """Take bytes, return the frames that are complete now.
+
+        Raises Violation at a wrong version, an empty APDU or one above the limit, BridgeBusy at plain text; the
+        deframer is of no use afterwards.
+        """
+        buffer = self._buffer
+        buffer += data
+        frames = []
+        at = 0
+        while len(buffer) - at >= HEADER_BYTES:
+            version, source, destination, length = _HEADER.unpack_from(buffer, at)
+            if version != VERSION:
+                raise self._fault(at, f"wrapper header with version {version}")
+            if not 0 < length <= self.limit_bytes:
+                raise self._fault(at, f"wrapper header announces {length} octets, the limit is {self.limit_bytes}")
+            end = at + HEADER_BYTES + length
+            if end > len(buffer):
+                break
+            frames.append(WrapperFrame(source, destination, bytes(buffer[at + HEADER_BYTES:end])))
+            at = end
+        del buffer[:at]
+        if buffer and buffer[0] != 0:
+            raise self._fault(0, f"0x{buffer[0]:02x} instead of a wrapper header")
+        return frames
+
+    @property
+    def pending_bytes(self) -> int:
+        """How much of an unfinished frame is held."""
+        return len(self._buffer)
+
+    def _fault(self, at: int, what: str) -> BridgeBusy | Violation:
+        text = bytes(self._buffer[at:at + 80])
+        if len(text) >= _TEXT_BYTES and all(32 <= octet < 127 or octet in b"\r\n\t" for octet in text):
+            return BridgeBusy(f"the bridge says {text.decode('ascii').strip()!r}")
+        return Violation(what)
