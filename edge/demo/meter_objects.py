@@ -1,0 +1,133 @@
+"""The COSEM objects of a simulated meter as data: registers, their encodings, and who may read what.
+
+The encoders here are the simulator's own, on purpose: a fault shared with the client under test would hide itself.
+Encodings: IEC 62056-5-3 (A-XDR of Data); classes and attributes: IEC 62056-6-2.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from edge.demo.meter_physics import Snapshot
+
+CLASS_DATA, CLASS_REGISTER, CLASS_CLOCK, CLASS_ASSOCIATION, CLASS_DISCONNECT = 1, 3, 8, 15, 70
+
+CLOCK = bytes((0, 0, 1, 0, 0, 255))
+ASSOCIATION = bytes((0, 0, 40, 0, 0, 255))
+LOGICAL_DEVICE_NAME = bytes((0, 0, 42, 0, 0, 255))
+SERIAL = bytes((1, 0, 0, 0, 0, 255))              # as Microstar has it
+DEVICE_ID = bytes((0, 0, 96, 1, 0, 255))          # as most others have it
+DISCONNECT = bytes((0, 0, 96, 3, 10, 255))
+FLOAT_DATA = bytes((0, 0, 96, 50, 0, 255))
+LONG_DATA = bytes((0, 0, 96, 50, 1, 255))         # a 300-byte octet-string: needs blocks or segments
+BOOLEAN_DATA = bytes((0, 0, 96, 50, 2, 255))
+
+TAG_BYTES = {0x05: 4, 0x06: 4, 0x10: 2, 0x12: 2}   # int32, uint32, int16, uint16
+
+
+class RegisterSpec(NamedTuple):
+    """One register: C and D of its OBIS code (E is 0), its telemetry name, type tag, scaler and COSEM unit code."""
+
+    c: int
+    d: int
+    key: str
+    tag: int
+    scaler: int
+    unit: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterSet:
+    """The nine registers of one meter type. `b` is the channel in their OBIS code: 1-`b`:C.D.0.255."""
+
+    name: Literal["generic", "microstar"]
+    b: int
+    specs: tuple[RegisterSpec, ...]
+
+    def obis(self, spec: RegisterSpec) -> bytes:
+        """The six bytes of the register's logical name."""
+        return bytes((1, self.b, spec.c, spec.d, 0, 255))
+
+
+def _three_phase(voltage: tuple[int, int], current: tuple[int, int], others: int, power_scaler: int) -> tuple[
+        RegisterSpec, ...]:
+    """Build the nine: `voltage` and `current` as (tag, scaler), the tag of the others, the scaler of power."""
+    return (
+        *(RegisterSpec(c, 7, f"voltage_l{n}", *voltage, 35) for n, c in enumerate((32, 52, 72), 1)),
+        *(RegisterSpec(c, 7, f"current_l{n}", *current, 33) for n, c in enumerate((31, 51, 71), 1)),
+        RegisterSpec(14, 7, "frequency", others, -2, 44),
+        RegisterSpec(1, 7, "active_power", others, power_scaler, 27),
+        RegisterSpec(1, 8, "active_energy", 0x06, 0, 30),
+    )
+
+
+# The types and scalers of the recorded independent meter (tests/captures).
+GENERIC = RegisterSet("generic", 0, _three_phase((0x12, -1), (0x12, -2), 0x06, 0))
+# Microstar: 0.01 V, 1 mA and 0.1 W steps as logged in the field, int32/uint32 throughout, channel 1.
+MICROSTAR = RegisterSet("microstar", 1, _three_phase((0x06, -2), (0x06, -3), 0x05, -1))
+REGISTER_SETS = {registers.name: registers for registers in (GENERIC, MICROSTAR)}
+
+
+def raw_values(registers: RegisterSet, snapshot: Snapshot) -> tuple[int, ...]:
+    """What the registers show, as integers before scaling, in the order of `registers.specs`."""
+    physical = (*snapshot.voltage_v, *snapshot.current_a, snapshot.frequency_hz, snapshot.active_power_w,
+                snapshot.active_energy_wh)
+    # Floor, as a counting register does: rounding energy could show it a unit early and then fall behind itself.
+    return tuple(int(value / 10.0**spec.scaler) for value, spec in zip(physical, registers.specs, strict=True))
+
+
+def integer(tag: int, value: int) -> bytes:
+    """Encode an integer of the given type tag; the value is cut to the type's width as a counter that rolls over."""
+    width = TAG_BYTES[tag]
+    return bytes((tag,)) + (value & ((1 << 8 * width) - 1)).to_bytes(width, "big")
+
+
+def length(count: int) -> bytes:
+    """A-XDR length or count: one byte below 128, else 81/82 and the bytes."""
+    if count < 0x80:
+        return bytes((count,))
+    return bytes((0x81, count)) if count < 0x100 else b"\x82" + count.to_bytes(2, "big")
+
+
+def octets(value: bytes, tag: int = 0x09) -> bytes:
+    """Encode an octet-string (09) or a visible-string (0A)."""
+    return bytes((tag,)) + length(len(value)) + value
+
+
+def sequence(items: list[bytes], tag: int) -> bytes:
+    """Encode an array (01) or a structure (02) of encoded items."""
+    return bytes((tag,)) + length(len(items)) + b"".join(items)
+
+
+def scaler_unit(spec: RegisterSpec) -> bytes:
+    """Encode structure {integer scaler, enum unit}."""
+    return bytes((0x02, 0x02, 0x0F, spec.scaler & 0xFF, 0x16, spec.unit))
+
+
+def date_time(moment: dt.datetime) -> bytes:
+    """Encode a UTC date-time with deviation 0 and clock status 0 as octet-string (IEC 62056-6-2, 4.1.6.1)."""
+    return b"\x09\x0c" + moment.year.to_bytes(2, "big") + bytes((
+        moment.month, moment.day, moment.isoweekday(), moment.hour, moment.minute, moment.second, 0, 0, 0, 0))
+
+
+def parse_date_time(data: bytes) -> dt.datetime | None:
+    """Read an encoded date-time as UTC; None when it is not one, or leaves date or time open."""
+    if len(data) != 14 or data[:2] != b"\x09\x0c":
+        return None
+    deviation = int.from_bytes(data[11:13], "big", signed=True)
+    try:
+        year = int.from_bytes(data[2:4], "big")
+        moment = dt.datetime(year, data[4], data[5], data[7], data[8], data[9], tzinfo=dt.UTC)
+    except ValueError:
+        return None
+    # The deviation is minutes from local time to UTC; 0x8000 leaves it open.
+    return moment if deviation == -0x8000 else moment + dt.timedelta(minutes=deviation)
+
+
+def object_list_element(class_id: int, version: int, obis: bytes, attributes: list[int], writable: frozenset[int],
+                        methods: int) -> bytes:
+    """Encode one element of object_list with its access rights (class 15, attribute 2)."""
+    rights = [bytes((0x02, 0x03, 0x0F, a, 0x16, 3 if a in writable else 1, 0x00)) for a in attributes]
+    actions = [bytes((0x02, 0x02, 0x0F, m, 0x16, 1)) for m in range(1, methods + 1)]
+    access = sequence([sequence(rights, 0x01), sequence(actions, 0x01)], 0x02)
+    return sequence([b"\x12" + class_id.to_bytes(2, "big"), bytes((0x11, version)), octets(obis), access], 0x02)
