@@ -1,0 +1,153 @@
+"""Meters as CSV (pure): RFC 4180, UTF-8, one header line, one meter per line.
+
+Columns are the fields of `Meter`; `name`, `host` and `port` must be there, an empty cell means "as the profile says".
+A `password` column is taken on the way in; there is none on the way out. Spreadsheets that save with semicolons or a
+byte order mark are understood.
+"""
+
+import csv
+import dataclasses
+import difflib
+import io
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from edge.errors import RegistryError
+from edge.model import Meter
+from edge.store.validate import PASSWORD_LIMIT_BYTES, normal_mac, problems
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(Meter))
+REQUIRED = ("name", "host", "port")
+PASSWORD = "password"        # noqa: S105 - the name of a column
+TEXT_LIMIT_CHARS = 4_194_304
+
+_INTEGERS = {"port", "client_sap", "server_logical", "server_physical", "address_bytes"}
+_YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
+
+
+class Row(NamedTuple):
+    """One meter of a file; `password` is None where the file says nothing about it."""
+
+    line: int
+    meter: Meter
+    password: bytes | None
+
+    def __repr__(self) -> str:
+        """Leave the password out."""
+        return f"Row(line={self.line}, meter={self.meter!r})"
+
+
+def parse(text: str) -> list[Row]:
+    """Read a whole file. Raises RegistryError with every problem found, one line each, headed by its line number."""
+    if len(text) > TEXT_LIMIT_CHARS:
+        raise RegistryError(f"larger than {TEXT_LIMIT_CHARS} characters; import it in parts")
+    text = text.removeprefix("\ufeff")
+    header_line = text.partition("\n")[0]
+    delimiter = ";" if ";" in header_line and "," not in header_line else ","
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows: list[Row] = []
+    found: list[str] = []
+    try:
+        header = [cell.strip().lower() for cell in next(reader, [])]
+        found += _header_problems(header)
+        if not found:
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    _row(reader.line_num, header, cells, rows, found)
+    except csv.Error as error:
+        found.append(f"line {reader.line_num}: not CSV: {error}")
+    if not found and not rows:
+        found.append("line 2: no meter in the file")
+    if found:
+        raise RegistryError("\n".join(found))
+    return rows
+
+
+def render(meters: Iterable[Meter]) -> str:
+    """Write meters as CSV, without any secret."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    for meter in meters:
+        writer.writerow([_cell(getattr(meter, column)) for column in COLUMNS])
+    return out.getvalue()
+
+
+def _header_problems(header: list[str]) -> list[str]:
+    if not any(header):
+        return [f"line 1: the header is missing: {','.join(COLUMNS)}"]
+    known = (*COLUMNS, PASSWORD)
+    found = [f"line 1: the column {name} is missing" for name in REQUIRED if name not in header]
+    for number, name in enumerate(header):
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+            found.append(f"line 1: unknown column {name[:40]!r}; {hint}")
+        elif name in header[:number]:
+            found.append(f"line 1: the column {name} stands there twice")
+    return found
+
+
+def _row(line: int, header: list[str], cells: list[str], rows: list[Row], found: list[str]) -> None:
+    if len(cells) != len(header):      # cells may be shifted, so none is named: one of them may be the password
+        found.append(f"line {line}: {len(cells)} cells where the header has {len(header)}")
+        return
+    values = dict(zip(header, cells, strict=True))
+    password = values.pop(PASSWORD, None)
+    wrong: list[str] = []
+    fields: dict[str, Any] = {}
+    for column, cell in values.items():
+        try:
+            value = _value(column, cell.strip())
+        except ValueError as error:
+            wrong.append(f"{column} = {cell.strip()[:60]!r}: {error}")
+            continue
+        if value is not None:
+            fields[column] = value
+    meter = None if wrong else _meter(fields, wrong)
+    secret = None if not password else password.encode()
+    if secret is not None and len(secret) > PASSWORD_LIMIT_BYTES:
+        wrong.append(f"password: has {len(secret)} bytes; at most {PASSWORD_LIMIT_BYTES}")
+    if meter is not None:
+        wrong += problems(meter)
+        wrong += [f"name = {meter.name}: so is line {row.line}" for row in rows if row.meter.name == meter.name]
+        rows.append(Row(line, meter, secret))
+    found += [f"line {line}: {text}" for text in wrong]
+
+
+def _meter(fields: dict[str, Any], wrong: list[str]) -> Meter | None:
+    try:
+        return msgspec.convert(fields, Meter)
+    except msgspec.ValidationError as error:
+        wrong.append(str(error).replace("`", "").replace(" - at $.", ": "))
+        return None
+
+
+def _value(column: str, cell: str) -> str | int | float | bool | None:
+    """Read one cell; None leaves the default. Raises ValueError with what is allowed."""
+    if column == "paused":
+        if cell.lower() not in _YES_NO:
+            raise ValueError("must be yes or no")
+        return _YES_NO[cell.lower()]
+    if not cell:
+        if column in REQUIRED:
+            raise ValueError("must not be empty")
+        return None
+    if column in _INTEGERS:
+        if not (cell.isascii() and cell.isdigit() and len(cell) <= 9):
+            raise ValueError("must be a whole number")
+        return int(cell)
+    if column == "interval_s":
+        try:
+            return float(cell.replace(",", "."))
+        except ValueError:
+            raise ValueError("must be a number of seconds") from None
+    return normal_mac(cell) if column == "mac" else cell
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)

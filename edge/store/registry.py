@@ -1,0 +1,256 @@
+"""The meter registry: which meters there are, their secrets, and what was learned about them (I/O edge).
+
+    operator ── commands ──► Registry ◄── daemon        two processes, one SQLite file, one writer at a time
+
+Synchronous and thread-safe: every call is one short transaction under one lock; the daemon calls it off its loop. A
+call that returns has its change on flash. Every failure is a RegistryError of one line (one per problem for an import).
+"""
+
+import dataclasses
+import difflib
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import msgspec
+
+from edge.errors import RegistryError
+from edge.model import Learned, Meter
+from edge.store import csvio, secrets, validate
+from edge.store.database import damaged, open_database, translated
+
+FILE_NAME = "registry.db"
+"""The registry's file in the state directory."""
+
+_COLUMNS = tuple(field.name for field in dataclasses.fields(Meter))
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM meters"      # noqa: S608 - names of our own dataclass
+_INSERT = f"INSERT INTO meters ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"      # noqa: S608 - same
+_UPDATE = f"UPDATE meters SET {', '.join(f'{column} = ?' for column in _COLUMNS)} WHERE name = ?"      # noqa: S608 - same
+
+# A change to any of these may mean another meter, or other registers: what was learned no longer holds.
+_ENDPOINT = ("host", "port", "profile", "framing", "client_sap", "server_logical", "server_physical", "address_bytes")
+
+log = logging.getLogger(__name__)
+
+
+class Imported(NamedTuple):
+    """What an import did: names in the order of the file."""
+
+    added: tuple[str, ...]
+    updated: tuple[str, ...]
+
+
+class Registry:
+    """All registered meters. Open one with `Registry.open`; usable as a context manager."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        """Take over an open connection; use `open`."""
+        self.path = path
+        self._connection = connection
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open or create the registry file (mode 0600). Raises RegistryError; a damaged file is never changed."""
+        return cls(open_database(path), path)
+
+    def close(self) -> None:
+        """Close the file. Safe to call twice; waits for a call in another thread."""
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def list(self) -> tuple[Meter, ...]:
+        """Return all meters, by name."""
+        with self._reading() as connection:
+            rows = connection.execute(f"{_SELECT} ORDER BY name").fetchall()
+        return tuple(self._meter(row) for row in rows)
+
+    def get(self, name: str) -> Meter:
+        """Return one meter. Raises RegistryError with the nearest names when there is none."""
+        with self._reading() as connection:
+            row = self._stored(connection, name)
+        return self._meter(row)
+
+    def add(self, meter: Meter, password: bytes = b"") -> None:
+        """Register a meter with its password. Raises RegistryError when the name is taken or a setting wrong."""
+        meter = _checked(meter)
+        with self._writing() as connection:
+            self._insert(connection, meter)
+            if password:
+                secrets.put(connection, meter.name, secrets.PASSWORD, password)
+
+    def update(self, meter: Meter) -> None:
+        """Replace the settings of the meter of this name; its password stays.
+
+        What was learned about it is forgotten when the change may mean another meter or other registers.
+        """
+        meter = _checked(meter)
+        with self._writing() as connection:
+            self._replace(connection, meter)
+
+    def remove(self, name: str) -> None:
+        """Remove a meter with its secrets and all that was learned."""
+        with self._writing() as connection:
+            self._stored(connection, name)
+            connection.execute("DELETE FROM meters WHERE name = ?", (name,))
+
+    def set_paused(self, name: str, paused: bool) -> bool:      # noqa: FBT001 - the verb names it: set_paused(name, True)
+        """Stop or resume polling a meter. Returns False when it was so already."""
+        with self._writing() as connection:
+            if self._meter(self._stored(connection, name)).paused == paused:
+                return False
+            connection.execute("UPDATE meters SET paused = ? WHERE name = ?", (int(paused), name))
+            return True
+
+    def password(self, name: str) -> bytes:
+        """Return a meter's password for its association, b"" where none is set."""
+        with self._reading() as connection:
+            return secrets.get(connection, name, secrets.PASSWORD)
+
+    def set_password(self, name: str, password: bytes) -> None:
+        """Set a meter's password; b"" removes it. Raises RegistryError for an unknown meter or a password too long."""
+        with self._writing() as connection:
+            self._stored(connection, name)
+            secrets.put(connection, name, secrets.PASSWORD, password)
+
+    def learned(self, name: str) -> Learned:
+        """Return what was learned about a meter; nothing learned where nothing, or nothing readable, is kept."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT data FROM learned WHERE meter = ?", (name,)).fetchone()
+        if row is None:
+            return Learned()
+        try:
+            return msgspec.json.decode(row[0], type=Learned)
+        except (msgspec.DecodeError, TypeError):
+            log.warning("what was learned about a meter is unreadable and will be learned again meter=%s", name)
+            return Learned()
+
+    def keep_learned(self, name: str, learned: Learned) -> None:
+        """Keep what was learned. A meter removed meanwhile is no error, and the same facts again cost no write."""
+        data = msgspec.json.encode(learned, order="deterministic").decode()
+        with self._reading() as connection:
+            row = connection.execute("SELECT data FROM learned WHERE meter = ?", (name,)).fetchone()
+        if row is not None and row[0] == data:
+            return
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO learned (meter, data) SELECT name, ? FROM meters WHERE name = ?", (data, name))
+
+    def data_version(self) -> int:
+        """Return a number that grows with every change of a meter or secret, by any process; learning is no change."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT version FROM change").fetchone()
+        if row is None or not isinstance(row[0], int):
+            raise damaged(self.path, "its change counter is gone")
+        return row[0]
+
+    def import_csv(self, text: str, *, update: bool = False) -> Imported:
+        """Take meters from CSV, all or none. `update` lets lines replace registered meters of the same name.
+
+        Raises RegistryError with every problem of the file, one line each, headed by its line number.
+        """
+        rows = csvio.parse(text)
+        added: list[str] = []
+        updated: list[str] = []
+        with self._writing() as connection:
+            known = {name for (name,) in connection.execute("SELECT name FROM meters")}
+            if not update and (taken := [row for row in rows if row.meter.name in known]):
+                raise RegistryError("\n".join(
+                    f"line {row.line}: {row.meter.name} is registered already; --update replaces it" for row in taken))
+            for row in rows:
+                if row.meter.name in known:
+                    self._replace(connection, row.meter)
+                else:
+                    self._insert(connection, row.meter)
+                (updated if row.meter.name in known else added).append(row.meter.name)
+                if row.password is not None:
+                    secrets.put(connection, row.meter.name, secrets.PASSWORD, row.password)
+        return Imported(tuple(added), tuple(updated))
+
+    def export_csv(self) -> str:
+        """Return all meters as CSV, without any secret; `import_csv` takes it back."""
+        return csvio.render(self.list())
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, translated(self.path):
+            yield self._connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: the write lock first, so that it never has to be upgraded; undone when the block raises."""
+        with self._lock, translated(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def _meter(self, row: tuple[object, ...]) -> Meter:
+        values = dict(zip(_COLUMNS, row, strict=True))
+        values["paused"] = bool(values["paused"])
+        try:
+            meter = msgspec.convert(values, Meter)
+        except msgspec.ValidationError as error:
+            raise damaged(self.path, f"a meter's row: {error}") from error
+        if wrong := next(validate.problems(meter), None):
+            raise damaged(self.path, f"a meter's row: {wrong}")
+        return meter
+
+    @staticmethod
+    def _insert(connection: sqlite3.Connection, meter: Meter) -> None:
+        if connection.execute("SELECT 1 FROM meters WHERE name = ?", (meter.name,)).fetchone() is not None:
+            raise RegistryError(f"the meter {meter.name} is registered already; `meter edit` changes it")
+        connection.execute(_INSERT, _row(meter))
+
+    @classmethod
+    def _replace(cls, connection: sqlite3.Connection, meter: Meter) -> None:
+        row = cls._stored(connection, meter.name)
+        if row == _row(meter):
+            return
+        before = dict(zip(_COLUMNS, row, strict=True))
+        connection.execute(_UPDATE, (*_row(meter), meter.name))
+        if any(before[column] != getattr(meter, column) for column in _ENDPOINT):
+            connection.execute("DELETE FROM learned WHERE meter = ?", (meter.name,))
+
+    @staticmethod
+    def _stored(connection: sqlite3.Connection, name: str) -> tuple[object, ...]:
+        """Return a meter's row as it is, or raise RegistryError with the nearest name."""
+        if validate.valid_name(name):      # others, such as undecodable bytes of a command line, are not even asked for
+            row: tuple[object, ...] | None = connection.execute(f"{_SELECT} WHERE name = ?", (name,)).fetchone()
+            if row is not None:
+                return row
+        names = [row[0] for row in connection.execute("SELECT name FROM meters ORDER BY name").fetchall()]
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {close[0]}?" if close else "`halow-gateway meter list` shows the registered ones"
+        raise RegistryError(f"no meter is named {name[:64]!r}; {hint}")
+
+
+def _checked(meter: Meter) -> Meter:
+    """Normalise and validate. Raises RegistryError with every problem."""
+    meter = dataclasses.replace(meter, mac=validate.normal_mac(meter.mac))
+    if wrong := list(validate.problems(meter)):
+        raise RegistryError("\n".join(wrong))
+    return meter
+
+
+def _row(meter: Meter) -> tuple[object, ...]:
+    return tuple(getattr(meter, column) for column in _COLUMNS)

@@ -1,0 +1,78 @@
+"""The registry's tables and how an older file becomes the present one.
+
+A migration is never edited once released: a new one comes at the end, and `PRAGMA user_version` counts those applied.
+"""
+
+import sqlite3
+
+APPLICATION_ID = 0x48614C67     # "HaLg", so that a stranger's SQLite file is not taken for a registry
+
+_METERS = """
+CREATE TABLE meters (
+    name            TEXT PRIMARY KEY NOT NULL CHECK (typeof(name) = 'text' AND length(name) BETWEEN 1 AND 64),
+    host            TEXT NOT NULL CHECK (typeof(host) = 'text' AND length(host) BETWEEN 1 AND 253),
+    port            INTEGER NOT NULL CHECK (typeof(port) = 'integer' AND port BETWEEN 1 AND 65535),
+    profile         TEXT NOT NULL CHECK (typeof(profile) = 'text' AND length(profile) BETWEEN 1 AND 64),
+    framing         TEXT CHECK (framing IN ('wrapper', 'hdlc')),
+    client_sap      INTEGER CHECK (client_sap IS NULL
+                                   OR (typeof(client_sap) = 'integer' AND client_sap BETWEEN 1 AND 65535)),
+    server_logical  INTEGER CHECK (server_logical IS NULL
+                                   OR (typeof(server_logical) = 'integer' AND server_logical BETWEEN 0 AND 65535)),
+    server_physical INTEGER CHECK (server_physical IS NULL
+                                   OR (typeof(server_physical) = 'integer' AND server_physical BETWEEN 0 AND 16383)),
+    address_bytes   INTEGER CHECK (address_bytes IN (1, 2, 4)),
+    authentication  TEXT CHECK (authentication IN ('none', 'lls')),
+    interval_s      REAL CHECK (interval_s IS NULL OR (interval_s > 0 AND interval_s <= 86400)),
+    paused          INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
+    mac             TEXT NOT NULL DEFAULT '' CHECK (length(mac) IN (0, 17))
+) WITHOUT ROWID;
+"""
+
+# `secrets` stands apart so that no query for meters can bring a secret along. `change` counts what the operator
+# changed, from whichever process; what the gateway learned by itself does not count.
+_OTHERS = """
+CREATE TABLE secrets (
+    meter TEXT NOT NULL REFERENCES meters (name) ON DELETE CASCADE,
+    kind  TEXT NOT NULL,
+    value BLOB NOT NULL CHECK (typeof(value) = 'blob' AND length(value) BETWEEN 1 AND 64),
+    PRIMARY KEY (meter, kind)
+) WITHOUT ROWID;
+CREATE TABLE learned (
+    meter TEXT PRIMARY KEY NOT NULL REFERENCES meters (name) ON DELETE CASCADE,
+    data  TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE change (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), version INTEGER NOT NULL);
+INSERT INTO change VALUES (1, 1);
+CREATE TRIGGER meter_added    AFTER INSERT ON meters  BEGIN UPDATE change SET version = version + 1; END;
+CREATE TRIGGER meter_changed  AFTER UPDATE ON meters  BEGIN UPDATE change SET version = version + 1; END;
+CREATE TRIGGER meter_removed  AFTER DELETE ON meters  BEGIN UPDATE change SET version = version + 1; END;
+CREATE TRIGGER secret_added   AFTER INSERT ON secrets BEGIN UPDATE change SET version = version + 1; END;
+CREATE TRIGGER secret_changed AFTER UPDATE ON secrets BEGIN UPDATE change SET version = version + 1; END;
+CREATE TRIGGER secret_removed AFTER DELETE ON secrets BEGIN UPDATE change SET version = version + 1; END;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_METERS + _OTHERS,)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring an empty or older database to the present version, all or nothing.
+
+    The caller holds the write lock (BEGIN IMMEDIATE) and commits. Raises sqlite3.Error.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        for statement in _statements(script):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {number}")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _statements(script: str) -> list[str]:
+    """Split a script; `executescript` would commit in between."""
+    statements, pending = [], ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements
