@@ -12,6 +12,7 @@
     │   ├── NoAnswer            a deadline passed in silence
     │   ├── Refused             the meter answered, and the answer is no
     │   ├── Violation           bytes that the standard does not allow
+    │   ├── WrongMeter          another meter than the registered one answers
     │   └── BridgeBusy          a serial bridge spoke instead of the meter
     └── UplinkError         theirs: the broker
         ├── Retryable           try again later
@@ -103,6 +104,12 @@ class Violation(MeterError):
     """Bytes from the meter that the standard does not allow here. Always ends the connection."""
 
     reason = FailReason.PROTOCOL_VIOLATION
+
+
+class WrongMeter(MeterError):
+    """The meter that answers is not the one that was learned under this name."""
+
+    reason = FailReason.WRONG_METER
 
 
 class BridgeBusy(MeterError):

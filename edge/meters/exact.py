@@ -1,0 +1,80 @@
+"""Raw A-XDR answers as what a record can hold: exact integers with a decimal scaler, or text (pure)."""
+
+import math
+import struct
+from typing import Any, NamedTuple
+
+from edge.dlms.axdr import Float32, Integer
+
+MAX_DIGITS = 17
+"""Significant decimal digits after which every float64 is told from its neighbours (IEEE 754)."""
+
+INT64_MIN, UINT64_MAX = -(2**63), 2**64 - 1
+"""What a record keeps: msgpack's integers."""
+
+
+class Exact(NamedTuple):
+    """A number as `raw * 10**shift`, or a text (`shift` 0)."""
+
+    raw: int | str
+    shift: int
+
+
+def exact(data: Any) -> Exact | str:
+    """Turn one decoded value into an exact one; a plain str says why that cannot be.
+
+    A float becomes the shortest decimal number that reads back as the same float: 230.1 as float32 is 2301 * 10**-1,
+    not 23010000610351562 * 10**-14.
+    """
+    match data:
+        case Integer() | bool():
+            return Exact(int(data), 0)
+        case float():
+            return _decimal(data)
+        case str():
+            return Exact(data.strip("\x00 "), 0)
+        case bytes():
+            return Exact(octets_as_text(data), 0)
+        case None:
+            return "no value (null)"
+    return f"a {type(data).__name__} is no single value"
+
+
+def octets_as_text(data: bytes) -> str:
+    """Return printable ASCII as it is, anything else in hexadecimal."""
+    stripped = data.strip(b"\x00 ")
+    if stripped and all(0x20 <= octet < 0x7F for octet in stripped):
+        return stripped.decode("ascii")
+    return data.hex()
+
+
+def rescaled(raw: int, scaler: int, to: int) -> int | None:
+    """Write `raw * 10**scaler` with the scaler `to`; None where that is not exact or does not fit a record."""
+    if scaler < to:
+        return None
+    value = raw * 10 ** min(scaler - to, 40)
+    return value if scaler - to <= 40 and INT64_MIN <= value <= UINT64_MAX else None
+
+
+def _decimal(number: float) -> Exact | str:
+    if not math.isfinite(number):
+        return f"{number} is no number"
+    text = _shortest32(number) if isinstance(number, Float32) else repr(number)
+    mantissa, _, exponent = text.partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    raw, shift = int(whole + fraction), int(exponent or 0) - len(fraction)
+    while raw and raw % 10 == 0:
+        raw, shift = raw // 10, shift + 1
+    return Exact(raw, shift if raw else 0)
+
+
+def _shortest32(number: float) -> str:
+    wanted = struct.pack(">f", number)
+    for digits in range(1, MAX_DIGITS):
+        text = f"{number:.{digits}g}"
+        try:
+            if struct.pack(">f", float(text)) == wanted:
+                return text
+        except OverflowError:      # the largest float32 rounded up to fewer digits is none any more
+            continue
+    return repr(number)

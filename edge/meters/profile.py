@@ -1,0 +1,212 @@
+"""Meter types as data: one TOML file per type, validated whole when it is loaded (I/O edge: reads files).
+
+A profile says which objects to read under which telemetry key, how such a meter is addressed and associated with by
+default, its timing, and its quirks. Nothing else in the gateway knows a vendor's name. See docs/adding-a-meter.md.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edge.dlms.cosem import UNITS, Attribute, Obis
+from edge.errors import ConfigError
+
+SHIPPED = Path(__file__).parent / "profiles"
+
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Sap = Annotated[int, Meta(ge=0, le=0xFFFF)]      # IEC 62056-46 and 62056-47: what fits the widest address form
+ObisText = Annotated[str, Meta(pattern=r"^\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3}(\.\d{1,3})?$")]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=48)]
+Key = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
+
+SCALER_ATTRIBUTE = {3: 3, 4: 3, 5: 4}
+"""Where a class keeps scaler_unit: Register, Extended register, Demand register (IEC 62056-6-2, 4.3.2 to 4.3.4)."""
+
+UNITLESS = {"", *UNITS.values()}
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=True):
+    """A TOML table: unknown keys are refused, nothing changes after loading."""
+
+
+class ObjectSpec(_Table, frozen=True):
+    """One value to read. `unit` is what the meter must say; `scaler` is set only where the meter cannot be asked."""
+
+    key: Key
+    obis: ObisText
+    class_id: Annotated[int, Meta(ge=1, le=0xFFFF)] = 3
+    attribute: Annotated[int, Meta(ge=1, le=127)] = 2
+    unit: str = ""
+    scaler: Annotated[int, Meta(ge=-128, le=127)] | None = None
+
+    @cached_property
+    def target(self) -> Attribute:
+        """The attribute that holds the value."""
+        return Attribute(self.class_id, Obis.parse(self.obis), self.attribute)
+
+    @cached_property
+    def scaler_target(self) -> Attribute | None:
+        """The attribute that holds scaler and unit; None where the class has none or the profile states the scaler."""
+        where = SCALER_ATTRIBUTE.get(self.class_id)
+        if where is None or self.scaler is not None:
+            return None
+        return Attribute(self.class_id, Obis.parse(self.obis), where)
+
+    @cached_property
+    def canonical(self) -> str:
+        """OBIS with all six groups, as records and the registry write it."""
+        return str(Obis.parse(self.obis))
+
+    @cached_property
+    def learned_key(self) -> str:
+        """Under which `Learned.scalers` keeps this object's scaler and unit."""
+        return f"{self.canonical} {self.attribute}"
+
+
+class Identity(_Table, frozen=True):
+    """The object that tells one meter from another: a serial number or the COSEM logical device name."""
+
+    obis: ObisText
+    class_id: Annotated[int, Meta(ge=1, le=0xFFFF)] = 1
+    attribute: Annotated[int, Meta(ge=1, le=127)] = 2
+
+    @cached_property
+    def target(self) -> Attribute:
+        """The attribute to read."""
+        return Attribute(self.class_id, Obis.parse(self.obis), self.attribute)
+
+
+class AssociationDefaults(_Table, frozen=True):
+    """How such a meter is reached, where the registry says nothing else."""
+
+    framing: Literal["wrapper", "hdlc"] = "wrapper"
+    port: Annotated[int, Meta(ge=1, le=65_535)] = 4059
+    client_sap: Sap = 16
+    server_logical: Sap = 1
+    server_physical: Sap | None = None
+    address_bytes: Literal[1, 2, 4] = 1
+    authentication: Literal["none", "lls"] = "lls"
+    max_pdu: Annotated[int, Meta(ge=64, le=0xFFFF)] = 1024
+    max_info_bytes: Annotated[int, Meta(ge=32, le=2030)] = 128
+
+
+class Timing(_Table, frozen=True):
+    """What such a meter, and the bridge it usually stands behind, need of time. All in seconds.
+
+    `inactivity_s`: the connection or the association is dropped after so much silence (0 = never).
+    `keep_alive_s`: a request at least this often keeps it (0 = nothing is sent for that alone).
+    `request_gap_s`: rest between an answer and the next request. `settle_s`: after connecting, bytes that arrive
+    unasked within this time are the previous session's and are thrown away.
+    """
+
+    exchange_timeout_s: Positive | None = None
+    association_timeout_s: Positive | None = None
+    interval_s: Positive | None = None
+    request_gap_s: NotNegative = 0.0
+    settle_s: NotNegative = 0.0
+    keep_alive_s: NotNegative = 0.0
+    inactivity_s: NotNegative = 0.0
+
+
+class Quirks(_Table, frozen=True):
+    """Where such a meter departs from the common way.
+
+    `no_list`: GET-with-list is never tried. `list_max`: most attributes in one list. `attribute_0`: offers GET of
+    attribute 0, a whole object in one answer (IEC 62056-5-3, conformance bit attribute0-supported-with-get).
+    """
+
+    no_list: bool = False
+    list_max: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    attribute_0: bool = False
+
+
+class Profile(_Table, frozen=True):
+    """A meter type. `source` says where its facts come from; `objects` is never empty and has no key twice."""
+
+    name: Name
+    vendor: Annotated[str, Meta(min_length=1)]
+    source: Annotated[str, Meta(min_length=1)]
+    objects: Annotated[tuple[ObjectSpec, ...], Meta(min_length=1)]
+    association: AssociationDefaults = AssociationDefaults()
+    timing: Timing = Timing()
+    quirks: Quirks = Quirks()
+    identity: Identity | None = None
+
+
+def load_profiles(extra: Path | None = None) -> dict[str, Profile]:
+    """Load the shipped profiles and those in the directory `extra`, which may replace shipped ones by name.
+
+    Raises ConfigError that names the file, the key path and the value.
+    """
+    profiles: dict[str, Profile] = {}
+    for directory in (SHIPPED, *([extra] if extra is not None else [])):
+        if not directory.is_dir():
+            raise ConfigError(f"{directory}: no such directory of meter profiles")
+        for path in sorted(directory.glob("*.toml")):
+            profile = load_profile(path)
+            profiles[profile.name] = profile
+    return profiles
+
+
+def load_profile(path: Path) -> Profile:
+    """Load one profile. Raises ConfigError that names the file, the key path and the value."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    try:
+        profile = msgspec.convert(raw, Profile)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {_explain(str(error), raw)}") from error
+    for where, wrong in _contradictions(profile):
+        raise ConfigError(f"{path}: {where}: {wrong}")
+    if profile.name != path.stem:
+        raise ConfigError(f"{path}: name: {profile.name!r} must be the file's name, {path.stem!r}")
+    return profile
+
+
+def _contradictions(profile: Profile) -> list[tuple[str, str]]:
+    """What types alone cannot say: (key path, what is wrong with which value)."""
+    found: list[tuple[str, str]] = []
+    seen: dict[str, int] = {}
+    for index, spec in enumerate(profile.objects):
+        at = f"objects[{index}]"
+        if spec.key in seen:
+            found.append((f"{at}.key", f"{spec.key!r} is used by objects[{seen[spec.key]}] already"))
+        seen.setdefault(spec.key, index)
+        if spec.unit not in UNITLESS:
+            found.append((f"{at}.unit", f"{spec.unit!r} is not a COSEM unit (IEC 62056-6-2, table of units)"))
+        found += [(f"{at}.obis", wrong) for wrong in _bad_obis(spec.obis)]
+    if profile.identity is not None:
+        found += [("identity.obis", wrong) for wrong in _bad_obis(profile.identity.obis)]
+    timing = profile.timing
+    if timing.inactivity_s and timing.keep_alive_s >= timing.inactivity_s:
+        found.append(("timing.keep_alive_s",
+                      f"{timing.keep_alive_s:g} must be below timing.inactivity_s, {timing.inactivity_s:g}"))
+    return found
+
+
+def _bad_obis(text: str) -> list[str]:
+    return [f"{text!r}: a group is above 255"] if any(int(part) > 255 for part in re.findall(r"\d+", text)) else []
+
+
+def _explain(message: str, raw: Mapping[str, Any]) -> str:
+    """Turn msgspec's text into "key.path: what is wrong, got value"."""
+    what, _, path = message.partition(" - at `$")
+    path = path.rstrip("`").lstrip(".")
+    value: Any = raw
+    for part in re.findall(r"[^.\[\]]+", path):
+        try:
+            value = value[int(part)] if isinstance(value, list) else value[part]
+        except (KeyError, IndexError, ValueError, TypeError):
+            return f"{path}: {what}"
+    if not path or isinstance(value, (dict, list)):
+        return f"{path or 'top level'}: {what}"
+    return f"{path}: {what}; the value is {value!r}"

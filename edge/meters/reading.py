@@ -1,0 +1,227 @@
+"""From a profile to a request, and from raw answers to a record (pure).
+
+    plan(profile, learned) ──► attributes to GET ──► results ──► learn(plan, results)  scalers, identity
+                                                             └─► record(plan, results, stamp, device)
+
+Nothing is guessed: a value without a known scaler, with another unit than the profile says, or refused by the meter is
+None in the record, and its key stands in the text column `not_read` with the reason.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from edge.dlms.association import GetResult
+from edge.dlms.axdr import Integer
+from edge.dlms.cosem import UNITS, Attribute
+from edge.errors import FailReason, Refused, WrongMeter
+from edge.meters.exact import Exact, exact, rescaled
+from edge.meters.profile import ObjectSpec, Profile
+from edge.model import Field, Kind, Learned, Record, Scalar, Schema, Stamp
+
+DETAIL_LIMIT = 240
+"""Characters of a failure's text that are kept."""
+
+WHOLE = 0
+"""Attribute 0: the whole object as one structure (IEC 62056-5-3, attribute0-supported-with-get)."""
+
+
+class Ask(NamedTuple):
+    """Where one object's answers stand among the results. `scaler_at` None = known, or part of a whole object."""
+
+    spec: ObjectSpec
+    value_at: int
+    scaler_at: int | None
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to GET now, in this order. Keep it while `learned` stays the same: it remembers its schemas."""
+
+    profile: Profile
+    learned: Learned
+    attributes: tuple[Attribute, ...]
+    asks: tuple[Ask, ...]
+    identity_at: int | None
+    schemas: dict[tuple[int, ...], Schema] = field(default_factory=dict, compare=False, repr=False)
+    fractions: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
+
+
+def plan(profile: Profile, learned: Learned, *, identify: bool = False, whole_objects: bool = False) -> Plan:
+    """Plan one poll: every value, scaler_unit only where it is not learned yet, the identity if `identify`.
+
+    `whole_objects` asks attribute 0 instead of value and scaler_unit apart, where the scaler is not learned: the half
+    of the requests for a meter that takes one at a time.
+    """
+    values: list[Attribute] = []
+    rest: list[Attribute] = []
+    asks: list[Ask] = []
+    identity = [profile.identity.target] if identify and profile.identity is not None else []
+    for spec in profile.objects:
+        at = len(identity) + len(values)
+        unknown = spec.scaler_target is not None and spec.learned_key not in learned.scalers
+        whole = unknown and whole_objects
+        values.append(spec.target._replace(attribute=WHOLE) if whole else spec.target)
+        scaler_at = None
+        if unknown and not whole and spec.scaler_target is not None:
+            scaler_at = len(identity) + len(profile.objects) + len(rest)
+            rest.append(spec.scaler_target)
+        asks.append(Ask(spec, at, scaler_at, whole))
+    return Plan(profile, learned, (*identity, *values, *rest), tuple(asks), 0 if identity else None)
+
+
+def learn(plan: Plan, results: Sequence[GetResult]) -> Learned:
+    """Return what is known now; the same object when nothing is new.
+
+    Raises WrongMeter when the identity read differs from the learned one, or is refused for good; Refused
+    (ACCESS_REFUSED, temporary) when the meter says that it cannot tell right now. Units that contradict the profile are
+    not learned, so they are asked again with each poll until somebody has put it right.
+    """
+    learned = plan.learned
+    identity = _identity(plan, results)
+    if identity is not None and identity != learned.identity:
+        if learned.identity:
+            who = identity or "without a readable identity"
+            raise WrongMeter(f"meter {who} answers where {learned.identity} was: check the address, or adopt it")
+        learned = replace(learned, identity=identity)
+    found: dict[str, tuple[int, int]] = {}
+    for ask in plan.asks:
+        if ask.scaler_at is not None or ask.whole:
+            pair = _scaler_unit(ask, results)
+            if pair is not None and UNITS.get(pair[1]) == ask.spec.unit:
+                found[ask.spec.learned_key] = pair
+    return replace(learned, scalers={**learned.scalers, **found}) if found else learned
+
+
+def record(plan: Plan, results: Sequence[GetResult], stamp: Stamp, device: str) -> Record:
+    """Build the poll's record: a READING, or a FAILURE when not one value could be had.
+
+    `results` belong to `plan.attributes`, one each, in that order.
+    """
+    values: list[Scalar] = []
+    scalers: list[int] = []
+    missing: list[str] = []
+    for index, ask in enumerate(plan.asks):
+        number, scaler, why = _value(plan, index, ask, results)
+        values.append(number)
+        scalers.append(scaler)
+        if why:
+            missing.append(f"{ask.spec.key}: {why}")
+    if not missing:
+        return Record(_schema(plan, tuple(scalers), partial=False), device, stamp, tuple(values))
+    text = "; ".join(missing)
+    if len(missing) == len(plan.asks):
+        refused = any(results[ask.value_at].error is not None for ask in plan.asks)
+        reason = FailReason.ACCESS_REFUSED if refused else FailReason.PROTOCOL_VIOLATION
+        return failure(device, plan.profile, reason, text, stamp)
+    return Record(_schema(plan, tuple(scalers), partial=True), device, stamp, (*values, cut(text)))
+
+
+def failure(device: str, profile: Profile, reason: FailReason, detail: str, stamp: Stamp) -> Record:
+    """Build the record of a poll that brought nothing; `detail` is one line without secrets."""
+    return Record(_failure_schema(profile.name), device, stamp, (reason.value, cut(detail)))
+
+
+def cut(text: str) -> str:
+    """Return one line of at most DETAIL_LIMIT characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= DETAIL_LIMIT else line[:DETAIL_LIMIT - 1] + "…"
+
+
+@lru_cache(maxsize=256)
+def _failure_schema(profile: str) -> Schema:
+    return Schema(Kind.FAILURE, (Field("reason"), Field("detail")), profile)
+
+
+def _schema(plan: Plan, scalers: tuple[int, ...], *, partial: bool) -> Schema:
+    memo = (*scalers, int(partial))
+    schema = plan.schemas.get(memo)
+    if schema is None:
+        fields = [Field(ask.spec.key, scaler, ask.spec.unit, ask.spec.canonical)
+                  for ask, scaler in zip(plan.asks, scalers, strict=True)]
+        schema = Schema(Kind.READING, (*fields, *([Field("not_read")] if partial else [])), plan.profile.name)
+        plan.schemas[memo] = schema
+    return schema
+
+
+def _value(plan: Plan, index: int, ask: Ask, results: Sequence[GetResult]) -> tuple[Scalar, int, str]:
+    """Return one object's value and scaler, and "" or the reason why there is none."""
+    result = results[ask.value_at]
+    if result.error is not None:
+        return None, 0, result.error.text
+    data = result.data
+    if ask.whole:
+        data = _member(ask, data, ask.spec.attribute)
+    scaler, why = _scaler(plan, ask, results)
+    if why:
+        return None, scaler, why
+    if isinstance(data, Integer):            # nearly every value of nearly every meter
+        return int(data), scaler, ""
+    number = exact(data)
+    if not isinstance(number, Exact):
+        return None, scaler, number
+    if isinstance(number.raw, str):
+        return (number.raw, 0, "") if ask.spec.scaler_target is None else (None, scaler, "text instead of a number")
+    return (*_steady(plan, index, number.raw, number.shift + scaler), "")
+
+
+def _steady(plan: Plan, index: int, raw: int, scaler: int) -> tuple[int, int]:
+    """Keep a float's scaler at the finest one it has needed, so that the schema does not change with every value."""
+    finest = min(scaler, plan.fractions.get(index, scaler))
+    written = rescaled(raw, scaler, finest)
+    if written is None:
+        return raw, scaler
+    plan.fractions[index] = finest
+    return written, finest
+
+
+def _scaler(plan: Plan, ask: Ask, results: Sequence[GetResult]) -> tuple[int, str]:
+    """Return the scaler and "" or why the value cannot be trusted."""
+    spec = ask.spec
+    if spec.scaler_target is None:
+        return spec.scaler or 0, ""
+    pair = plan.learned.scalers.get(spec.learned_key)
+    if pair is None:
+        pair = _scaler_unit(ask, results)
+        if pair is None:
+            error = results[ask.scaler_at].error if ask.scaler_at is not None else None
+            return 0, f"scaler_unit {error.text if error is not None else 'is malformed'}"
+    scaler, unit = pair
+    told = UNITS.get(unit, f"code {unit}")
+    if told != spec.unit:
+        return scaler, f"unit {told or '(none)'} instead of {spec.unit or '(none)'}"
+    return scaler, ""
+
+
+def _scaler_unit(ask: Ask, results: Sequence[GetResult]) -> tuple[int, int] | None:
+    """Read structure {integer scaler, enum unit}; None when it is something else."""
+    if ask.whole:
+        target = ask.spec.scaler_target
+        data = _member(ask, results[ask.value_at].data, target.attribute) if target is not None else None
+    else:
+        data = results[ask.scaler_at].data if ask.scaler_at is not None else None
+    match data:
+        case (Integer() as scaler, Integer() as unit) if -128 <= scaler <= 127 and 0 <= unit <= 255:
+            return int(scaler), int(unit)
+    return None
+
+
+def _member(ask: Ask, data: Any, attribute: int) -> Any:
+    """Take one attribute out of a whole object, whose first member must be the name that was asked for."""
+    if isinstance(data, tuple) and len(data) >= attribute and data[0] == ask.spec.target.obis.to_bytes():
+        return data[attribute - 1]
+    return None
+
+
+def _identity(plan: Plan, results: Sequence[GetResult]) -> str | None:
+    """Return the identity read, "" when the meter refuses it, None when it was not asked."""
+    if plan.identity_at is None:
+        return None
+    result = results[plan.identity_at]
+    if result.error is not None and result.error.temporary:
+        raise Refused("the meter cannot tell its identity now: " + result.error.text, reason=FailReason.ACCESS_REFUSED,
+                      temporary=True)
+    told = exact(result.data) if result.error is None else ""
+    return str(told.raw) if isinstance(told, Exact) else ""
