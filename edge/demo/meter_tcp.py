@@ -1,0 +1,249 @@
+"""A simulated meter on TCP (I/O edge): one listening socket per meter, hundreds of meters in one process.
+
+A meter that speaks HDLC stands behind a bridge: one link for all connections, answers go to whoever is connected when
+they arrive. A wrapper meter answers each connection by itself.
+"""
+
+import asyncio
+import logging
+import socket
+import struct
+import time
+from collections.abc import Callable
+
+from edge.demo.bridge import REFUSAL_TEXT, Line, Quirks
+from edge.demo.meter_apdu import Counters
+from edge.demo.meter_hdlc import HdlcServer
+from edge.demo.meter_model import MeterModel
+from edge.demo.meter_server import Endpoint, StreamFault, WrapperServer
+from edge.demo.meter_settings import MeterSettings
+
+log = logging.getLogger(__name__)
+
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)     # SO_LINGER 0: close() sends RST
+
+
+class Connection(asyncio.Protocol):
+    """One client's TCP connection."""
+
+    def __init__(self, meter: "SimulatedMeter") -> None:
+        """The meter decides at `connection_made` whether this client is served."""
+        self._meter = meter
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._last_activity = 0.0
+        self.endpoint: Endpoint | None = None
+        self.transport: asyncio.Transport | None = None
+        self.requests = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by asyncio."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._last_activity = self._meter.loop.time()
+        self.endpoint = self._meter.admit(self)
+        if self.endpoint is not None:
+            self._watch_idle()
+
+    def data_received(self, data: bytes) -> None:
+        """Called by asyncio."""
+        self._last_activity = self._meter.loop.time()
+        if self.endpoint is not None:
+            self._meter.received(self, self.endpoint, data)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Called by asyncio."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        self.transport = None
+        self._meter.left(self)
+
+    def send(self, data: bytes) -> None:
+        """Write to the client if it is still there."""
+        if self.transport is not None and not self.transport.is_closing():
+            self._last_activity = self._meter.loop.time()
+            self.transport.write(data)
+
+    def close(self, *, reset: bool = False) -> None:
+        """End the connection with FIN, or with RST."""
+        if self.transport is None:
+            return
+        if reset:
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def _watch_idle(self) -> None:
+        """Wake when the idle time could be over; traffic meanwhile only moves the next look."""
+        quirks, now = self._meter.quirks, self._meter.loop.time()
+        limit = quirks.idle_close_s
+        if limit is not None and now - self._last_activity >= limit and not quirks.half_open:
+            self.send(quirks.idle_text)
+            self.close()
+            return
+        wait = 1.0 if limit is None else max(limit - (now - self._last_activity), 0.001)
+        if limit is not None:
+            self._idle_timer = self._meter.loop.call_later(wait, self._watch_idle)
+
+    def rewatch(self) -> None:
+        """The quirks changed: look again from now on."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        if self.endpoint is not None and self.transport is not None:
+            self._watch_idle()
+
+
+class SimulatedMeter:
+    """One meter with its socket. Change `quirks`, `settings.manners` and `model` at any time: that is the control."""
+
+    def __init__(self, name: str, model: MeterModel, settings: MeterSettings, quirks: Quirks | None = None, *,
+                 seed: int = 0, now: Callable[[], float] = time.time) -> None:
+        """`now` gives Unix time in seconds; `seed` decides everything the line does by chance."""
+        self.name = name
+        self.model = model
+        self.settings = settings
+        self.counters = Counters()
+        self.connections: set[Connection] = set()
+        self._now = now
+        self._line = Line(quirks or Quirks(), seed)
+        self._hdlc = HdlcServer(model, settings, self.counters) if settings.framing == "hdlc" else None
+        self._server: asyncio.Server | None = None
+        self._address = ("127.0.0.1", 0)
+        self._residue = b""
+        self._first_answer = b""
+        self._stale = b""
+        self.loop: asyncio.AbstractEventLoop
+
+    # -- control ---------------------------------------------------------------------------------------------------
+
+    @property
+    def quirks(self) -> Quirks:
+        """The line's switches; fields may be set at any time."""
+        return self._line.quirks
+
+    @quirks.setter
+    def quirks(self, quirks: Quirks) -> None:
+        self._line.quirks = quirks
+        for connection in self.connections:
+            connection.rewatch()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port this meter listens on, once started."""
+        return self._address
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
+        """Listen; return the address. Port 0 takes a free one. OSError if it cannot."""
+        self.loop = asyncio.get_running_loop()
+        self._server = await self.loop.create_server(lambda: Connection(self), host, port, reuse_address=True)
+        self._address = self._server.sockets[0].getsockname()[:2]
+        return self._address
+
+    async def close(self) -> None:
+        """Stop listening and drop every connection."""
+        if self._server is not None:
+            self._server.close()
+        self.drop_connections(reset=True)
+        if self._server is not None:
+            await self._server.wait_closed()
+            self._server = None
+
+    async def power_off(self) -> None:
+        """A power cut: connections are reset, new ones refused, associations forgotten. `power_on` brings it back."""
+        await self.close()
+        self._residue = b""
+        if self._hdlc is not None:
+            self._hdlc.reset()
+
+    async def power_on(self) -> None:
+        """Listen again on the same address."""
+        await self.start(*self._address)
+
+    def drop_connections(self, *, reset: bool = False) -> None:
+        """Close every connection with FIN, or with RST."""
+        for connection in list(self.connections):
+            connection.close(reset=reset)
+
+    def inject(self, data: bytes) -> None:
+        """Put bytes into the stream of every client, as a bridge's own words or a late frame."""
+        for connection in list(self.connections):
+            if connection.endpoint is not None:
+                connection.send(data)
+
+    # -- connections -----------------------------------------------------------------------------------------------
+
+    def admit(self, connection: Connection) -> Endpoint | None:
+        """Decide whether a new client is served, and by what."""
+        served = any(other.endpoint is not None for other in self.connections)
+        if served and self.quirks.second_client != "served":
+            self.counters.refused_connections += 1
+            self.connections.add(connection)
+            if self.quirks.second_client == "refused":
+                connection.send(REFUSAL_TEXT)
+                connection.close()
+            return None
+        self.counters.connections += 1
+        self.connections.add(connection)
+        if self.quirks.stale_first and self._stale:
+            connection.send(self._stale)
+        if self._residue and self.quirks.residue:
+            connection.send(self._residue)
+        self._residue = b""
+        return self._hdlc or WrapperServer(self.model, self.settings, self.counters)
+
+    def received(self, connection: Connection, endpoint: Endpoint, data: bytes) -> None:
+        """Bytes of a served client."""
+        quirks = self.quirks
+        if quirks.meter_silent or quirks.half_open:
+            return
+        before = self.counters.requests
+        try:
+            answers = endpoint.receive(data, self._now())
+        except StreamFault as fault:
+            log.debug("simulated meter %s closes a connection: %s", self.name, fault)
+            connection.close()
+            return
+        connection.requests += self.counters.requests - before
+        if quirks.after_requests is not None and connection.requests >= quirks.after_requests:
+            self._end(connection, quirks)
+            return
+        for answer in answers:
+            self._first_answer = self._first_answer or answer
+            self._send(connection, answer)
+
+    def left(self, connection: Connection) -> None:
+        """A connection ended."""
+        self.connections.discard(connection)
+        if connection.endpoint is not None:
+            connection.endpoint.connection_lost()
+            self._stale, self._first_answer = self._first_answer or self._stale, b""
+
+    def _end(self, connection: Connection, quirks: Quirks) -> None:
+        if quirks.then in ("close", "reset"):
+            connection.close(reset=quirks.then == "reset")
+        elif quirks.then == "half-open":
+            quirks.half_open = True
+        # "silent" needs nothing: this connection's request count stays past the limit
+
+    def _send(self, connection: Connection, answer: bytes) -> None:
+        if self._line.transparent:
+            connection.send(answer)
+            return
+        for due, piece in self._line.plan(answer, self.loop.time()):
+            self.loop.call_at(due, self._deliver, connection, piece)
+
+    def _deliver(self, connection: Connection, piece: bytes) -> None:
+        """Bytes arrive at the bridge: they go to its client of this moment, or stay in its buffer."""
+        if self.quirks.half_open:
+            return
+        if self._hdlc is None or connection.transport is not None:
+            connection.send(piece)
+            return
+        if not self.quirks.residue:
+            return
+        for other in self.connections:
+            if other.endpoint is not None:
+                other.send(piece)
+                return
+        self._residue += piece
