@@ -1,0 +1,118 @@
+"""`halow-gateway`: the table of commands, and how every one of them ends.
+
+A command is a click command in `edge/commands`, loaded when it is called: `--version` and `--help` load none of them.
+It gets its settings from `edge.commands.context.State` (`@pass_state`) and returns its exit status, None for 0.
+
+    0    done                                     2    wrong usage
+    1    refused or failed: one line on stderr    130  interrupted
+"""
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+import edge
+from edge.commands.context import DEFAULT_CONFIG, State
+from edge.errors import EdgeError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("edge.commands.run:run", "Run the gateway in the foreground (systemd starts it so)."),
+    "check": ("edge.commands.check:check", "Look at settings and surroundings; say what is wrong and what to do."),
+    "status": ("edge.commands.status:status", "Show what the running gateway is doing, on one screen."),
+    "meter": ("edge.commands.meter:meter", "Add, list, show, edit, remove, pause, resume, import, export meters."),
+    "read": ("edge.commands.read:read", "Poll one meter once and print its values with units."),
+    "ring": ("edge.commands.ring:ring", "Look into the ring on flash."),
+    "link": ("edge.commands.link:link", "Show the radio link to each peer."),
+    "config": ("edge.commands.config:config", "Show, check or print default settings."),
+    "simulate": ("edge.commands.simulate:simulate", "Run simulated meters on this machine."),
+    "demo": ("edge.commands.demo:demo", "Show the whole gateway at work on this machine, in two minutes."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are loaded from the table above when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:      # noqa: ARG002 - click's signature
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:      # noqa: ARG002 - same
+        """Import a command's module; None for a name that is in no line of the table."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:      # noqa: ARG002 - same
+        """List the commands with the table's own words, so that help loads none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
+
+    def main(      # type: ignore[override]  # click types this as two overloads; the process ends here in any case
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any,
+    ) -> NoReturn:
+        """Run a command line and exit. Whatever happens, the operator gets at most a few plain lines."""
+        state = State()
+        extra |= {"standalone_mode": False, "obj": state}
+        try:
+            result = super().main(args, prog_name or "halow-gateway", **extra)
+            status = result if isinstance(result, int) else 0
+            sys.stdout.flush()
+        except click.ClickException as error:
+            error.show()
+            status = error.exit_code
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("interrupted", err=True)
+            status = 130
+        except EdgeError as error:
+            status = _explain(str(error), debug=state.debug)
+        except BrokenPipeError:      # `halow-gateway meter list | head -1`: nobody reads on, which is no failure
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = 0
+        except Exception as error:      # noqa: BLE001 - the last resort: a person at a shell gets a line, not a traceback
+            what = f"internal error: {type(error).__name__}{_place(error)}; run again with --debug and report it"
+            status = _explain(what, debug=state.debug)
+        sys.exit(status)
+
+
+def _explain(text: str, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    for line in text.splitlines():
+        click.echo(f"halow-gateway: {line}", err=True)
+    return 1
+
+
+def _place(error: Exception) -> str:
+    """Name where in the gateway it happened. The error's own text stays out of it: nobody has looked at that."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if {"edge", "halow"} & set(Path(frame.filename).parts)]
+    return f" in {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("-c", "--config", type=click.Path(path_type=Path), envvar="HALOW_GATEWAY_CONFIG", show_envvar=True,
+              help=f"Settings file. Default: {DEFAULT_CONFIG} where it exists, else built-in defaults.")
+@click.option("--debug", is_flag=True, help="Log everything to stderr, and show tracebacks.")
+@click.version_option(edge.__version__, prog_name="halow-gateway")
+@click.pass_obj
+def root(state: State, config: Path | None, debug: bool) -> None:      # noqa: FBT001 - click passes flags by name
+    """Smart-meter edge gateway: DLMS/COSEM meters over Wi-Fi HaLow into ThingsBoard."""
+    from edge import log
+
+    state.config = config
+    state.debug = debug
+    log.configure("debug" if debug else "warning")
+
+
+def main() -> NoReturn:
+    """Start the program: what the console script and `python -m edge` call."""
+    root.main()

@@ -1,0 +1,69 @@
+"""What every command shares: the settings file that was asked for, and how to open what stands in it.
+
+    @click.command()
+    @pass_state
+    def thing(state: State) -> None:
+        settings = state.settings()
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edge.errors import EdgeError
+
+if TYPE_CHECKING:
+    from edge.config import Settings
+    from edge.store.registry import Registry
+
+DEFAULT_CONFIG = Path("/etc/halow-gateway/gateway.toml")
+
+
+class State:
+    """One command line: its `--config` and `--debug`."""
+
+    def __init__(self) -> None:
+        """Nothing is read before a command asks for it."""
+        self.config: Path | None = None
+        self.debug = False
+
+    def config_path(self) -> Path | None:
+        """Return the settings file: the one asked for, else the default one where it exists, else None."""
+        if self.config is not None:
+            return self.config
+        try:
+            DEFAULT_CONFIG.lstat()
+        except FileNotFoundError:
+            return None
+        except OSError:      # there, but not for this user: loading it will say so
+            pass
+        return DEFAULT_CONFIG
+
+    def settings(self) -> "Settings":
+        """Load the settings. Raises ConfigError."""
+        from edge.config import load
+
+        return load(self.config_path())
+
+    def registry(self, settings: "Settings") -> "Registry":
+        """Open the registry; use it in a `with`. Raises RegistryError."""
+        from edge.store.registry import FILE_NAME, Registry
+
+        return Registry.open(Path(settings.gateway.state_dir) / FILE_NAME)
+
+
+pass_state = click.make_pass_decorator(State)
+
+
+def poke(settings: "Settings") -> str:
+    """Tell a running gateway that the registry changed, and return one sentence on when the change takes effect."""
+    from edge.control import NoDaemon, ask
+
+    try:
+        ask(Path(settings.gateway.runtime_dir), "reload")
+    except NoDaemon:
+        return "No gateway is running; it takes effect at the next start."
+    except EdgeError as error:
+        return f"The running gateway was not told ({error}); it looks for changes itself every few seconds."
+    return "The running gateway has taken it up."
