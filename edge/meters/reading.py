@@ -7,14 +7,15 @@ Nothing is guessed: a value without a known scaler, with another unit than the p
 None in the record, and its key stands in the text column `not_read` with the reason.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from edge.dlms.association import GetResult
 from edge.dlms.axdr import Integer
-from edge.dlms.cosem import UNITS, Attribute
+from edge.dlms.cosem import UNITS, AccessError, Attribute
 from edge.errors import FailReason, Refused, WrongMeter
 from edge.meters.exact import Exact, exact, rescaled
 from edge.meters.profile import ObjectSpec, Profile
@@ -38,38 +39,54 @@ class Ask(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to GET now, in this order. Keep it while `learned` stays the same: it remembers its schemas."""
+    """What to GET now, in this order. Keep it while `learned` stays the same: it remembers its schemas.
+
+    `refused` are results known beforehand; positions in `asks` count through the results, then through these.
+    """
 
     profile: Profile
     learned: Learned
     attributes: tuple[Attribute, ...]
     asks: tuple[Ask, ...]
     identity_at: int | None
+    refused: tuple[GetResult, ...] = ()
     schemas: dict[tuple[int, ...], Schema] = field(default_factory=dict, compare=False, repr=False)
     fractions: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
 
 
-def plan(profile: Profile, learned: Learned, *, identify: bool = False, whole_objects: bool = False) -> Plan:
+def plan(
+    profile: Profile,
+    learned: Learned,
+    *,
+    identify: bool = False,
+    whole_objects: bool = False,
+    refused: Mapping[Attribute, AccessError] = MappingProxyType({}),
+) -> Plan:
     """Plan one poll: every value, scaler_unit only where it is not learned yet, the identity if `identify`.
 
     `whole_objects` asks attribute 0 instead of value and scaler_unit apart, where the scaler is not learned: the half
-    of the requests for a meter that takes one at a time.
+    of the requests for a meter that takes one at a time. What is in `refused` is not asked again.
     """
-    values: list[Attribute] = []
-    rest: list[Attribute] = []
-    asks: list[Ask] = []
-    identity = [profile.identity.target] if identify and profile.identity is not None else []
+    wanted: list[Attribute] = []
+    if identify and profile.identity is not None:
+        wanted.append(profile.identity.target)
+    places: list[tuple[ObjectSpec, Attribute, Attribute | None]] = []
     for spec in profile.objects:
-        at = len(identity) + len(values)
-        unknown = spec.scaler_target is not None and spec.learned_key not in learned.scalers
-        whole = unknown and whole_objects
-        values.append(spec.target._replace(attribute=WHOLE) if whole else spec.target)
-        scaler_at = None
-        if unknown and not whole and spec.scaler_target is not None:
-            scaler_at = len(identity) + len(profile.objects) + len(rest)
-            rest.append(spec.scaler_target)
-        asks.append(Ask(spec, at, scaler_at, whole))
-    return Plan(profile, learned, (*identity, *values, *rest), tuple(asks), 0 if identity else None)
+        scaler = None if spec.learned_key in learned.scalers else spec.scaler_target
+        whole = spec.target._replace(attribute=WHOLE)
+        if scaler is not None and whole_objects and whole not in refused:
+            places.append((spec, whole, None))
+        else:
+            places.append((spec, spec.target, scaler))
+    wanted += [value for _, value, _ in places]
+    wanted += [scaler for _, _, scaler in places if scaler is not None]
+    attributes = tuple(attribute for attribute in wanted if attribute not in refused)
+    known = tuple(GetResult(attribute, None, refused[attribute]) for attribute in wanted if attribute in refused)
+    at = {attribute: place for place, attribute in enumerate((*attributes, *(result.attribute for result in known)))}
+    asks = tuple(Ask(spec, at[value], None if scaler is None else at[scaler], value.attribute == WHOLE)
+                 for spec, value, scaler in places)
+    identity_at = at[profile.identity.target] if identify and profile.identity is not None else None
+    return Plan(profile, learned, attributes, asks, identity_at, known)
 
 
 def learn(plan: Plan, results: Sequence[GetResult]) -> Learned:
@@ -79,6 +96,7 @@ def learn(plan: Plan, results: Sequence[GetResult]) -> Learned:
     (ACCESS_REFUSED, temporary) when the meter says that it cannot tell right now. Units that contradict the profile are
     not learned, so they are asked again with each poll until somebody has put it right.
     """
+    results = (*results, *plan.refused)
     learned = plan.learned
     identity = _identity(plan, results)
     if identity is not None and identity != learned.identity:
@@ -100,6 +118,7 @@ def record(plan: Plan, results: Sequence[GetResult], stamp: Stamp, device: str) 
 
     `results` belong to `plan.attributes`, one each, in that order.
     """
+    results = (*results, *plan.refused)
     values: list[Scalar] = []
     scalers: list[int] = []
     missing: list[str] = []

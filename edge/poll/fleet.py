@@ -1,0 +1,196 @@
+"""The set of pollers follows the registry: started, stopped, and restarted where something changed.
+
+A pause or a removal takes effect at once: the poll under way is cancelled, its connection ended. An edit restarts only
+the meters it touches; everybody else's association, phase and counters go on.
+"""
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from edge.clock import Clock
+from edge.config import PollSettings
+from edge.errors import ConfigError
+from edge.health.promise import Promises, Pulse
+from edge.health.supervise import EXPENDABLE, RestartPolicy, WorkerState, supervise
+from edge.meters.profile import Profile
+from edge.model import Learned, Meter
+from edge.poll.addressing import association_settings, lane
+from edge.poll.budget import Gate, GateState
+from edge.poll.link import OnLearned
+from edge.poll.poller import Poller, Sink
+from edge.poll.state import PollerState
+
+log = logging.getLogger(__name__)
+
+STOP_S = 5.0
+"""How long stopping a poller may take: a polite leave has its own, shorter deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A meter with all that polling it needs, as read from the registry."""
+
+    meter: Meter
+    password: bytes = field(default=b"", repr=False)
+    learned: Learned = Learned()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an `apply` did: names, sorted. `refused` maps a name to why it cannot be polled."""
+
+    started: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
+    restarted: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Running:
+    enrolled: Enrolled
+    shares_lane: bool
+    task: asyncio.Task[None]
+    learned: Learned
+    poller: Poller | None = None
+
+
+class Fleet:
+    """All pollers. An async context manager: leaving it stops every poller, within a deadline."""
+
+    def __init__(
+        self,
+        profiles: Mapping[str, Profile],
+        *,
+        settings: PollSettings,
+        sink: Sink,
+        on_learned: OnLearned,
+        clock: Clock,
+        promises: Promises,
+        rng: random.Random,
+        policy: RestartPolicy = EXPENDABLE,
+    ) -> None:
+        """`on_learned` keeps what was found out about a meter in the registry, off the loop."""
+        self.gate = Gate(settings.at_once)
+        self.workers: dict[str, WorkerState] = {}
+        self._profiles = profiles
+        self._settings = settings
+        self._sink = sink
+        self._on_learned = on_learned
+        self._clock = clock
+        self._promises = promises
+        self._rng = rng
+        self._policy = policy
+        self._running: dict[str, _Running] = {}
+        self._refused: dict[str, str] = {}
+        self._applying = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        """Begin with nobody to poll."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None,
+    ) -> None:
+        """Stop all pollers."""
+        async with self._applying:
+            await self._stop(list(self._running))
+
+    async def apply(self, enrolled: Iterable[Enrolled]) -> Change:
+        """Make the pollers match the registry; paused meters have none.
+
+        A meter that cannot be polled (unknown profile, missing password) is refused with its reason and stops nobody.
+        Cancelling may leave pollers stopped that should run; the next `apply` puts it right.
+        """
+        async with self._applying:
+            wanted = {item.meter.name: item for item in enrolled if not item.meter.paused}
+            refused = {name: why for name, item in wanted.items() if (why := self._objection(item))}
+            for name, why in refused.items():
+                if self._refused.get(name) != why:
+                    log.error("meter %s cannot be polled: %s", name, why)
+            self._refused = refused
+            lanes = self._shared_lanes(item for name, item in wanted.items() if name not in refused)
+            gone = [name for name in self._running if name not in wanted or name in refused]
+            changed = [name for name, running in self._running.items()
+                       if name not in gone and self._differs(running, wanted[name], wanted[name].meter.name in lanes)]
+            new = [name for name in wanted if name not in refused and name not in self._running]
+            await self._stop([*gone, *changed])
+            for name in (*changed, *new):
+                self._start(wanted[name], shares_lane=name in lanes)
+            return Change(tuple(sorted(new)), tuple(sorted(gone)), tuple(sorted(changed)), refused)
+
+    def states(self) -> dict[str, PollerState]:
+        """Return every poller's state by meter name. A paused or refused meter has none."""
+        return {name: running.poller.state() for name, running in sorted(self._running.items())
+                if running.poller is not None}
+
+    def refused(self) -> dict[str, str]:
+        """Return the meters that cannot be polled as they are registered, and why."""
+        return dict(self._refused)
+
+    def gate_state(self) -> GateState:
+        """Return how busy the gate is."""
+        return self.gate.state()
+
+    # -- one poller ------------------------------------------------------------------------------------------------
+
+    def _objection(self, item: Enrolled) -> str:
+        profile = self._profiles.get(item.meter.profile)
+        if profile is None:
+            return f"profile {item.meter.profile!r} is unknown; there are {', '.join(sorted(self._profiles))}"
+        try:
+            association_settings(item.meter, profile, item.password, self._settings)
+        except ConfigError as error:
+            return str(error)
+        return ""
+
+    def _shared_lanes(self, items: Iterable[Enrolled]) -> set[str]:
+        """Return the meters that stand behind one bridge with another."""
+        places = {item.meter.name: lane(item.meter, self._profiles[item.meter.profile]) for item in items}
+        crowds = Counter(place for place in places.values() if place is not None)
+        return {name for name, place in places.items() if place is not None and crowds[place] > 1}
+
+    @staticmethod
+    def _differs(running: _Running, item: Enrolled, shares_lane: bool) -> bool:  # noqa: FBT001 - private, named at the call
+        """Tell whether a restart is due. What the poller itself has learned meanwhile is no difference."""
+        adopted = item.learned.identity not in ("", running.learned.identity)
+        return (running.enrolled.meter != item.meter or running.enrolled.password != item.password
+                or running.shares_lane != shares_lane or adopted)
+
+    def _start(self, item: Enrolled, *, shares_lane: bool) -> None:
+        name = item.meter.name
+
+        async def work(pulse: Pulse) -> None:
+            running = self._running[name]
+            running.poller = Poller(
+                item.meter, item.password, self._profiles[item.meter.profile], running.learned,
+                settings=self._settings, gate=self.gate, sink=self._sink, on_learned=self._note_learned,
+                clock=self._clock, promise=pulse, rng=self._rng, shares_lane=shares_lane)
+            await running.poller.run()
+
+        task = asyncio.create_task(
+            supervise(f"poll {name}", work, self._policy, promises=self._promises, monotonic=self._clock.monotonic,
+                      rng=self._rng, states=self.workers), name=f"poll {name}")
+        self._running[name] = _Running(item, shares_lane, task, item.learned)
+
+    async def _note_learned(self, name: str, learned: Learned) -> None:
+        running = self._running.get(name)
+        if running is not None:
+            running.learned = learned
+        await self._on_learned(name, learned)
+
+    async def _stop(self, names: list[str]) -> None:
+        stopping = [self._running[name].task for name in names]
+        for task in stopping:
+            task.cancel()
+        if stopping:
+            _, late = await asyncio.wait(stopping, timeout=STOP_S)
+            for task in late:
+                log.error("%s did not stop within %g s", task.get_name(), STOP_S)
+        for name in names:
+            del self._running[name]

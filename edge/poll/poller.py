@@ -1,0 +1,254 @@
+"""One worker per meter: waits for its slot and its turn, polls, climbs the recovery ladder, writes one record per slot.
+
+    slot ──► may try? ── no ──► FAILURE circuit_open (or the reason it waits for)
+                │ yes
+                ▼
+             turn at the gate ─► Link.poll ─► READING ─► sink
+                ▲                   │ MeterError
+                │                   ▼
+                └── back-off ── Recovery.failed ── slot over, or nothing more to try ──► FAILURE with its reason
+
+A slot whose first attempt fails is tried again after the back-off as long as the slot lasts, so that one lost
+connection does not cost a quarter-hour value. Each served slot leaves exactly one record.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from edge.clock import Clock
+from edge.config import PollSettings
+from edge.errors import FailReason, MeterError, RingError
+from edge.health.promise import Pulse
+from edge.meters import reading
+from edge.meters.profile import Profile
+from edge.model import Kind, Learned, Meter, Record
+from edge.poll.addressing import association_settings, lane, poll_interval_s
+from edge.poll.budget import Gate
+from edge.poll.link import Link, OnLearned
+from edge.poll.recovery import Circuit, Level, Limits, Recovery
+from edge.poll.schedule import Between, Schedule, Tick, between_polls
+from edge.poll.state import Counters, PollerState
+from edge.poll.transport import TcpTransport, Transport
+from edge.poll.turn import turn
+
+log = logging.getLogger(__name__)
+
+Sink = Callable[[Record], Awaitable[int]]
+"""Where records go: `Ring.append` bound to Stream.INSTANT. Raises RingError."""
+
+PROMISE_MARGIN_S = 60.0
+"""Beyond a planned wait: connecting, and the commit of a record to flash."""
+
+
+class Poller:
+    """Polls one meter until cancelled."""
+
+    def __init__(
+        self,
+        meter: Meter,
+        password: bytes,
+        profile: Profile,
+        learned: Learned,
+        *,
+        settings: PollSettings,
+        gate: Gate,
+        sink: Sink,
+        on_learned: OnLearned,
+        clock: Clock,
+        promise: Pulse,
+        rng: random.Random,
+        shares_lane: bool = False,
+    ) -> None:
+        """`shares_lane`: another meter stands behind the same one-client bridge, so the connection is not kept.
+
+        Raises ConfigError when the meter cannot be addressed, or lacks its password.
+        """
+        self.meter = meter
+        self.profile = profile
+        self.interval_s = poll_interval_s(meter, profile, settings)
+        self.between = Between.HANG_UP if shares_lane else between_polls(
+            self.interval_s, inactivity_s=profile.timing.inactivity_s, keep_alive_s=profile.timing.keep_alive_s)
+        self.counters = Counters()
+        self.recovery = Recovery(
+            Limits(settings.backoff_first_s, settings.backoff_max_s, settings.breaker_failures,
+                   settings.breaker_open_s, settings.breaker_open_max_s), rng.random)
+        self._connect_timeout_s = settings.connect_timeout_s
+        self._gate = gate
+        self._lane = lane(meter, profile)
+        self._sink = sink
+        self._clock = clock
+        self._promise = promise
+        self._last_reason = FailReason.INTERNAL
+        self._associate = association_settings(meter, profile, password, settings)
+        self._on_learned = on_learned
+        self._learned = learned
+        self._link: Link | None = None
+
+    async def run(self) -> None:
+        """Poll until cancelled; cancelling ends an open exchange hard, an idle association politely within a deadline.
+
+        What leaves it is a bug: the slot under way is recorded as INTERNAL first.
+        """
+        self._link = Link(
+            self.meter.name, self.profile, self._learned, self._associate, self._connect, counters=self.counters,
+            on_learned=self._on_learned, pulse=self._promise)
+        schedule = Schedule.spread(self.meter.name, self.interval_s, self._clock.monotonic())
+        tick = schedule.first()
+        try:
+            while True:
+                await self._rest_until(tick.at, self._link)
+                await self._slot(tick, schedule.following(tick, tick.at).at, self._link)
+                tick = schedule.following(tick, self._clock.monotonic())
+                self.counters.skipped += tick.skipped
+        finally:
+            await self._link.close()
+
+    def state(self) -> PollerState:
+        """Return how it stands: plain data, cheap, from any task of the loop."""
+        now, counters, link = self._clock.monotonic(), self.counters, self._link
+        learned = link.learned if link is not None else self._learned
+        failed = counters.failures.total()
+        return PollerState(
+            meter=self.meter.name, interval_s=self.interval_s, between=self.between,
+            connected=link is not None and link.is_open, ladder=self.recovery.state(now),
+            slots=counters.readings + failed, readings=counters.readings, partial=counters.partial, failed=failed,
+            failures={reason.value: count for reason, count in counters.failures.items()}, skipped=counters.skipped,
+            connects=counters.connects, drops_idle=counters.drops_idle, keep_alives=counters.keep_alives,
+            round_trips=counters.round_trips, lost_records=counters.lost_records,
+            last_reading_age_s=None if counters.last_reading_at is None else now - counters.last_reading_at,
+            last_failure=counters.last_failure, not_read=counters.not_read, list_limit=learned.list_limit,
+            identity=learned.identity, lateness_s=tuple(counters.lateness_s))
+
+    # -- waiting ---------------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> Transport:
+        return await TcpTransport.connect(self.meter.host, self.meter.port, timeout_s=self._connect_timeout_s)
+
+    async def _sleep_until(self, at: float) -> None:
+        wait_s = max(at - self._clock.monotonic(), 0.0)
+        self._promise(wait_s + PROMISE_MARGIN_S)
+        await asyncio.sleep(wait_s)
+
+    async def _rest_until(self, at: float, link: Link) -> None:
+        """Wait for the slot; keep the connection alive where the meter's timing asks for it."""
+        while self.between is Between.KEEP_ALIVE and link.is_open:
+            due = link.last_exchange_at + self.profile.timing.keep_alive_s
+            if due >= at:
+                break
+            await self._sleep_until(due)
+            try:
+                async with turn(self._gate, self._lane, self._promise):
+                    await link.keep_alive()
+            except MeterError as ended:
+                self.counters.drops_idle += 1
+                log.debug("meter %s: a keep-alive failed, the next poll connects anew: %s", self.meter.name, ended)
+                link.abort()
+        await self._sleep_until(at)
+
+    # -- one slot --------------------------------------------------------------------------------------------------
+
+    async def _slot(self, tick: Tick, end: float, link: Link) -> None:
+        """Serve one slot of the schedule: exactly one record, at the latest when `end` has come and no try is open."""
+        first = True
+        while True:
+            now = self._clock.monotonic()
+            if not self.recovery.may_try(now):
+                not_before = self.recovery.not_before()
+                if not_before >= end:
+                    await self._tell_waiting(not_before - now)
+                    return
+                await self._sleep_until(not_before)
+                continue
+            try:
+                async with turn(self._gate, self._lane, self._promise):
+                    if first:
+                        self.counters.lateness_s.append(self._clock.monotonic() - tick.at)
+                        first = False
+                    record = await self._attempt(link)
+            except MeterError as error:
+                if await self._failed(error, end, link):
+                    continue
+                return
+            except Exception as bug:
+                self._promise(PROMISE_MARGIN_S)
+                await self._keep(self._failure(FailReason.INTERNAL, f"a fault in the gateway: {type(bug).__name__}"))
+                raise
+            await self._succeeded(record)
+            return
+
+    async def _attempt(self, link: Link) -> Record:
+        self._promise(self._connect_timeout_s + PROMISE_MARGIN_S)
+        answers = await link.poll()
+        if answers.repeated:
+            self.recovery.repeats += 1
+        record = reading.record(answers.plan, answers.results, self._clock.stamp(), self.meter.name)
+        if self.between is Between.HANG_UP:
+            await link.close()      # within the turn: behind the same bridge somebody may be next
+        return record
+
+    async def _failed(self, error: MeterError, end: float, link: Link) -> bool:
+        """Climb the ladder; return True when the slot goes on with another attempt, else its record is written."""
+        now = self._clock.monotonic()
+        self._last_reason = error.reason
+        step = self.recovery.failed(error.reason, now, temporary=getattr(error, "temporary", False))
+        if step.level in (Level.RECONNECT, Level.REST):
+            link.abort()
+        elif step.level is Level.REPEAT:
+            return True
+        if step.level is Level.RECONNECT and step.not_before < end:
+            log.debug("meter %s: %s; connecting anew in %.1f s", self.meter.name, error, step.not_before - now)
+            return True
+        await self._keep(self._failure(error.reason, str(error)))
+        return False
+
+    async def _succeeded(self, record: Record) -> None:
+        """Note an exchange that went well, even where the meter refused every object."""
+        counters = self.counters
+        if record.schema.kind is Kind.FAILURE:
+            self.recovery.failed(FailReason.ACCESS_REFUSED, self._clock.monotonic())
+            await self._keep(record)
+            return
+        if counters.last_failure:
+            log.info("meter %s: readings again", self.meter.name)
+        self.recovery.succeeded()
+        counters.last_failure = ""
+        counters.last_reading_at = self._clock.monotonic()
+        counters.readings += 1
+        not_read = str(record.values[-1]) if record.schema.fields[-1].key == "not_read" else ""
+        counters.partial += bool(not_read)
+        if not_read and not_read != counters.not_read:
+            log.warning("meter %s: not read: %s", self.meter.name, not_read)
+        counters.not_read = not_read
+        await self._append(record)
+
+    async def _tell_waiting(self, wait_s: float) -> None:
+        resting = self.recovery.circuit is Circuit.OPEN
+        reason = FailReason.CIRCUIT_OPEN if resting else self._last_reason
+        what = "circuit open" if resting else "waiting before the next connection"
+        await self._keep(self._failure(reason, f"{what}, {wait_s:.0f} s left; last failure: {self._last_reason.value}"))
+
+    # -- records ---------------------------------------------------------------------------------------------------
+
+    def _failure(self, reason: FailReason, detail: str) -> Record:
+        return reading.failure(self.meter.name, self.profile, reason, detail, self._clock.stamp())
+
+    async def _keep(self, record: Record) -> None:
+        """Count, log and store a FAILURE; the first of its kind in a row is a warning, the others are debug."""
+        reason, detail = FailReason(str(record.values[0])), str(record.values[1])
+        repeated = self.counters.last_failure.startswith(reason.value) or reason is FailReason.CIRCUIT_OPEN
+        log.log(logging.DEBUG if repeated else logging.WARNING, "meter %s: no reading: %s: %s", self.meter.name,
+                reason.value, detail)
+        self.counters.failures[reason] += 1
+        self.counters.last_failure = f"{reason.value}: {detail}"
+        await self._append(record)
+
+    async def _append(self, record: Record) -> None:
+        self._promise(PROMISE_MARGIN_S)
+        try:
+            await self._sink(record)
+        except RingError as error:
+            level = logging.DEBUG if self.counters.lost_records else logging.ERROR
+            log.log(level, "meter %s: the ring took no record: %s", self.meter.name, error)
+            self.counters.lost_records += 1

@@ -1,0 +1,261 @@
+"""One association with one meter, driven over a transport (no sockets here, only `Transport`).
+
+    open():  connect ─► settle ─► SNRM, AARQ ─► Opened          get(): GET ─► answer, as often as it takes
+    any fault in between: the connection is ended hard, the association object dropped, the error raised
+
+Nothing is ever resynchronised here: after a fault or a cancelled exchange only `open` helps.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+from edge.dlms.association import Answer, Association, AssociationSettings, Closed, Event, GetResult, Opened
+from edge.dlms.cosem import Attribute
+from edge.errors import ConnectionLost, LocalStateError, MeterError, NoAnswer, Refused
+from edge.poll.lists import ListSize
+from edge.poll.transport import Transport
+
+log = logging.getLogger(__name__)
+
+Connect = Callable[[], Awaitable[Transport]]
+Trace = Callable[[str, bytes], None]
+"""Told each piece of bytes with its direction, "TX" or "RX", as it passes; the password is in there in clear."""
+
+E = TypeVar("E", bound=Event)
+
+PULSE_MARGIN_S = 5.0
+
+CLOSE_S = 2.0
+"""How long a polite end may take, DISC and FIN together."""
+
+
+def _quiet(_seconds: float) -> None:
+    """Stand in for a Pulse that nobody listens to."""
+
+
+class MeterSession:
+    """Keeps one association; opens another after a fault when told to. Used by one task at a time."""
+
+    def __init__(
+        self,
+        connect: Connect,
+        settings: AssociationSettings,
+        *,
+        lists: ListSize | None = None,
+        request_gap_s: float = 0.0,
+        settle_s: float = 0.0,
+        trace: Trace | None = None,
+        pulse: Callable[[float], None] = _quiet,
+    ) -> None:
+        """`lists` outlives sessions; `pulse` is told before each exchange how long it may take at most."""
+        self.settings = settings
+        self.lists = lists or ListSize(None)
+        self.round_trips = 0                 # requests answered, over all associations of this object
+        self.last_exchange_at = 0.0          # loop time
+        self._connect = connect
+        self._request_gap_s = request_gap_s
+        self._settle_s = settle_s
+        self._trace = trace
+        self._pulse = pulse
+        self._loop = asyncio.get_running_loop()
+        self._association: Association | None = None
+        self._transport: Transport | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether there is an association, as far as is known without asking."""
+        return self._association is not None
+
+    @property
+    def association(self) -> Association:
+        """Return what was negotiated. LocalStateError when there is no association."""
+        if self._association is None:
+            raise LocalStateError("no association is open")
+        return self._association
+
+    async def __aenter__(self) -> Self:
+        """Open."""
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None,
+    ) -> None:
+        """Close politely after success, hard after a fault."""
+        await self.close()
+
+    async def open(self) -> None:
+        """Connect and associate. Raises a MeterError with its reason. Cancelling leaves nothing open."""
+        if self._association is not None:
+            raise LocalStateError("the association is open already")
+        transport = self._transport = await self._connect()
+        try:
+            if self._settle_s:
+                await self._discard_late_bytes(transport)
+            association = Association(self.settings)
+            association.open(self._loop.time())
+            await self._until(association, transport, Opened)
+        except BaseException:
+            self.abort()
+            raise
+        self._association = association
+
+    async def get(self, attributes: Sequence[Attribute]) -> tuple[GetResult, ...]:
+        """Read attributes, one result for each in their order, in as few requests as this meter takes.
+
+        Raises a MeterError with its reason; the association is gone then. Cancelling ends the connection hard, because
+        an answer may still come.
+        """
+        results: list[GetResult] = []
+        while len(results) < len(attributes):
+            results += await self._get_part(attributes[len(results):])
+        return tuple(results)
+
+    async def close(self, within_s: float = CLOSE_S) -> None:
+        """End association and connection politely, within `within_s` hard. Safe without either. Raises nothing."""
+        association, transport = self._association, self._transport
+        self._association = self._transport = None
+        if transport is None:
+            return
+        try:
+            async with asyncio.timeout(within_s):
+                if association is not None:
+                    await self._say_goodbye(association, transport)
+                await transport.close(within_s)
+        except TimeoutError:
+            log.debug("the meter did not take leave within %g s", within_s)
+        finally:
+            transport.abort()
+
+    def abort(self) -> None:
+        """End the connection hard, at once. Safe without one."""
+        transport, self._association, self._transport = self._transport, None, None
+        if transport is not None:
+            transport.abort()
+
+    def check(self) -> None:
+        """Look, without waiting, whether the idle association still stands; raises the MeterError that ended it.
+
+        A push that came meanwhile is passed over; anything else that arrives unasked ends the association.
+        """
+        association, transport = self.association, self._transport
+        assert transport is not None
+        try:
+            data = transport.waiting()
+            if data:
+                self._receive(association, data)
+                while association.next_event() is not None:
+                    pass
+        except MeterError:
+            self.abort()
+            raise
+
+    # -- one request -----------------------------------------------------------------------------------------------
+
+    async def _get_part(self, attributes: Sequence[Attribute]) -> tuple[GetResult, ...]:
+        """Ask for the first of `attributes`, as many as fit one request; find out how many do."""
+        size = self._size(attributes)
+        try:
+            answer = await self._exchange(attributes[:size])
+        except Refused as refused:
+            if size == 1 or refused.temporary or not self.lists.refused(size):
+                raise
+            log.info("the meter refuses a list of %d attributes; trying %d", size, self.lists.learned)
+            await self.open()
+            return ()
+        except MeterError:
+            self.lists.lost(size)
+            raise
+        self.lists.worked(size)
+        return answer.results if size == 1 else await self._look_behind_refusals(answer.results)
+
+    def _size(self, attributes: Sequence[Attribute]) -> int:
+        association = self.association
+        return self.lists.at_most(len(attributes), offered=association.offers_list)
+
+    async def _look_behind_refusals(self, results: tuple[GetResult, ...]) -> tuple[GetResult, ...]:
+        """Ask again for what stands behind the first refusal of a list.
+
+        Meters exist that refuse everything after the first item they refuse. Costs a request per refused attribute;
+        whoever calls keeps refusals and leaves them out next time. Temporary ones are left to the caller's repetition.
+        """
+        merged = list(results)
+        behind = _refused(merged)[1:]
+        while behind:
+            again = (await self._exchange([merged[place].attribute for place in behind])).results
+            for place, result in zip(behind, again, strict=True):
+                merged[place] = result
+            behind = [place for place in behind if place in _refused(merged)][1:]
+        return tuple(merged)
+
+    async def _exchange(self, attributes: Sequence[Attribute]) -> Answer:
+        association, transport = self.association, self._transport
+        assert transport is not None
+        try:
+            rest_s = self.last_exchange_at + self._request_gap_s - self._loop.time() if self._request_gap_s else 0.0
+            if rest_s > 0:
+                await asyncio.sleep(rest_s)
+            association.get(attributes, self._loop.time())
+            answer = await self._until(association, transport, Answer)
+        except BaseException:
+            self.abort()
+            raise
+        self.round_trips += 1
+        return answer
+
+    async def _until(self, association: Association, transport: Transport, wanted: type[E]) -> E:
+        """Move bytes and timers until the wanted event comes; others are passed over."""
+        loop = self._loop
+        while True:
+            data = association.data_to_send()
+            if data:
+                if self._trace is not None:
+                    self._trace("TX", data)
+                transport.write(data)
+            event = association.next_event()
+            if isinstance(event, wanted):
+                self.last_exchange_at = loop.time()
+                return event
+            if event is not None:
+                continue
+            timer = association.next_timer()
+            if timer is not None:
+                self._pulse(max(timer - loop.time(), 0.0) + PULSE_MARGIN_S)
+            try:
+                data = await transport.read(timer)
+            except NoAnswer:
+                association.handle_timer(loop.time())     # repeats a frame where that is safe; else raises the reason
+            except ConnectionLost as lost:
+                association.receive_eof()                 # knows better why, if it can tell
+                raise lost from None
+            else:
+                self._receive(association, data)
+
+    def _receive(self, association: Association, data: bytes) -> None:
+        if self._trace is not None:
+            self._trace("RX", data)
+        association.receive_data(data, self._loop.time())
+
+    async def _say_goodbye(self, association: Association, transport: Transport) -> None:
+        try:
+            association.close(self._loop.time())
+            await self._until(association, transport, Closed)
+        except MeterError as error:
+            log.debug("no clean end: %s", error)
+
+    async def _discard_late_bytes(self, transport: Transport) -> None:
+        """Throw away what a bridge still had for the client before us, until its settling time is over."""
+        deadline = self._loop.time() + self._settle_s
+        while True:
+            try:
+                late = await transport.read(deadline)
+            except NoAnswer:
+                return
+            log.debug("%d late bytes of a former session thrown away", len(late))
+
+
+def _refused(results: Sequence[GetResult]) -> list[int]:
+    return [place for place, result in enumerate(results) if result.error is not None and not result.error.temporary]

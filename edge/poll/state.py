@@ -1,0 +1,63 @@
+"""What a poller says of itself: plain data for status, the page and the gateway's own telemetry."""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from edge.errors import FailReason
+from edge.poll.recovery import LadderState
+from edge.poll.schedule import Between
+
+LATENESS_KEPT = 128
+"""Newest polls whose lateness is kept, for percentiles."""
+
+
+@dataclass(frozen=True, slots=True)
+class PollerState:
+    """One meter's poller. Ages and times in seconds; None = has not happened.
+
+    `readings + failed == slots`: each slot of the schedule that was served left one record. `skipped` are slots that
+    an overrunning poll ran over. `failures` counts by reason; `lateness_s` are the newest polls', oldest first.
+    """
+
+    meter: str
+    interval_s: float
+    between: Between
+    connected: bool
+    ladder: LadderState
+    slots: int
+    readings: int
+    partial: int
+    failed: int
+    failures: dict[str, int]
+    skipped: int
+    connects: int
+    drops_idle: int
+    keep_alives: int
+    round_trips: int
+    lost_records: int
+    last_reading_age_s: float | None
+    last_failure: str
+    not_read: str
+    list_limit: int | None
+    identity: str
+    lateness_s: tuple[float, ...]
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a poller counts while it runs."""
+
+    slots: int = 0
+    readings: int = 0
+    partial: int = 0
+    failures: Counter[FailReason] = field(default_factory=Counter)
+    skipped: int = 0
+    connects: int = 0
+    drops_idle: int = 0          # kept connections found ended between two polls
+    keep_alives: int = 0
+    round_trips: int = 0
+    lost_records: int = 0        # refused by the ring
+    last_reading_at: float | None = None
+    last_failure: str = ""
+    not_read: str = ""
+    lateness_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATENESS_KEPT))
