@@ -50,7 +50,7 @@ PURE = [
     "edge/meters/reading.py",
     "edge/poll/schedule.py", "edge/poll/recovery.py", "edge/poll/budget.py",
     "edge/ring/frame.py", "edge/ring/layout.py", "edge/ring/timebase.py",
-    "edge/uplink/thingsboard.py", "edge/uplink/pace.py",
+    "edge/uplink/thingsboard.py", "edge/uplink/pace.py", "edge/uplink/poison.py", "edge/uplink/reasons.py",
     "edge/health/promise.py",
     "halow/model.py", "halow/quality.py", "halow/s1g.py",
 ]
@@ -65,6 +65,7 @@ ONE_IMPORTER = {
     "sqlite3": {"edge/store"},
     "pyroute2": {"halow"},
     "click": {"edge/cli.py", "edge/commands"},
+    "moat": {"edge/demo"},
     "rich": {"edge/cli.py", "edge/commands", "edge/demo"},
 }
 

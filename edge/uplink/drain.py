@@ -1,0 +1,303 @@
+"""The drain of one connection: ring -> batches -> publications -> PUBACK -> ring.ack.
+
+Nothing leaves the ring before every publication of its span got a PUBACK that says success. Whatever is un-acknowledged
+when the connection ends is simply forgotten here; the next connection finds it in the ring.
+
+A link that went dead is noticed
+  - with something in flight: `ack_timeout_s` after the oldest publication in flight was handed over, at the latest;
+  - idle: after `2 * keepalive_s` without a byte from the server, which answers pings in between.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import NoReturn
+
+from edge.errors import Rejected, Retryable
+from edge.model import Batch, Publish
+from edge.uplink.mqtt import Ack, Session
+from edge.uplink.pace import Cost, Pace, parse_limits
+from edge.uplink.ports import Shared
+from edge.uplink.quarantine import quarantine
+from edge.uplink.reasons import SUSPICIOUS_END, Judgement, judge, reason_text
+from edge.uplink.source import Lane, Source
+from edge.uplink.thingsboard import OWN_TELEMETRY, Packed, announce, devices, pack
+
+log = logging.getLogger(__name__)
+
+TICK_S = 5.0               # the longest rest between two looks at the ring
+SLACK_S = 10.0             # what a promise allows beyond the planned rest
+LIMITS_REQUEST = Publish("v1/devices/me/rpc/request/1", b'{"method":"getSessionLimits","params":{}}')
+ANNOUNCEMENT = Cost(own=True, messages=1)
+LIMITS_ANSWERS = "v1/devices/me/rpc/response/+"
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A batch on its way: `open` publications are not answered yet."""
+
+    batch: Batch
+    lane: Lane
+    open: int
+    own: bool
+    devices: bool
+    refused: str = ""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """One publication on its way: a part of `flight`, or the announcement of `device`."""
+
+    size_bytes: int
+    sent_at: float
+    flight: _Flight | None = None
+    device: str = ""
+
+
+class Drain:
+    """Empties the ring over one open session."""
+
+    def __init__(self, session: Session, shared: Shared) -> None:
+        """Nothing is sent before `run`."""
+        settings = shared.settings
+        self.progress = 0                              # batches acknowledged on this connection
+        self.pace = Pace(window_messages=settings.window_messages, window_bytes=settings.window_bytes,
+                         batch_bytes=settings.batch_bytes, receive_maximum=session.receive_maximum,
+                         packet_limit_bytes=session.packet_limit_bytes)
+        self._session, self._shared = session, shared
+        self._source = Source(shared.ring, settings.order)
+        self._pending: dict[int, _Pending] = {}        # packet id -> publication, in the order of sending
+        self._announced: set[str] = set()
+        self._announcing: set[str] = set()
+        self._next: tuple[Lane, Packed] | None = None  # packed, and waiting for room
+        self._refusal = ""
+        self._commits_seen = 0
+
+    @property
+    def in_flight(self) -> tuple[int, int]:
+        """Publications on their way, and their bytes."""
+        return len(self._pending), sum(pending.size_bytes for pending in self._pending.values())
+
+    @property
+    def asked_to_wait(self) -> bool:
+        """True when the server took no more for its own reasons: a rate limit, a fault."""
+        return bool(self._refusal)
+
+    async def run(self) -> NoReturn:
+        """Work until the connection ends, which is always an exception: Retryable or Rejected.
+
+        Cancelling leaves everything un-acknowledged in the ring.
+        """
+        self._session.subscribe(LIMITS_ANSWERS)
+        self._session.publish_unacknowledged(LIMITS_REQUEST)
+        while True:
+            self._shared.activity.clear()
+            if self._commits_seen != self._shared.commits:
+                self._commits_seen = self._shared.commits
+                self._source.committed()
+            await self._settle()
+            rest_s = min(await self._fill(), self._until_deadline())
+            self._shared.promise(rest_s + SLACK_S)
+            try:
+                async with asyncio.timeout(rest_s):
+                    await self._shared.activity.wait()
+            except TimeoutError:
+                self._tick()
+
+    def suspect_head(self) -> None:
+        """After the end: note what was at its head, if the end can be the doing of a record."""
+        head = next((pending for pending in self._pending.values() if pending.flight), None)
+        if head is None or head.flight is None or self._refusal:
+            return
+        loss = self._session.loss
+        # Silence on this publication alone is suspicious, silence of the whole link is not.
+        heard_late = self._session.last_received > head.sent_at + self._shared.settings.ack_timeout_s / 2
+        if heard_late if loss is None else loss.reason in SUSPICIOUS_END:
+            self._shared.poison.dropped(head.flight.batch.records)
+
+    # ---- what came in
+
+    async def _settle(self) -> None:
+        for ack in self._session.take_acks():
+            pending = self._pending.pop(ack.packet_id, None)
+            if pending is None:
+                continue
+            if pending.flight is None:
+                self._announcement_answered(pending.device, ack)
+            else:
+                await self._flight_answered(pending.flight, ack)
+        self._read_messages()
+        self._raise_if_over()
+
+    async def _flight_answered(self, flight: _Flight, ack: Ack) -> None:
+        judgement = judge(ack.reason)
+        flight.open -= 1
+        if judgement is not Judgement.TAKEN:
+            self._shared.tally.refused += 1
+            flight.refused = reason_text(ack.reason)
+            if judgement is Judgement.LATER:
+                self._refusal = f"the server takes no telemetry now: {flight.refused}"
+                return
+        if flight.open:
+            return
+        if flight.refused:
+            self._shared.poison.refused(flight.batch.records, flight.refused)
+            self._source.give_back(flight.lane, flight.batch.records)
+            self._forget_next()
+            return
+        self._shared.ring.ack(flight.batch.span)
+        self.progress += 1
+        self._shared.tally.acked_records += len(flight.batch.records)
+        for stored, reason in self._shared.poison.taken(flight.batch.span, own=flight.own, devices=flight.devices):
+            await quarantine(self._shared.ring, self._shared.clock, stored, reason)
+            self._shared.tally.quarantined += 1
+        self._shared.acknowledged.set()
+
+    def _announcement_answered(self, device: str, ack: Ack) -> None:
+        self._announcing.discard(device)
+        if judge(ack.reason) is Judgement.TAKEN:
+            self._announced.add(device)
+            self._shared.parking.accept(device)
+            return
+        rest_s = self._shared.parking.refuse(device, self._now())
+        self._forget_next()
+        log.warning("the server refuses meter %s: %s; its records stay in the ring, next try in %.0f s",
+                    device, reason_text(ack.reason), rest_s)
+
+    def _read_messages(self) -> None:
+        for message in self._session.take_messages():
+            if message.topic.startswith(LIMITS_ANSWERS[:-1]):
+                try:
+                    limits = parse_limits(message.payload)
+                except ValueError as error:
+                    log.info("the server's session limits are not used: %s", error)
+                else:
+                    log.info("session limits of the server: %s", limits)
+                    self.pace.learn(limits, self._now())
+                    self._forget_next()
+
+    def _raise_if_over(self) -> None:
+        if self._refusal:
+            raise Retryable(self._refusal)
+        if reason := self._shared.poison.everything_refused():
+            raise Rejected(f"the server refuses every record: {reason}; nothing is thrown away")
+        if self._session.loss is not None:
+            raise Retryable(self._session.loss.text)
+        now, settings = self._now(), self._shared.settings
+        oldest = next(iter(self._pending.values()), None)
+        if oldest is not None and now - oldest.sent_at >= settings.ack_timeout_s:
+            raise Retryable(f"no PUBACK within {settings.ack_timeout_s:g} s: the link is taken for dead")
+        if now - self._session.last_received >= 2 * settings.keepalive_s:
+            raise Retryable(f"not a byte from the server in {2 * settings.keepalive_s} s")
+
+    def _until_deadline(self) -> float:
+        """Seconds until `_raise_if_over` may have something to say."""
+        now, settings = self._now(), self._shared.settings
+        oldest = next(iter(self._pending.values()), None)
+        ends = [self._session.last_received + 2 * settings.keepalive_s]
+        if oldest is not None:
+            ends.append(oldest.sent_at + settings.ack_timeout_s)
+        return max(0.001, min(ends) - now)
+
+    def _tick(self) -> None:
+        """Look again for records that were held back when the cursor passed them."""
+        self._source.committed()
+        busy = {pending.flight.lane for pending in self._pending.values() if pending.flight}
+        for lane in Lane:
+            if lane not in busy and self._next is None:
+                self._source.look_back(lane)
+
+    # ---- what goes out
+
+    async def _fill(self) -> float:
+        """Send while there is room; return how long to rest if nothing happens."""
+        while self._session.writable:
+            messages, size_bytes = self.in_flight
+            if not self.pace.room(messages, size_bytes, 1):
+                return TICK_S
+            if self._next is None:
+                self._next = await self._pack()
+                if self._next is None:
+                    return TICK_S
+            lane, packed = self._next
+            if not await self._worth_sending(lane, packed):
+                continue
+            more_bytes = sum(len(publish.payload) for publish in packed.publishes)
+            if not self._announce(packed.batch) or not self.pace.room(messages, size_bytes, more_bytes):
+                return TICK_S
+            if wait_s := self._wait_s(packed):
+                return wait_s
+            self._send(lane, packed)
+        return TICK_S
+
+    async def _pack(self) -> tuple[Lane, Packed] | None:
+        poison, parking, now = self._shared.poison, self._shared.parking, self._now()
+        while lane := await self._source.choose():
+            run = self._source.run_of(
+                lane, skip=lambda stored: poison.aside(stored) or parking.rests(stored.record.device, now),
+                alone=poison.alone)
+            if run:
+                return lane, pack(run, self.pace.batch_bytes, self.pace.batch_points)
+        return None
+
+    async def _worth_sending(self, lane: Lane, packed: Packed) -> bool:
+        """Deal with a batch that says nothing, and with a record that is too large for any server."""
+        batch = packed.batch
+        if packed.publishes and all(len(p.payload) <= self.pace.record_limit_bytes for p in packed.publishes):
+            return True
+        self._source.take(lane, len(batch.records))
+        self._next = None
+        if packed.publishes:
+            reason = f"its publication is longer than the {self.pace.record_limit_bytes} bytes that the server takes"
+            await quarantine(self._shared.ring, self._shared.clock, batch.records[0], reason)
+            self._shared.tally.quarantined += 1
+        else:
+            self._shared.ring.ack(batch.span)
+        self._shared.acknowledged.set()
+        return False
+
+    def _announce(self, batch: Batch) -> bool:
+        """Announce the meters of a batch that are new on this connection; True when all were acknowledged."""
+        missing = {name: profile for name, profile in devices(batch, self._shared.profile_of).items()
+                   if name not in self._announced}
+        for name, profile in missing.items():
+            messages, size_bytes = self.in_flight
+            publish = announce(name, profile)
+            room = self.pace.room(messages, size_bytes, len(publish.payload))
+            if name in self._announcing or not room or self.pace.wait_s(ANNOUNCEMENT, self._now()):
+                continue
+            self._announcing.add(name)
+            self._publish(publish, _Pending(len(publish.payload), self._now(), device=name))
+            self.pace.spend(ANNOUNCEMENT, self._now())
+        return not missing
+
+    def _wait_s(self, packed: Packed) -> float:
+        return max(self.pace.wait_s(cost, self._now()) for cost in _costs(packed))
+
+    def _send(self, lane: Lane, packed: Packed) -> None:
+        topics = [publish.topic for publish in packed.publishes]
+        own = OWN_TELEMETRY in topics
+        flight = _Flight(packed.batch, lane, len(topics), own=own, devices=len(topics) > own)
+        for publish in packed.publishes:
+            self._publish(publish, _Pending(len(publish.payload), self._now(), flight))
+        for cost in _costs(packed):
+            self.pace.spend(cost, self._now())
+        self._source.take(lane, len(packed.batch.records))
+        self._shared.tally.sent_records += len(packed.batch.records)
+        self._next = None
+
+    def _publish(self, publish: Publish, pending: _Pending) -> None:
+        self._pending[self._session.publish(publish)] = pending
+
+    def _forget_next(self) -> None:
+        """Pack again: what was packed may hold what must not be sent now. Nothing of it was taken yet."""
+        self._next = None
+
+    def _now(self) -> float:
+        return self._shared.clock.monotonic()
+
+
+def _costs(packed: Packed) -> tuple[Cost, ...]:
+    """Return what a batch is in the server's books. Telemetry is counted by entries and values, not by messages."""
+    return tuple(Cost(own=publish.topic == OWN_TELEMETRY, entries=entries, points=points)
+                 for publish, (entries, points) in zip(packed.publishes, packed.counts, strict=True))

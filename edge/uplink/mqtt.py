@@ -1,0 +1,289 @@
+"""One MQTT 5 connection through gmqtt 0.8.0 (I/O edge; the only importer of gmqtt).
+
+gmqtt is transport only: its resend queue is replaced by one that keeps nothing, its reconnecting is off, and every
+PUBACK's reason code is read, which it ignores itself. What stands behind each step: docs/decisions/0003-gmqtt.md.
+
+MQTT 5 is required, not preferred: on `v1/gateway/*` ThingsBoard (4.2.1 on) answers a message it did not take with a
+PUBACK whose reason says so; in 3.1.1 the same PUBACK looks like success, and unsaved data would be deleted.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import gmqtt
+from gmqtt.mqtt.constants import MQTTv50
+from gmqtt.mqtt.handler import MQTTConnectError
+
+from edge.config import UplinkSettings
+from edge.errors import ConfigError, Rejected, Retryable
+from edge.model import Publish
+from edge.uplink.reasons import REFUSED_LOGIN, TAKEN_OVER, reason_text
+
+log = logging.getLogger(__name__)
+
+# gmqtt's own words: only exceptions it swallowed are worth a line, everything else is said better here.
+_gmqtt_log = logging.getLogger(f"{__name__}.gmqtt")
+_gmqtt_log.setLevel(logging.ERROR)
+_gmqtt_log.addFilter(lambda record: bool(record.exc_info))
+logging.getLogger("gmqtt").setLevel(logging.ERROR)
+
+WRITE_BUFFER_LIMIT_BYTES = 65_536      # gmqtt has no back-pressure; beyond this nothing more is handed over
+CLOSE_TIMEOUT_S = 1.0                  # for a polite DISCONNECT; after it the socket is aborted
+NO_RECONNECT = {"reconnect_retries": -2}   # 0 still reconnects once
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """A PUBACK: packet id and reason code. A reason of 0x80 or above is a refusal (MQTT 5, 3.4.2.1)."""
+
+    packet_id: int
+    reason: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A PUBLISH from the server."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """How a connection ended: `reason` is the code of a DISCONNECT from the server, None if the TCP link just went."""
+
+    text: str
+    reason: int | None = None
+
+
+class _NoStore:
+    """What gmqtt gets as its message store: keeps nothing, and is told the packet id inside `publish()`.
+
+    It has no `__len__` on purpose: an empty store that is falsy is silently replaced by gmqtt's own.
+    """
+
+    is_empty = True
+
+    def __init__(self) -> None:
+        self.last_packet_id = 0
+
+    def push_message(self, packet_id: int, _package: bytes) -> None:
+        self.last_packet_id = packet_id
+
+    def remove_message_by_mid(self, packet_id: int) -> None:
+        """Nothing is kept, so nothing is removed."""
+
+    async def wait_empty(self) -> None:
+        """Return at once: always empty."""
+
+    def clear(self) -> None:
+        """Nothing to drop."""
+
+    def get_all(self) -> list[tuple[int, bytes]]:
+        return []
+
+
+def tls_context(settings: UplinkSettings) -> ssl.SSLContext | None:
+    """Return a context that trusts exactly `uplink.ca_file`, None without TLS. Raises ConfigError."""
+    if not settings.tls:
+        return None
+    if not settings.ca_file:
+        raise ConfigError("uplink.ca_file: missing; with uplink.tls = true, name the file of the CA to be trusted")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(settings.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"uplink.ca_file: {settings.ca_file!r} is no readable PEM certificate: {error}") from None
+    return context
+
+
+class Session:
+    """One connection, used once: `open`, then `publish` and the two drains, then `close` or `abort`.
+
+    `activity` is set whenever there is something to take: acknowledgements, messages, or a loss. All calls belong to
+    the loop that opened it. Which private names of gmqtt are used is held by tests/uplink/test_uplink_gmqtt.py.
+    """
+
+    def __init__(self, settings: UplinkSettings, *, client_id: str, token: str, activity: asyncio.Event,
+                 tls: ssl.SSLContext | None = None) -> None:
+        """Prepare only. `token` becomes the MQTT user name and is kept nowhere else."""
+        self.activity = activity
+        self.loss: Loss | None = None
+        self._settings = settings
+        self._tls = tls
+        self._acks: deque[Ack] = deque()
+        self._messages: deque[Message] = deque()
+        self._lost = asyncio.Event()
+        self._store = _NoStore()
+        # gmqtt counts characters where MQTT counts bytes: a client id beyond ASCII would corrupt CONNECT.
+        ascii_id = client_id.encode("ascii", "replace").decode().replace("?", "-")
+        self._client: Any = gmqtt.Client(ascii_id, clean_session=True, persistent_storage=self._store,
+                                         logger=_gmqtt_log)
+        self._client.set_config(NO_RECONNECT)
+        self._client.set_auth_credentials(token)
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_message = self._on_message
+        self._handler: Any = self._client._package_handler
+        self._handler._handle_puback_packet = self._on_puback
+
+    def __repr__(self) -> str:
+        return f"Session({self._settings.host}:{self._settings.port})"
+
+    async def open(self) -> None:
+        """Connect and log in. Raises Retryable, or Rejected for what only the operator can change.
+
+        Ends within `connect_timeout_s`; cancelling leaves no socket behind.
+        """
+        where = f"{self._settings.host}:{self._settings.port}"
+        connecting = asyncio.ensure_future(self._client.connect(
+            self._settings.host, self._settings.port, ssl=self._tls or False,
+            keepalive=self._settings.keepalive_s, version=MQTTv50))
+        lost = asyncio.ensure_future(self._lost.wait())
+        try:
+            # gmqtt's connect() never returns if the server closes before its CONNACK, hence the race.
+            await asyncio.wait({connecting, lost}, timeout=self._settings.connect_timeout_s,
+                               return_when=asyncio.FIRST_COMPLETED)
+            self._judge_connect(connecting, where)
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            for task in (connecting, lost):
+                task.cancel()
+            await asyncio.gather(connecting, lost, return_exceptions=True)
+
+    def _judge_connect(self, connecting: "asyncio.Future[None]", where: str) -> None:
+        try:
+            self._handler.propagate_error()
+            if connecting.done():
+                connecting.result()
+            elif self._client._connection_state.protocol_version != MQTTv50:     # gmqtt's mark of a downgrade
+                raise Rejected(f"{where} does not speak MQTT 5, without which a refusal looks like success; "
+                               "use a server that does")
+            elif self.loss:
+                raise Retryable(f"{where} closed the connection before its CONNACK")
+            else:
+                raise Retryable(f"{where} gave no CONNACK within {self._settings.connect_timeout_s:g} s")
+        except MQTTConnectError as error:
+            code = int(error._code)
+            kind = Rejected if code in REFUSED_LOGIN else Retryable
+            raise kind(f"{where} refused the login: {reason_text(code)}") from None
+        except ssl.SSLCertVerificationError as error:
+            raise Rejected(f"{where} shows a certificate that uplink.ca_file does not vouch for: "
+                           f"{error.verify_message}") from None
+        except OSError as error:
+            raise Retryable(f"cannot reach {where}: {error.strerror or error}") from None
+
+    @property
+    def receive_maximum(self) -> int | None:
+        """How many publications the server takes un-acknowledged (CONNACK); None: it did not say."""
+        return self._property("receive_maximum")
+
+    @property
+    def packet_limit_bytes(self) -> int | None:
+        """Largest packet the server takes (CONNACK, Maximum Packet Size); None: it did not say."""
+        return self._property("maximum_packet_size")
+
+    def _property(self, name: str) -> int | None:
+        values = self._handler.properties.get(name)
+        return int(values[0]) if values else None
+
+    @property
+    def writable(self) -> bool:
+        """False once the link is lost, or while the socket does not take what was handed over."""
+        return self.loss is None and self._buffered_bytes() <= WRITE_BUFFER_LIMIT_BYTES
+
+    @property
+    def last_received(self) -> float:
+        """When the server was last heard (time.monotonic, seconds)."""
+        return float(self._client._connection._last_data_in)
+
+    def publish(self, publish: Publish) -> int:
+        """Hand over one publication at QoS 1 and return its packet id. Raises Retryable when the link is lost."""
+        if self.loss is not None:
+            raise Retryable(self.loss.text)
+        self._store.last_packet_id = 0
+        try:
+            self._client.publish(publish.topic, publish.payload, qos=1)
+        except OverflowError:
+            raise Retryable("no packet id is free: the window is wider than the server's receive maximum") from None
+        if not self._store.last_packet_id:
+            raise Retryable("gmqtt gave the publication no packet id")
+        return self._store.last_packet_id
+
+    def publish_unacknowledged(self, publish: Publish) -> None:
+        """Hand over one publication at QoS 0: for requests that nobody misses."""
+        if self.loss is None:
+            self._client.publish(publish.topic, publish.payload, qos=0)
+
+    def subscribe(self, topic: str) -> None:
+        """Subscribe at QoS 1. ThingsBoard keeps no session: again on every connection."""
+        if self.loss is None:
+            self._client.subscribe(topic, qos=1)
+
+    def take_acks(self) -> list[Ack]:
+        """Return the PUBACKs since the last call, in the order of their arrival."""
+        acks = list(self._acks)
+        self._acks.clear()
+        return acks
+
+    def take_messages(self) -> list[Message]:
+        """Return what the server published since the last call."""
+        messages = list(self._messages)
+        self._messages.clear()
+        return messages
+
+    async def close(self) -> None:
+        """Say goodbye if the link takes it at once, and end. Never longer than `CLOSE_TIMEOUT_S`."""
+        try:
+            if self.loss is None and self._client._connection is not None and not self._buffered_bytes():
+                self.loss = Loss("closed by the gateway")
+                with suppress(OSError, TimeoutError):
+                    await asyncio.wait_for(self._client.disconnect(), CLOSE_TIMEOUT_S)
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """End the connection now. transport.close() would wait for its write buffer, on a dead link for ever."""
+        self.loss = self.loss or Loss("given up by the gateway")
+        self._client._is_active = False
+        connection = self._client._connection
+        if connection is not None:
+            if connection._keep_connection_callback:
+                connection._keep_connection_callback.cancel()
+            connection._transport.abort()
+
+    def _buffered_bytes(self) -> int:
+        return int(self._client._connection._transport.get_write_buffer_size())
+
+    # gmqtt logs and swallows what a callback raises, so these only append and set.
+
+    def _on_puback(self, _command: int, packet: bytes) -> None:
+        packet_id = int.from_bytes(packet[:2], "big")
+        self._handler.id_generator.free_id(packet_id)
+        self._acks.append(Ack(packet_id, packet[2] if len(packet) > 2 else 0))
+        self.activity.set()
+
+    def _on_message(self, _client: Any, topic: str, payload: bytes, _qos: int, _properties: Any) -> int:
+        self._messages.append(Message(topic, bytes(payload)))
+        self.activity.set()
+        return 0
+
+    def _on_disconnect(self, _client: Any, packet: Any, _exception: Any = None) -> None:
+        if self.loss is None:
+            reason = packet[0] if isinstance(packet, bytes) and packet else None
+            if reason == TAKEN_OVER:
+                text = "another client logged in with this gateway's token; there must be only one"
+            elif reason is not None:
+                text = f"the server ended the session: {reason_text(reason)}"
+            else:
+                text = "the connection was lost"
+            self.loss = Loss(text, reason)
+        self._lost.set()
+        self.activity.set()

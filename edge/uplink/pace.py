@@ -1,0 +1,188 @@
+"""How fast the backlog may go out (pure): window, token buckets, the server's limits, back-off.
+
+ThingsBoard tells its limits when asked with the client RPC `getSessionLimits` (DeviceSessionLimits, 4.0 on); a server
+that never answers leaves everything as the settings say.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+SHARE = 0.8                    # of every limit: clocks differ, and other clients of the tenant count too
+SPARE_IDS = 4                  # packet ids kept back: gmqtt hands out one less, SUBSCRIBE takes some
+
+
+class Rng(Protocol):
+    """The one thing asked of random.Random."""
+
+    def uniform(self, a: float, b: float, /) -> float:
+        """Return a number between a and b."""
+
+
+def backoff(first_s: float, max_s: float, rng: Rng) -> Iterator[float]:
+    """Yield delays for ever: doubling from `first_s` to `max_s`, each shortened by up to half at random."""
+    delay_s = first_s
+    while True:
+        yield rng.uniform(delay_s / 2, delay_s)
+        delay_s = min(delay_s * 2, max_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` in any `period_s`."""
+
+    count: int
+    period_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What one limited party may send: messages of any kind, telemetry messages, data points. Empty: no limit."""
+
+    messages: tuple[Rate, ...] = ()
+    telemetry: tuple[Rate, ...] = ()
+    points: tuple[Rate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """The server's answer. None or empty: it set no such limit."""
+
+    max_payload_bytes: int | None = None
+    max_inflight: int | None = None
+    own: Rates = Rates()           # the gateway's own messages
+    devices: Rates = Rates()       # what it sends for its meters
+
+
+class _Wire(msgspec.Struct, rename="camel"):
+    messages: str | None = None
+    telemetry_messages: str | None = None
+    telemetry_data_points: str | None = None
+
+
+class _Answer(msgspec.Struct, rename="camel"):
+    max_payload_size: int | None = None
+    max_inflight_messages: int | None = None
+    rate_limits: _Wire | None = None
+    gateway_rate_limits: _Wire | None = None
+
+
+def parse_rates(text: str | None) -> tuple[Rate, ...]:
+    """Read "20:1,600:60" (count:seconds). Raises ValueError."""
+    rates = []
+    for part in (text or "").split(","):
+        if not part.strip():
+            continue
+        count, _, period = part.partition(":")
+        rate = Rate(int(count), float(period))
+        if rate.count <= 0 or not 0 < rate.period_s < float("inf"):
+            raise ValueError(f"rate limit {part!r}: count and seconds must be positive")
+        rates.append(rate)
+    return tuple(rates)
+
+
+def parse_limits(payload: bytes) -> SessionLimits:
+    """Read the answer to getSessionLimits. Raises ValueError for anything that is none."""
+    try:
+        answer = msgspec.json.decode(payload, type=_Answer)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not an answer to getSessionLimits: {error}") from None
+
+    def rates(wire: _Wire | None) -> Rates:
+        if wire is None:
+            return Rates()
+        return Rates(parse_rates(wire.messages), parse_rates(wire.telemetry_messages),
+                     parse_rates(wire.telemetry_data_points))
+
+    return SessionLimits(answer.max_payload_size, answer.max_inflight_messages,
+                         rates(answer.rate_limits), rates(answer.gateway_rate_limits))
+
+
+class TokenBucket:
+    """`SHARE` of one rate. Starts full; a cost above the whole bucket passes when it is full, and is paid off after."""
+
+    def __init__(self, rate: Rate, now: float) -> None:
+        self.capacity = max(1.0, rate.count * SHARE)
+        self._per_s = self.capacity / rate.period_s
+        self._level = self.capacity
+        self._at = now
+
+    def wait_s(self, cost: float, now: float) -> float:
+        """Return how long until `cost` may pass; 0.0 now."""
+        self._level = min(self.capacity, self._level + (now - self._at) * self._per_s)
+        self._at = now
+        return max(0.0, (min(cost, self.capacity) - self._level) / self._per_s)
+
+    def spend(self, cost: float) -> None:
+        """Take `cost` out."""
+        self._level -= cost
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one publication is in the server's books."""
+
+    own: bool
+    messages: int = 0
+    entries: int = 0
+    points: int = 0
+
+
+class Pace:
+    """Window and buckets of one connection.
+
+    `window_messages` and `window_bytes` come from the settings; `receive_maximum` and `packet_limit_bytes` from
+    CONNACK; `learn` takes the server's own answer when it comes.
+    """
+
+    def __init__(self, *, window_messages: int, window_bytes: int, batch_bytes: int,
+                 receive_maximum: int | None = None, packet_limit_bytes: int | None = None) -> None:
+        self.window_messages = max(1, min(window_messages, (receive_maximum or 65_535) - SPARE_IDS))
+        self.window_bytes = window_bytes
+        self.batch_bytes = batch_bytes
+        self.record_limit_bytes = 65_536 - 512          # ThingsBoard's default limit for a whole packet
+        self.batch_points: int | None = None
+        self._buckets: dict[tuple[bool, str], tuple[TokenBucket, ...]] = {}
+        if packet_limit_bytes:
+            self._cap_payload(packet_limit_bytes)
+
+    def learn(self, limits: SessionLimits, now: float) -> None:
+        """Keep within what the server said. Only ever tightens the settings."""
+        if limits.max_payload_bytes:
+            self._cap_payload(limits.max_payload_bytes)
+        if limits.max_inflight:
+            self.window_messages = max(1, min(self.window_messages, int(limits.max_inflight * SHARE)))
+        for own, rates in ((True, limits.own), (False, limits.devices)):
+            for what in ("messages", "telemetry", "points"):
+                self._buckets[own, what] = tuple(TokenBucket(rate, now) for rate in getattr(rates, what))
+        capacities = [bucket.capacity for (_, what), buckets in self._buckets.items() if what == "points"
+                      for bucket in buckets]
+        self.batch_points = int(min(capacities)) if capacities else None
+
+    def _cap_payload(self, limit_bytes: int) -> None:
+        self.batch_bytes = max(1, min(self.batch_bytes, int(limit_bytes * SHARE)))
+        self.record_limit_bytes = min(self.record_limit_bytes, max(1, limit_bytes - 512))
+
+    def room(self, messages: int, in_flight_bytes: int, more_bytes: int) -> bool:
+        """Tell whether the window takes another publication. One always fits into an empty window."""
+        if not messages:
+            return True
+        return messages < self.window_messages and in_flight_bytes + more_bytes <= self.window_bytes
+
+    def wait_s(self, cost: Cost, now: float) -> float:
+        """Return how long `cost` has to wait for the server's rate limits; 0.0: go."""
+        return max((bucket.wait_s(amount, now) for bucket, amount in self._charges(cost)), default=0.0)
+
+    def spend(self, cost: Cost, now: float) -> None:
+        """Book a publication that was sent."""
+        for bucket, amount in self._charges(cost):
+            bucket.wait_s(amount, now)
+            bucket.spend(amount)
+
+    def _charges(self, cost: Cost) -> Iterator[tuple[TokenBucket, int]]:
+        for what, amount in (("messages", cost.messages), ("telemetry", cost.entries), ("points", cost.points)):
+            if amount:
+                for bucket in self._buckets.get((cost.own, what), ()):
+                    yield bucket, amount

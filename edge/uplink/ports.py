@@ -1,0 +1,100 @@
+"""What the uplink asks of its neighbours, and what all its connections share."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from edge.clock import Clock
+from edge.config import UplinkSettings
+from edge.model import Record, SeqSpan, Stored, Stream
+from edge.uplink.poison import Poison
+
+
+class BacklogView(Protocol):
+    """What the ring says about one stream."""
+
+    @property
+    def records(self) -> int:
+        """Un-acknowledged records."""
+
+    @property
+    def newest_seq(self) -> int:
+        """The highest sequence number."""
+
+
+class RingPort(Protocol):
+    """What the uplink asks of the ring (edge.ring; docs/architecture.md)."""
+
+    async def append(self, stream: Stream, record: Record) -> int:
+        """Keep a record; durable when it returns."""
+
+    async def read(self, stream: Stream, *, after: int, limit_records: int, limit_bytes: int) -> list[Stored]:
+        """Return un-acknowledged records above `after`, ascending."""
+
+    def ack(self, span: SeqSpan) -> None:
+        """Let go of a span."""
+
+    def backlog(self, stream: Stream) -> BacklogView:
+        """Say what waits."""
+
+    async def wait_committed(self) -> None:
+        """Return at the next commit that brought records."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the uplink counts over its life."""
+
+    sent_records: int = 0
+    acked_records: int = 0
+    refused: int = 0               # publications whose PUBACK said no
+    quarantined: int = 0
+
+
+class Parking:
+    """Meters that the server refused to create (device limit): their records rest, everything else goes on."""
+
+    FIRST_S = 30.0
+    LONGEST_S = 600.0
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+        self._rest_s: dict[str, float] = {}
+
+    def refuse(self, device: str, now: float) -> float:
+        """Let a meter rest, twice as long each time, and return how long."""
+        rest_s = min(2 * self._rest_s.get(device, self.FIRST_S / 2), self.LONGEST_S)
+        self._rest_s[device] = rest_s
+        self._until[device] = now + rest_s
+        return rest_s
+
+    def accept(self, device: str) -> None:
+        """Forget a meter's refusals."""
+        self._until.pop(device, None)
+        self._rest_s.pop(device, None)
+
+    def rests(self, device: str, now: float) -> bool:
+        """Tell whether a meter's records are not to be sent now."""
+        return bool(self._until) and self._until.get(device, now) > now
+
+    def names(self, now: float) -> tuple[str, ...]:
+        """Return who rests."""
+        return tuple(sorted(device for device, until in self._until.items() if until > now))
+
+
+@dataclass(slots=True)
+class Shared:
+    """What outlives a connection. `activity` wakes the drain: commits of the ring, and everything of the session."""
+
+    ring: RingPort
+    settings: UplinkSettings
+    clock: Clock
+    promise: Callable[[float], None]
+    profile_of: Callable[[str], str]
+    activity: asyncio.Event = field(default_factory=asyncio.Event)
+    commits: int = 0               # of the ring, so far
+    acknowledged: asyncio.Event = field(default_factory=asyncio.Event)
+    poison: Poison = field(default_factory=Poison)
+    tally: Tally = field(default_factory=Tally)
+    parking: Parking = field(default_factory=Parking)

@@ -1,0 +1,33 @@
+"""The end of a record that no server takes: told in the alarm stream, counted, and let go of, in this order.
+
+The report carries the record's own JSON as text, so that its values are still there to be read.
+"""
+
+import logging
+
+from edge.clock import Clock
+from edge.model import Field, Kind, Record, Schema, SeqSpan, Stored, Stream
+from edge.uplink.ports import RingPort
+from edge.uplink.thingsboard import element
+
+log = logging.getLogger(__name__)
+
+EVENT = "record_quarantined"
+MAX_TEXT = 2_000           # characters of the record in its report
+SCHEMA = Schema(Kind.EVENT, tuple(Field(key) for key in ("event", "detail", "device", "stream", "seq", "record")))
+
+
+async def quarantine(ring: RingPort, clock: Clock, stored: Stored, reason: str) -> None:
+    """Report `stored` durably, then acknowledge it in the ring. Cancelling in between leaves it in the ring.
+
+    A report that is itself refused is only logged: no report of a report.
+    """
+    record = stored.record
+    log.warning("record %s/%d of %s is quarantined: %s", stored.stream.name.lower(), stored.seq,
+                record.device or "the gateway", reason)
+    is_report = record.schema == SCHEMA and record.values[0] == EVENT
+    if not is_report:
+        text = element(record)[0].decode()[:MAX_TEXT]
+        values = (EVENT, reason, record.device or None, stored.stream.name.lower(), stored.seq, text)
+        await ring.append(Stream.ALARM, Record(SCHEMA, "", clock.stamp(), values))
+    ring.ack(SeqSpan(stored.stream, stored.seq, stored.seq))

@@ -1,0 +1,198 @@
+"""Records -> ThingsBoard's JSON (pure): the only place where a number leaves its exact form.
+
+Topics and payload forms: ThingsBoard "MQTT Device API" and "Gateway MQTT API" (MqttTopics.java, JsonConverter.java of
+4.2 to 4.4). The contract of every key is `cloud/keys.toml`.
+
+Storage there is an upsert per (device, key, ts): a record sent twice is stored once, and two records that shared
+device, key and millisecond would merge. What keeps them apart: each kind of record has keys of its own (`_PREFIX`), and
+`edge.clock` never stamps the same millisecond twice. Both are facts of the stored record, so that every delivery of a
+record has the same bytes, whatever travels beside it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import msgspec
+
+from edge.model import Batch, Kind, Publish, Record, Scalar, Schema, SeqSpan, Stored
+
+OWN_TELEMETRY = "v1/devices/me/telemetry"
+GATEWAY_TELEMETRY = "v1/gateway/telemetry"
+GATEWAY_CONNECT = "v1/gateway/connect"
+
+TEXT_MARK = "#"
+"""Put before text that looks like a number: ThingsBoard would store serial "00123456" as 123456 (JsonConverter)."""
+
+MAX_KEY_CHARS = 255
+MAX_DECIMALS = 16          # more than that and ThingsBoard stores text
+INT64 = range(-(2**63), 2**63)
+
+_PREFIX = {
+    Kind.READING: "",
+    Kind.FAILURE: "poll_fail_",
+    Kind.LINK: "link_",
+    Kind.GATEWAY: "",
+    Kind.EVENT: "event_",
+    Kind.ALARM: "alarm_",
+    Kind.GAP: "gap_",
+}
+_OPENING = {Kind.READING: b'"poll_ok":true', Kind.FAILURE: b'"poll_ok":false'}
+_UNSYNCHRONISED = b'"ts_q":"unsynchronised"'
+
+_json = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A batch and what it becomes on the wire. `publishes` is empty where no record of it has anything to say.
+
+    `counts` belongs to `publishes`: device entries and values, which are telemetry messages and data points in
+    ThingsBoard's books (DefaultTransportRateLimitService).
+    """
+
+    batch: Batch
+    publishes: tuple[Publish, ...]
+    counts: tuple[tuple[int, int], ...]
+
+
+def key_of(kind: Kind, field_key: str) -> str:
+    """Return the telemetry key of a record's field: `detail` of an EVENT is `event_detail`, `event` stays `event`."""
+    prefix = _PREFIX[kind]
+    plain = field_key.startswith(prefix) or field_key == prefix.rstrip("_")
+    return (field_key if plain else prefix + field_key)[:MAX_KEY_CHARS]
+
+
+def decimal_text(raw: int, scaler: int) -> str:
+    """Return `raw * 10**scaler` as a JSON number ThingsBoard keeps as a number.
+
+    Exact, but for more than 16 decimals: those are rounded half to even at the 16th. An integer beyond int64 gets
+    ".0", so that it is stored as a double instead of text.
+    """
+    if scaler < -MAX_DECIMALS:
+        divisor = 10 ** (-MAX_DECIMALS - scaler)
+        quotient, rest = divmod(raw, divisor)
+        raw = quotient + (2 * rest > divisor or (2 * rest == divisor and quotient % 2))
+        scaler = -MAX_DECIMALS
+    if scaler >= 0:
+        whole = raw * 10**scaler
+        return str(whole) if whole in INT64 else f"{whole}.0"
+    sign, digits = ("-" if raw < 0 else ""), str(abs(raw)).rjust(1 - scaler, "0")
+    return f"{sign}{digits[:scaler]}.{digits[scaler:]}"
+
+
+def safe_text(text: str) -> str:
+    """Return text that survives: valid UTF-8, without NUL (PostgreSQL refuses it), marked where it looks numeric."""
+    clean = text.encode("utf-8", "replace").decode().replace("\0", "")
+    return TEXT_MARK + clean if _looks_numeric(clean) else clean
+
+
+def _looks_numeric(text: str) -> bool:
+    # What org.apache.commons.lang3.math.NumberUtils.isParsable takes, and a little more to be safe.
+    digits = text.strip().lstrip("+-").replace(".", "", 1)
+    return digits.isdecimal()
+
+
+@lru_cache(maxsize=512)
+def _columns(schema: Schema) -> tuple[tuple[bytes, int], ...]:
+    return tuple((_json(key_of(schema.kind, field.key)) + b":", field.scaler) for field in schema.fields)
+
+
+def _scalar(value: int | str, scaler: int) -> bytes:
+    return decimal_text(value, scaler).encode() if isinstance(value, int) else _json(safe_text(value))
+
+
+def element(record: Record) -> tuple[bytes, int]:
+    """Return one record as `{"ts":ms,"values":{..}}` and its number of values; (b"", 0) if it has none at all."""
+    values: list[bytes] = [_OPENING[record.schema.kind]] if record.schema.kind in _OPENING else []
+    pairs: Iterable[tuple[tuple[bytes, int], Scalar]] = zip(_columns(record.schema), record.values, strict=False)
+    values += [key + _scalar(value, scaler) for (key, scaler), value in pairs if value is not None]
+    if not values:
+        return b"", 0
+    if not record.stamp.synchronised:
+        values.append(_UNSYNCHRONISED)
+    return b'{"ts":%d,"values":{%b}}' % (record.stamp.wall_ms, b",".join(values)), len(values)
+
+
+class _Payloads:
+    """The two payloads of a batch while they grow. Sizes are exact."""
+
+    def __init__(self) -> None:
+        self.own: list[bytes] = []
+        self.devices: dict[bytes, list[bytes]] = {}
+        self.own_bytes = self.gateway_bytes = 2       # brackets
+        self.own_points = self.device_points = 0
+
+    def fits(self, record: Record, text: bytes, limit_bytes: int) -> bool:
+        if not record.device:
+            return self.own_bytes + len(text) + 1 <= limit_bytes
+        return self.gateway_bytes + self._growth(record, text) <= limit_bytes
+
+    def add(self, record: Record, text: bytes, points: int) -> None:
+        if not record.device:
+            self.own_bytes += len(text) + 1
+            self.own_points += points
+            self.own.append(text)
+            return
+        self.gateway_bytes += self._growth(record, text)
+        self.device_points += points
+        self.devices.setdefault(_json(device_name(record.device)), []).append(text)
+
+    def _growth(self, record: Record, text: bytes) -> int:
+        name = _json(device_name(record.device))
+        return len(text) + 1 if name in self.devices else len(text) + len(name) + 4
+
+    def packed(self, batch: Batch) -> Packed:
+        made, counts = [], []
+        if self.own:
+            made.append(Publish(OWN_TELEMETRY, b"[%b]" % b",".join(self.own)))
+            counts.append((len(self.own), self.own_points))
+        if self.devices:
+            parts = [b"%b:[%b]" % (name, b",".join(texts)) for name, texts in self.devices.items()]
+            made.append(Publish(GATEWAY_TELEMETRY, b"{%b}" % b",".join(parts)))
+            counts.append((len(self.devices), self.device_points))
+        return Packed(batch, tuple(made), tuple(counts))
+
+
+def device_name(name: str) -> str:
+    """Return a meter's name as ThingsBoard gets it: valid UTF-8 without NUL, not marked."""
+    return name.encode("utf-8", "replace").decode().replace("\0", "")
+
+
+def pack(records: Sequence[Stored], limit_bytes: int, limit_points: int | None = None) -> Packed:
+    """Take as many of `records` (at least one; neighbours of one stream, ascending) as fit into `limit_bytes`.
+
+    Each payload stays within `limit_bytes` and all of them together within `limit_points`, unless the first record
+    alone is larger: it is then the whole batch.
+    """
+    payloads, taken = _Payloads(), 0
+    for stored in records:
+        text, points = element(stored.record)
+        crowded = limit_points is not None and payloads.own_points + payloads.device_points + points > limit_points
+        if taken and text and (crowded or not payloads.fits(stored.record, text, limit_bytes)):
+            break
+        if text:
+            payloads.add(stored.record, text, points)
+        taken += 1
+    first, last = records[0], records[taken - 1]
+    return payloads.packed(Batch(SeqSpan(first.stream, first.seq, last.seq), tuple(records[:taken])))
+
+
+def publishes(batch: Batch) -> tuple[Publish, ...]:
+    """Return the publications of a batch: the gateway's own records, then the meters'. Same batch, same bytes."""
+    return pack(batch.records, limit_bytes=2**31).publishes
+
+
+def announce(device: str, profile: str) -> Publish:
+    """Return the announcement of a meter. `profile` counts only when ThingsBoard creates the device."""
+    return Publish(GATEWAY_CONNECT, _json({"device": device_name(device), "type": profile or "default"}))
+
+
+def devices(batch: Batch, profile_of: Callable[[str], str]) -> dict[str, str]:
+    """Return the meters of a batch with their profiles; `profile_of` is asked where no record says it."""
+    found: dict[str, str] = {}
+    for stored in batch.records:
+        device, profile = stored.record.device, stored.record.schema.profile
+        if device and not found.get(device):
+            found[device] = profile or profile_of(device)
+    return found

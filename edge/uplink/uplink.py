@@ -1,0 +1,157 @@
+"""The uplink as the rest of the gateway sees it: connect, drain, back off, for ever.
+
+No broker at the start, a refused login, a dead link: all are normal here, told once as a warning and then at debug,
+and never end `run`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge.clock import Clock
+from edge.config import UplinkSettings
+from edge.errors import Rejected, Retryable, UplinkError
+from edge.model import Field, Kind, Record, Schema, Stream
+from edge.uplink.drain import SLACK_S, Drain
+from edge.uplink.mqtt import Session, tls_context
+from edge.uplink.pace import Rng, backoff
+from edge.uplink.ports import RingPort, Shared
+from edge.uplink.reasons import TAKEN_OVER
+
+log = logging.getLogger(__name__)
+
+TAKEOVER = Schema(Kind.EVENT, (Field("event"), Field("detail")))
+TAKEOVER_EVERY_S = 600.0       # at most one such record in this time
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkState:
+    """A snapshot for the status page. Times are `clock.monotonic()` seconds."""
+
+    connected: bool
+    since: float                   # when `connected` last changed
+    connections: int               # logins that the server took, so far
+    takeovers: int                 # times another client came in with the same token
+    in_flight_messages: int
+    in_flight_bytes: int
+    sent_records: int              # handed to the link, repetitions included
+    acked_records: int
+    refused: int                   # publications answered with a refusal
+    quarantined: int
+    parked: tuple[str, ...]        # meters that the server does not create
+    last_error: str                # "" after a good connection
+
+
+class Uplink:
+    """ThingsBoard through one MQTT session at a time. Make one, `run` it in one task."""
+
+    def __init__(self, ring: RingPort, settings: UplinkSettings, *, gateway_name: str, token: str, clock: Clock,
+                 promise: Callable[[float], None], rng: Rng, profile_of: Callable[[str], str] | None = None) -> None:
+        """Read the CA file if there is one; raises ConfigError.
+
+        `profile_of` names a meter's device profile where its records do not (link samples, failures); ThingsBoard looks
+        at it only when it creates the device.
+        """
+        self._shared = Shared(ring, settings, clock, promise, profile_of or (lambda _device: ""))
+        self._client_id = settings.client_id or gateway_name
+        self._token = token
+        self._tls = tls_context(settings)
+        self._rng = rng
+        self._drain: Drain | None = None
+        self._since = clock.monotonic()
+        self._connections = self._takeovers = 0
+        self._takeover_told = float("-inf")
+        self._last_error = ""
+
+    def state(self) -> UplinkState:
+        """Return how it stands."""
+        shared = self._shared
+        messages, size_bytes = self._drain.in_flight if self._drain else (0, 0)
+        return UplinkState(
+            connected=self._drain is not None, since=self._since, connections=self._connections,
+            takeovers=self._takeovers, in_flight_messages=messages, in_flight_bytes=size_bytes,
+            sent_records=shared.tally.sent_records, acked_records=shared.tally.acked_records,
+            refused=shared.tally.refused, quarantined=shared.tally.quarantined,
+            parked=shared.parking.names(shared.clock.monotonic()), last_error=self._last_error)
+
+    async def drained(self) -> None:
+        """Return when nothing durable is un-acknowledged. Cancelling is harmless."""
+        while any(self._shared.ring.backlog(stream).records for stream in Stream):
+            self._shared.acknowledged.clear()
+            await self._shared.acknowledged.wait()
+
+    async def run(self) -> None:
+        """Work until cancelled; then end within 2 s, with everything un-acknowledged still in the ring."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_commits(), name="uplink commits")
+            group.create_task(self._connect_for_ever(), name="uplink connection")
+
+    async def _watch_commits(self) -> None:
+        while True:
+            await self._shared.ring.wait_committed()
+            self._shared.commits += 1
+            self._shared.activity.set()
+
+    async def _connect_for_ever(self) -> None:
+        settings = self._shared.settings
+        delays = backoff(settings.backoff_first_s, settings.backoff_max_s, self._rng)
+        while True:
+            end, progress = await self._connection()
+            if progress:
+                delays = backoff(settings.backoff_first_s, settings.backoff_max_s, self._rng)
+            delay_s = next(delays)
+            if isinstance(end, Rejected):
+                delay_s = self._rng.uniform(settings.refused_backoff_s / 2, settings.refused_backoff_s)
+            self._tell(end, delay_s)
+            self._shared.promise(delay_s + SLACK_S)
+            await asyncio.sleep(delay_s)
+
+    async def _connection(self) -> tuple[UplinkError, bool]:
+        """Run one connection to its end; return why it ended, and whether the next may follow at once."""
+        settings = self._shared.settings
+        self._shared.promise(settings.connect_timeout_s + SLACK_S)
+        session = Session(settings, client_id=self._client_id, token=self._token, tls=self._tls,
+                          activity=self._shared.activity)
+        try:
+            await session.open()
+            drain = self._drain = Drain(session, self._shared)
+            self._connected()
+            await drain.run()
+        except (Retryable, Rejected) as end:
+            return end, await self._ended(session)
+        finally:
+            if self._drain is not None:
+                self._drain, self._since = None, self._shared.clock.monotonic()
+            await session.close()
+
+    def _connected(self) -> None:
+        self._connections += 1
+        self._last_error = ""
+        self._since = self._shared.clock.monotonic()
+        log.info("connected to %s:%d", self._shared.settings.host, self._shared.settings.port)
+
+    async def _ended(self, session: Session) -> bool:
+        """Draw the conclusions of an end; True when the connection was good for something and nobody said "later"."""
+        drain = self._drain
+        if drain is None:
+            return False
+        drain.suspect_head()
+        if session.loss is not None and session.loss.reason == TAKEN_OVER:
+            await self._taken_over(session.loss.text)
+            return False
+        return drain.progress > 0 and not drain.asked_to_wait
+
+    async def _taken_over(self, text: str) -> None:
+        self._takeovers += 1
+        now = self._shared.clock.monotonic()
+        if now - self._takeover_told >= TAKEOVER_EVERY_S:
+            self._takeover_told = now
+            record = Record(TAKEOVER, "", self._shared.clock.stamp(), ("uplink_takeover", text))
+            await self._shared.ring.append(Stream.ALARM, record)
+
+    def _tell(self, end: UplinkError, delay_s: float) -> None:
+        text = str(end)
+        level = logging.DEBUG if text == self._last_error else logging.WARNING
+        self._last_error = text
+        log.log(level, "uplink: %s; next try in %.0f s", text, delay_s)
