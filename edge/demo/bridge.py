@@ -6,6 +6,7 @@ predecessor system, and the meters behind them.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,7 +55,7 @@ def ser2net(latency_s: tuple[float, float] = (0.1, 0.2)) -> Quirks:
     return Quirks(second_client="refused", latency_s=latency_s, residue=True)
 
 
-PRESETS = {"none": Quirks, "esp32": esp32, "ser2net": ser2net}
+PRESETS: dict[str, Callable[[], Quirks]] = {"none": Quirks, "esp32": esp32, "ser2net": ser2net}
 
 
 class Line:
