@@ -1,0 +1,171 @@
+"""An MQTT 5 server that keeps ThingsBoard's device contract, on 127.0.0.1: for `make demo` and the tests (I/O edge).
+
+The protocol is moat-lib-mqtt's sans-IO server side (why: docs/decisions/0005-demo-broker.md); what a publication means
+is `thingsboard_contract`. Here are the sockets, one session per identity, and outages to order:
+
+    async with ThingsBoard(Rules(token="t")) as server:
+        ...                      # server.port, server.contract.store
+        await server.outage()    # refuses and cuts connections
+        server.blackhole()       # keeps them, answers nothing
+        await server.restore()
+"""
+
+import asyncio
+import logging
+from types import TracebackType
+from typing import Self
+
+from moat.lib.mqtt import (
+    MQTTConnectPacket,
+    MQTTDisconnectPacket,
+    MQTTException,
+    MQTTPacket,
+    MQTTPublishPacket,
+    MQTTSubscribePacket,
+    QoS,
+    ReasonCode,
+)
+from moat.lib.mqtt.broker_state_machine import MQTTBrokerClientStateMachine
+
+from edge.demo.thingsboard_contract import Contract, Rules, Verdict
+
+log = logging.getLogger(__name__)
+
+
+class _Connection(asyncio.Protocol):
+    """One client. All work happens as its bytes arrive."""
+
+    def __init__(self, server: "ThingsBoard") -> None:
+        self._server = server
+        self._machine = MQTTBrokerClientStateMachine()
+        self._transport: asyncio.Transport | None = None
+        self.deaf = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._server.connections.add(self)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._server.connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.deaf:
+            return
+        try:
+            for packet in self._machine.feed_bytes(data):
+                self._packet(packet)
+        except MQTTException as error:
+            log.info("stand-in: closes a connection: %s", error)
+            self.cut()
+            return
+        self.flush()
+
+    def _packet(self, packet: MQTTPacket) -> None:
+        match packet:
+            case MQTTConnectPacket():
+                self._login(packet)
+            case MQTTPublishPacket():
+                payload = packet.payload.encode() if isinstance(packet.payload, str) else bytes(packet.payload)
+                verdict = self._server.contract.publication(packet.topic, payload, acknowledged=packet.qos > 0)
+                self._answer(packet.packet_id, verdict)
+            case MQTTSubscribePacket():
+                granted = [ReasonCode.GRANTED_QOS_1] * len(packet.subscriptions)
+                self._machine.acknowledge_subscribe(packet.packet_id, granted)
+            case MQTTDisconnectPacket():
+                self.end(None)
+            case _:
+                pass
+
+    def _login(self, packet: MQTTConnectPacket) -> None:
+        reason = self._server.contract.login(packet.username)
+        if reason is ReasonCode.SUCCESS:
+            self._server.take_over(self)
+        # Not through the library's broker object: its session_present is the clean-start flag, not its opposite.
+        self._machine.acknowledge_connect(reason, packet.username, session_present=not packet.clean_start)
+        if reason is not ReasonCode.SUCCESS:
+            self.end(None)
+
+    def _answer(self, packet_id: int | None, verdict: Verdict) -> None:
+        if packet_id is not None and verdict.reason is not None:
+            self._machine.acknowledge_publish(packet_id, verdict.reason)
+        if verdict.answer is not None:
+            topic, payload = verdict.answer
+            self._machine.deliver_publish(topic, payload, qos=QoS.AT_MOST_ONCE)
+        if verdict.close is not None:
+            self.end(verdict.close)
+
+    def flush(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(bytes(self._machine.get_outbound_data()))
+
+    def end(self, reason: ReasonCode | None) -> None:
+        """Send what is due, a DISCONNECT with `reason` if there is one, and close."""
+        self.flush()
+        if self._transport is None:
+            return
+        if reason is not None and not self._transport.is_closing():
+            buffer = bytearray()
+            MQTTDisconnectPacket(reason_code=reason).encode(buffer)
+            self._transport.write(bytes(buffer))
+        self.deaf = True
+        self._transport.close()
+
+    def cut(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class ThingsBoard:
+    """The server; use as an async context manager."""
+
+    def __init__(self, rules: Rules, *, port: int = 0) -> None:
+        """`port` 0: a free one, kept over outages."""
+        self.contract = Contract(rules)
+        self.connections: set[_Connection] = set()
+        self.port = port
+        self._server: asyncio.Server | None = None
+        self._deaf = False
+
+    async def __aenter__(self) -> Self:
+        await self.restore()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                        trace: TracebackType | None) -> None:
+        await self.outage()
+
+    async def outage(self) -> None:
+        """Refuse new connections and cut those there are. What is stored stays; sessions never did."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.connections):
+            connection.cut()
+        if self._server is not None:
+            await self._server.wait_closed()
+            self._server = None
+
+    def blackhole(self) -> None:
+        """Keep the connections, read on, answer nothing: new ones get no CONNACK either."""
+        self._deaf = True
+        for connection in self.connections:
+            connection.deaf = True
+
+    async def restore(self) -> None:
+        """Serve again. Connections of a black hole never come back to life."""
+        self._deaf = False
+        if self._server is None:
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(self._connection, "127.0.0.1", self.port, reuse_address=True)
+            self.port = self._server.sockets[0].getsockname()[1]
+
+    def _connection(self) -> _Connection:
+        connection = _Connection(self)
+        connection.deaf = self._deaf
+        return connection
+
+    def take_over(self, newcomer: _Connection) -> None:
+        """End the older session of the same identity (max_concurrent_sessions_per_device = 1)."""
+        for connection in list(self.connections):
+            if connection is not newcomer:
+                connection.end(ReasonCode.SESSION_TAKEN_OVER)
