@@ -35,14 +35,18 @@ async def neighbours(arp: Path = ARP) -> Neighbours:
     try:
         sock = NetlinkSocket(NETLINK_ROUTE)
     except OSError:
-        return Neighbours(parse_arp(arp.read_text()), str(arp))
+        return _from_arp(arp)
     try:
         messages = await sock.dump(RTM_GETNEIGH, NDMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0, 0, 0))
     except (OSError, ValueError):
-        return Neighbours(parse_arp(arp.read_text()), str(arp))
+        return _from_arp(arp)
     finally:
         sock.close()
     return Neighbours(dict(entry for message in messages if (entry := parse_neighbour(message))), "netlink")
+
+
+def _from_arp(arp: Path) -> Neighbours:
+    return Neighbours(parse_arp(arp.read_text()), str(arp))
 
 
 def parse_neighbour(message: bytes) -> tuple[str, str] | None:
