@@ -24,7 +24,10 @@ class Clock(Protocol):
         """Seconds that never step; the same base as the event loop's time."""
 
     def stamp(self) -> Stamp:
-        """Return now, on every base at once."""
+        """Return now, on every base at once; no two stamps of a clock share a millisecond.
+
+        ThingsBoard keeps one value per device, key and millisecond, so two records must differ in it.
+        """
 
     def synchronised(self) -> bool:
         """Tell whether wall time is disciplined by a trusted source."""
@@ -42,6 +45,7 @@ class SystemClock:
         self.boot_id = BOOT_ID.read_text().strip()
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._checked_at = float("-inf")
+        self._stamped_ms = 0
         self._synchronised = False
 
     def monotonic(self) -> float:
@@ -49,10 +53,13 @@ class SystemClock:
         return time.monotonic()
 
     def stamp(self) -> Stamp:
-        """Return boot time, wall time and the judgement of it."""
+        """Return boot time, wall time and the judgement of it; a busy millisecond runs into the next."""
+        boottime_ms = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+        wall_ms = time.time_ns() // 1_000_000
+        self._stamped_ms = max(boottime_ms, self._stamped_ms + 1)
         return Stamp(
-            boottime_ms=time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000,
-            wall_ms=time.time_ns() // 1_000_000,
+            boottime_ms=self._stamped_ms,
+            wall_ms=wall_ms + self._stamped_ms - boottime_ms,
             boot_id=self.boot_id,
             synchronised=self.synchronised(),
         )

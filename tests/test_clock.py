@@ -60,3 +60,11 @@ def test_kernel_is_asked_at_most_once_a_second(monkeypatch: pytest.MonkeyPatch) 
     system = SystemClock()
     assert all(system.synchronised() for _ in range(100))
     assert len(calls) == 1
+
+
+def test_no_two_stamps_share_a_millisecond() -> None:
+    system = SystemClock(trust_wall=True)
+    stamps = [system.stamp() for _ in range(500)]
+    assert len({stamp.boottime_ms for stamp in stamps}) == 500
+    offsets = {stamp.wall_ms - stamp.boottime_ms for stamp in stamps}
+    assert max(offsets) - min(offsets) <= 2, "wall and boot time move together"
