@@ -47,11 +47,15 @@ class Obis(NamedTuple):
 
 
 class Attribute(NamedTuple):
-    """One attribute of one object: what a GET asks for. `class_id` 0..65535, `attribute` -128..127 (0 = all)."""
+    """One attribute of one object: what a GET asks for. `class_id` 0..65535, `attribute` -128..127 (0 = all).
+
+    `selection` picks a part of a long attribute; `edge.dlms.selection` makes it. Empty means the whole attribute.
+    """
 
     class_id: int
     obis: Obis
     attribute: int
+    selection: bytes = b""
 
     def __str__(self) -> str:
         """Return "class/OBIS attribute n" for messages."""

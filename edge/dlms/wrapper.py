@@ -6,12 +6,12 @@
 import struct
 from typing import NamedTuple
 
+from edge.dlms.chatter import KEPT_BYTES, plain_text
 from edge.errors import BridgeBusy, Violation
 
 HEADER_BYTES = 8
 VERSION = 1
 _HEADER = struct.Struct(">HHHH")
-_TEXT_BYTES = 4      # printable octets at the place of a header that are taken for a bridge's words
 
 
 class WrapperFrame(NamedTuple):
@@ -41,27 +41,27 @@ class WrapperDeframer:
     def feed(self, data: bytes) -> list[WrapperFrame]:
         """Take bytes, return the frames that are complete now.
 
-        Raises Violation at a wrong version, an empty APDU or one above the limit, BridgeBusy at plain text; the
-        deframer is of no use afterwards.
+        Raises Violation at a wrong version, an empty APDU or one above the limit, BridgeBusy at a line of plain text;
+        the deframer is of no use afterwards.
         """
         buffer = self._buffer
         buffer += data
         frames = []
         at = 0
-        while len(buffer) - at >= HEADER_BYTES:
+        while len(buffer) - at >= HEADER_BYTES and not buffer[at]:
             version, source, destination, length = _HEADER.unpack_from(buffer, at)
             if version != VERSION:
-                raise self._fault(at, f"wrapper header with version {version}")
+                raise Violation(f"wrapper header with version {version}")
             if not 0 < length <= self.limit_bytes:
-                raise self._fault(at, f"wrapper header announces {length} octets, the limit is {self.limit_bytes}")
+                raise Violation(f"wrapper header announces {length} octets, the limit is {self.limit_bytes}")
             end = at + HEADER_BYTES + length
             if end > len(buffer):
                 break
             frames.append(WrapperFrame(source, destination, bytes(buffer[at + HEADER_BYTES:end])))
             at = end
         del buffer[:at]
-        if buffer and buffer[0] != 0:
-            raise self._fault(0, f"0x{buffer[0]:02x} instead of a wrapper header")
+        if buffer and buffer[0]:      # the first octet of every header is 0
+            self._listen()
         return frames
 
     @property
@@ -69,8 +69,14 @@ class WrapperDeframer:
         """How much of an unfinished frame is held."""
         return len(self._buffer)
 
-    def _fault(self, at: int, what: str) -> BridgeBusy | Violation:
-        text = bytes(self._buffer[at:at + 80])
-        if len(text) >= _TEXT_BYTES and all(32 <= octet < 127 or octet in b"\r\n\t" for octet in text):
-            return BridgeBusy(f"the bridge says {text.decode('ascii').strip()!r}")
-        return Violation(what)
+    def text(self) -> str:
+        """Return what stands at the place of a header if it reads as text, else ""."""
+        return plain_text(bytes(self._buffer[:KEPT_BYTES])) if self._buffer[:1].strip(b"\0") else ""
+
+    def _listen(self) -> None:
+        """Wait for the end of the line if a bridge seems to speak; raise what can be said already."""
+        heard = bytes(self._buffer[:KEPT_BYTES])
+        if not all(32 <= octet < 127 or octet in b"\r\n\t" for octet in heard):
+            raise Violation(f"0x{heard[0]:02x} instead of a wrapper header")
+        if b"\n" in heard or len(heard) == KEPT_BYTES:
+            raise BridgeBusy(f"the bridge says {plain_text(heard) or heard.decode('ascii')!r}")

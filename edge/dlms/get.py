@@ -1,0 +1,134 @@
+"""One GET exchange: normal, with-list, and the block transfer of their answers (IEC 62056-5-3 clause 9.3.3).
+
+Every answer must carry the invoke-id of the request, blocks must come in order from 1, a list must have exactly the
+items asked for, and nothing may follow. Anything else is a Violation: the connection ends, nothing is guessed.
+"""
+
+from typing import NamedTuple
+
+from edge.dlms import apdu
+from edge.dlms.axdr import AxdrValue, decode, decode_at, decode_length
+from edge.dlms.cosem import AccessError, Attribute
+from edge.errors import FailReason, Refused, Violation
+
+MAX_ANSWER_BYTES = 1_048_576
+"""Largest answer put together from blocks; a profile of 2,880 rows with ten columns has 160 kB."""
+
+_DATA, _ERROR = 0, 1      # Get-Data-Result
+
+
+class GetResult(NamedTuple):
+    """What came back for one attribute: `data` (None may also be null-data), or `error` and no data."""
+
+    attribute: Attribute
+    data: AxdrValue
+    error: AccessError | None = None
+
+
+class GetExchange:
+    """One request and everything that answers it.
+
+    Shape of an exchange, for this and every other service: `request` is sent first; each answer APDU goes to `receive`,
+    which returns the next request to send, or None when `results` are complete.
+    """
+
+    def __init__(self, attributes: tuple[Attribute, ...], invoke_id: int) -> None:
+        """Prepare the request for one attribute or more; raise ValueError for an attribute out of range."""
+        self.request = apdu.get_request(attributes, invoke_id)
+        self.results: tuple[GetResult, ...] = ()
+        self._attributes = attributes
+        self._invoke_id = invoke_id
+        self._blocks: list[bytes] = []
+        self._blocks_bytes = 0
+
+    def receive(self, answer: bytes) -> bytes | None:
+        """Take one GET-response APDU; raise Violation, or Refused where the meter refuses a list as a whole."""
+        if len(answer) < 5:
+            raise Violation(f"GET-response of {len(answer)} octets is cut short")
+        choice = answer[1]
+        if answer[2] & 0x0F != self._invoke_id:
+            raise Violation(f"GET-response with invoke-id {answer[2] & 0x0F}, {self._invoke_id} was asked")
+        if choice == apdu.BLOCK:
+            return self._block(answer)
+        if choice == apdu.LIST and not self._blocks:
+            self._list(answer, 3)
+        elif choice == apdu.NORMAL:
+            self._normal(answer)
+        else:
+            raise Violation(f"GET-response of choice {choice} is unknown, or comes among blocks")
+        return None
+
+    def _normal(self, answer: bytes) -> None:
+        if answer[3] == _ERROR:
+            if len(answer) != 5:
+                raise Violation("octets follow the error in a GET-response")
+            self._refused(answer[4])
+            return
+        if answer[3] != _DATA or self._blocks or len(self._attributes) != 1:
+            raise Violation("GET-response with one value where none is due")
+        value, end = decode_at(answer, 4)
+        if end != len(answer):
+            raise Violation(f"{len(answer) - end} octets follow the value in a GET-response")
+        self.results = (GetResult(self._attributes[0], value),)
+
+    def _list(self, answer: bytes, at: int) -> None:
+        attributes = self._attributes
+        count, at = decode_length(answer, at)
+        if len(attributes) == 1 or count != len(attributes):
+            raise Violation(f"list of {count} results where {len(attributes)} attributes were asked")
+        results: list[GetResult] = []
+        end = len(answer)
+        for attribute in attributes:
+            if at >= end:
+                raise Violation(f"list of results ends after {len(results)} of {count}")
+            choice = answer[at]
+            if choice == _DATA:
+                value, at = decode_at(answer, at + 1)
+                results.append(GetResult(attribute, value))
+            elif choice == _ERROR and at + 1 < end:
+                results.append(GetResult(attribute, None, _access_error(answer[at + 1])))
+                at += 2
+            else:
+                raise Violation(f"result {len(results) + 1} of {count} is neither data nor error")
+        if at != end:
+            raise Violation(f"{end - at} octets follow a list of results")
+        self.results = tuple(results)
+
+    def _block(self, answer: bytes) -> bytes | None:
+        # C4 02 invoke-id | last-block | block-number (4) | 0: octet-string, 1: data-access-result
+        if len(answer) < 10:
+            raise Violation(f"data block of {len(answer)} octets is cut short")
+        last, number, choice = answer[3] != 0, int.from_bytes(answer[4:8], "big"), answer[8]
+        if number != len(self._blocks) + 1:
+            raise Violation(f"data block {number} where {len(self._blocks) + 1} is due")
+        if choice == _ERROR and len(answer) == 10:
+            self._refused(answer[9])
+            return None
+        length, at = decode_length(answer, 9)
+        if choice != _DATA or at + length != len(answer) or (not length and not last):
+            raise Violation(f"data block {number} announces {length} octets, holds {len(answer) - at}")
+        self._blocks.append(answer[at:])
+        self._blocks_bytes += length
+        if self._blocks_bytes > MAX_ANSWER_BYTES:
+            raise Violation(f"answer in blocks grows above {MAX_ANSWER_BYTES} octets")
+        if not last:
+            return apdu.get_next(number, self._invoke_id)
+        whole = b"".join(self._blocks)
+        if len(self._attributes) == 1:
+            self.results = (GetResult(self._attributes[0], decode(whole)),)
+        else:
+            self._list(whole, 0)
+        return None
+
+    def _refused(self, code: int) -> None:
+        error = _access_error(code)
+        if len(self._attributes) > 1:
+            raise Refused(f"the meter refused a list of {len(self._attributes)} attributes: {error.text}",
+                          reason=FailReason.EXCEPTION_RESPONSE, temporary=error.temporary)
+        self.results = (GetResult(self._attributes[0], None, error),)
+
+
+def _access_error(code: int) -> AccessError:
+    if code == 0:
+        raise Violation("data-access-result 'success' in the place of an error")
+    return AccessError(code)
