@@ -200,7 +200,7 @@ class Association:
             self._failed(fault)
 
     def receive_eof(self) -> None:
-        """Take the end of the stream. Raises ConnectionLost or BridgeBusy if anything was open, else Closed comes."""
+        """Take the end of the stream: Closed comes. Raises ConnectionLost or BridgeBusy if anything was open."""
         reason = self._link.fault(ConnectionLost(f"the connection was closed while {self.state.value}"))
         if self.state in (State.LINKING, State.ASSOCIATING, State.WAITING):
             self._failed(reason)
