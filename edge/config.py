@@ -25,8 +25,8 @@ MIB = 1_048_576
 Period = Annotated[float, Meta(gt=0, le=86_400)]
 Window = Annotated[float, Meta(ge=0, le=60)]
 Share = Annotated[float, Meta(gt=0, lt=1)]
-Directory = Annotated[str, Meta(pattern=r"^/[^\x00-\x1f]*\Z", description="an absolute path")]
-File = Annotated[str, Meta(pattern=r"^(/[^\x00-\x1f]*)?\Z", description='an absolute path, or ""')]
+Directory = Annotated[str, Meta(pattern=r"^/[^\x00-\x1f\x7f]*\Z", description="an absolute path")]
+File = Annotated[str, Meta(pattern=r"^(/[^\x00-\x1f\x7f]*)?\Z", description='an absolute path, or ""')]
 Text = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{0,255}\Z", description="up to 255 characters on one line")]
 Mac = Annotated[str, Meta(pattern=r"^(([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2})?\Z",
                           description='six hexadecimal pairs with colons, or ""')]
@@ -146,13 +146,19 @@ def load(path: Path | None) -> Settings:
 
 def default_toml() -> str:
     """Return the default settings as TOML, each key below a comment; `load` gives `Settings()` back from it."""
-    lines = ["# Settings of the HaLow edge gateway. Every key may be left out; what stands here is the default."]
-    for section, value in _members(Settings()):
+    head = "# Settings of the HaLow edge gateway. Every key may be left out; what stands here is the default.\n"
+    return head + to_toml(Settings())
+
+
+def to_toml(settings: Settings) -> str:
+    """Return settings as commented TOML; `load` gives equal ones back from it."""
+    lines: list[str] = []
+    for section, value in _members(settings):
         lines += ["", f"# {(type(value).__doc__ or '').strip()}", f"[{section}]"]
         hints = get_type_hints(type(value), include_extras=True)
         for key, default in _members(value):
             comment = next((note for note in _notes(hints[key]) if isinstance(note, str)), "")
-            lines += [f"# {comment or _allowed(hints[key])}", f"{key} = {_shown(default)}"]
+            lines += [f"# {comment or _allowed(hints[key])}", f"{key} = {_toml(default)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -267,6 +273,11 @@ def _shown(value: Any) -> str:
     else:
         text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _toml(value: Any) -> str:
+    # TOML's basic strings are JSON's but for DEL, which no setting may hold
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)
 
 
 def _key(key: str) -> str:

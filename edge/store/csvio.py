@@ -9,7 +9,7 @@ import csv
 import dataclasses
 import difflib
 import io
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -39,15 +39,18 @@ class Row(NamedTuple):
         return f"Row(line={self.line}, meter={self.meter!r})"
 
 
-def parse(text: str) -> list[Row]:
-    """Read a whole file. Raises RegistryError with every problem found, one line each, headed by its line number."""
+def parse(text: str, profiles: Collection[str] | None = None) -> list[Row]:
+    """Read a whole file; `profiles` are the meter types that exist, None to take any.
+
+    Raises RegistryError with every problem found, one line each, headed by its line number.
+    """
     if len(text) > TEXT_LIMIT_CHARS:
         raise RegistryError(f"larger than {TEXT_LIMIT_CHARS} characters; import it in parts")
     text = text.removeprefix("\ufeff")
     header_line = text.partition("\n")[0]
     delimiter = ";" if ";" in header_line and "," not in header_line else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows: list[Row] = []
+    rows: dict[str, Row] = {}      # by name
     found: list[str] = []
     try:
         header = [cell.strip().lower() for cell in next(reader, [])]
@@ -55,14 +58,14 @@ def parse(text: str) -> list[Row]:
         if not found:
             for cells in reader:
                 if any(cell.strip() for cell in cells):
-                    _row(reader.line_num, header, cells, rows, found)
+                    found += _cells(reader.line_num, header, cells, rows, profiles)
     except csv.Error as error:
         found.append(f"line {reader.line_num}: not CSV: {error}")
     if not found and not rows:
         found.append("line 2: no meter in the file")
     if found:
         raise RegistryError("\n".join(found))
-    return rows
+    return list(rows.values())
 
 
 def render(meters: Iterable[Meter]) -> str:
@@ -90,39 +93,40 @@ def _header_problems(header: list[str]) -> list[str]:
     return found
 
 
-def _row(line: int, header: list[str], cells: list[str], rows: list[Row], found: list[str]) -> None:
+def _cells(
+    line: int, header: list[str], cells: list[str], rows: dict[str, Row], profiles: Collection[str] | None,
+) -> Iterable[str]:
     if len(cells) != len(header):      # cells may be shifted, so none is named: one of them may be the password
-        found.append(f"line {line}: {len(cells)} cells where the header has {len(header)}")
-        return
-    values = dict(zip(header, cells, strict=True))
-    password = values.pop(PASSWORD, None)
-    wrong: list[str] = []
+        return [f"line {line}: {len(cells)} cells where the header has {len(header)}"]
+    return _row(line, dict(zip(header, cells, strict=True)), rows, profiles)
+
+
+def _row(line: int, cells: dict[str, str], rows: dict[str, Row], profiles: Collection[str] | None) -> Iterator[str]:
+    """Add one meter to `rows`, or yield what is wrong with it. A password's cell is never part of a text."""
+    password = (cells.pop(PASSWORD, None) or "").encode()
     fields: dict[str, Any] = {}
-    for column, cell in values.items():
+    for column, cell in cells.items():
         try:
             value = _value(column, cell.strip())
         except ValueError as error:
-            wrong.append(f"{column} = {cell.strip()[:60]!r}: {error}")
-            continue
-        if value is not None:
-            fields[column] = value
-    meter = None if wrong else _meter(fields, wrong)
-    secret = None if not password else password.encode()
-    if secret is not None and len(secret) > PASSWORD_LIMIT_BYTES:
-        wrong.append(f"password: has {len(secret)} bytes; at most {PASSWORD_LIMIT_BYTES}")
-    if meter is not None:
-        wrong += problems(meter)
-        wrong += [f"name = {meter.name}: so is line {row.line}" for row in rows if row.meter.name == meter.name]
-        rows.append(Row(line, meter, secret))
-    found += [f"line {line}: {text}" for text in wrong]
-
-
-def _meter(fields: dict[str, Any], wrong: list[str]) -> Meter | None:
+            yield f"line {line}: {column} = {cell.strip()[:60]!r}: {error}"
+        else:
+            fields |= {} if value is None else {column: value}
+    if len(password) > PASSWORD_LIMIT_BYTES:
+        yield f"line {line}: password: has {len(password)} bytes; at most {PASSWORD_LIMIT_BYTES}"
+    if not set(REQUIRED) <= set(fields):
+        return
     try:
-        return msgspec.convert(fields, Meter)
+        meter = msgspec.convert(fields, Meter)
     except msgspec.ValidationError as error:
-        wrong.append(str(error).replace("`", "").replace(" - at $.", ": "))
-        return None
+        yield f"line {line}: {str(error).replace('`', '').replace(' - at $.', ': ')}"
+        return
+    yield from (f"line {line}: {problem}" for problem in problems(meter))
+    if profiles is not None and meter.profile not in profiles:
+        yield f"line {line}: profile = {meter.profile!r}: no such profile; there are {', '.join(sorted(profiles))}"
+    if meter.name in rows:
+        yield f"line {line}: name = {meter.name!r}: has line {rows[meter.name].line} already"
+    rows.setdefault(meter.name, Row(line, meter, password or None))
 
 
 def _value(column: str, cell: str) -> str | int | float | bool | None:

@@ -11,7 +11,7 @@ import difflib
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -122,6 +122,12 @@ class Registry:
         with self._reading() as connection:
             return secrets.get(connection, name, secrets.PASSWORD)
 
+    def with_password(self) -> frozenset[str]:
+        """Return the names of the meters that have a password."""
+        with self._reading() as connection:
+            rows = connection.execute("SELECT meter FROM secrets WHERE kind = ?", (secrets.PASSWORD,)).fetchall()
+        return frozenset(name for (name,) in rows)
+
     def set_password(self, name: str, password: bytes) -> None:
         """Set a meter's password; b"" removes it. Raises RegistryError for an unknown meter or a password too long."""
         with self._writing() as connection:
@@ -159,12 +165,13 @@ class Registry:
             raise damaged(self.path, "its change counter is gone")
         return row[0]
 
-    def import_csv(self, text: str, *, update: bool = False) -> Imported:
+    def import_csv(self, text: str, *, update: bool = False, profiles: Collection[str] | None = None) -> Imported:
         """Take meters from CSV, all or none. `update` lets lines replace registered meters of the same name.
 
-        Raises RegistryError with every problem of the file, one line each, headed by its line number.
+        `profiles` are the meter types that exist, None to take any. Raises RegistryError with every problem of the
+        file, one line each, headed by its line number.
         """
-        rows = csvio.parse(text)
+        rows = csvio.parse(text, profiles)
         added: list[str] = []
         updated: list[str] = []
         with self._writing() as connection:

@@ -1,0 +1,188 @@
+"""`halow-gateway check`: will it work here? Looks at settings and surroundings and says what to do; changes nothing."""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import click
+
+from edge.commands.context import State, pass_state
+from edge.config import MIB, Settings
+from edge.errors import ConfigError, EdgeError
+
+NET = Path("/sys/class/net")
+_MARKS = {"good": "ok  ", "note": "note", "bad": "BAD "}
+
+
+class Finding(NamedTuple):
+    """One thing looked at. `bad` makes the gateway fail or lose its purpose; `note` is worth knowing."""
+
+    level: Literal["good", "note", "bad"]
+    text: str
+
+
+@click.command()
+@pass_state
+def check(state: State) -> int:
+    """Look at settings and surroundings; say what is wrong and what to do.
+
+    Exits with 0 when the gateway can run, 1 when something marked BAD stands in its way. Run it as the gateway's user.
+    """
+    failed = False
+    for finding in examine(state):
+        failed |= finding.level == "bad"
+        for line in finding.text.splitlines():
+            click.echo(f"{_MARKS[finding.level]}  {line}")
+    return int(failed)
+
+
+def examine(state: State) -> Iterator[Finding]:
+    """Yield what is found, step by step; each step stands alone, so that one run shows everything."""
+    path = state.config_path()
+    try:
+        settings = state.settings()
+    except ConfigError as error:
+        yield Finding("bad", str(error))
+        return
+    yield Finding("good", f"settings: {path}" if path else "settings: built-in defaults, no file")
+    for step in (_state_dir, _registry, _token, _authority, _radio, _clock, _daemon):
+        yield from _guarded(step, settings, state)
+
+
+def _guarded(
+    step: Callable[[Settings, State], Iterator[Finding]], settings: Settings, state: State,
+) -> Iterator[Finding]:
+    try:
+        yield from step(settings, state)
+    except EdgeError as error:
+        yield Finding("bad", str(error))
+    except OSError as error:      # a directory on the way that this user may not look into
+        yield Finding("bad", f"{error.filename}: {error.strerror}; run this as the gateway's user")
+
+
+def _state_dir(settings: Settings, _: State) -> Iterator[Finding]:
+    for key, name in (("state_dir", settings.gateway.state_dir), ("runtime_dir", settings.gateway.runtime_dir)):
+        directory = Path(name)
+        nearest = next(parent for parent in (directory, *directory.parents) if parent.exists())
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+            yield Finding("bad", f"gateway.{key} = {directory}: {nearest} cannot be written; create it for this user")
+        elif nearest != directory:
+            yield Finding("good", f"gateway.{key} = {directory}: will be made at the first start")
+        elif stat.S_IMODE(directory.stat().st_mode) & 0o022:
+            yield Finding("note", f"gateway.{key} = {directory}: other users can write there; chmod 700 it")
+        else:
+            yield Finding("good", f"gateway.{key} = {directory}")
+        if key == "state_dir":
+            yield from _space(nearest, settings)
+
+
+def _space(nearest: Path, settings: Settings) -> Iterator[Finding]:
+    ring = Path(settings.gateway.state_dir) / "ring"
+    if ring.exists() and not (ring.is_dir() and os.access(ring, os.R_OK | os.W_OK | os.X_OK)):
+        yield Finding("bad", f"{ring}: cannot be written; give it to this user")
+    taken = sum(file.stat().st_blocks * 512 for file in ring.rglob("*") if file.is_file()) if ring.is_dir() else 0
+    space = os.statvfs(nearest)
+    free_mib, wanted_mib = space.f_bavail * space.f_frsize // MIB, settings.ring.size_mib - taken // MIB
+    if free_mib < wanted_mib:
+        yield Finding("bad", f"ring.size_mib = {settings.ring.size_mib}: wants {wanted_mib} MiB more and {nearest} has "
+                             f"{free_mib} MiB left; free some, or make it smaller")
+    else:
+        yield Finding("good", f"ring: {settings.ring.size_mib} MiB, {free_mib} MiB free")
+
+
+def _registry(settings: Settings, state: State) -> Iterator[Finding]:
+    from edge.meters.profile import load_profiles
+    from edge.store.registry import FILE_NAME
+
+    profiles = load_profiles()
+    yield Finding("good", f"profiles: {', '.join(sorted(profiles))}")
+    if not (Path(settings.gateway.state_dir) / FILE_NAME).exists():
+        yield Finding("note", "registry: none yet; `halow-gateway meter add` makes it")
+        return
+    with state.registry(settings) as registry:
+        meters, secret = registry.list(), registry.with_password()
+    if not meters:
+        yield Finding("note", "registry: no meters yet; `halow-gateway meter add NAME HOST` registers one")
+        return
+    yield Finding("good", f"registry: {len(meters)} meters, {sum(meter.paused for meter in meters)} of them paused")
+    for meter in meters:
+        profile = profiles.get(meter.profile)
+        if profile is None:
+            yield Finding("bad", f"meter {meter.name}: no profile is named {meter.profile}; "
+                                 f"halow-gateway meter edit {meter.name} --profile ...")
+        elif (meter.authentication or profile.association.authentication) == "lls" and meter.name not in secret:
+            yield Finding("bad", f"meter {meter.name}: no password; halow-gateway meter set-password {meter.name}")
+
+
+def _token(settings: Settings, _: State) -> Iterator[Finding]:
+    if not settings.uplink.enabled:
+        yield Finding("note", "uplink: switched off by uplink.enabled = false; readings stay in the ring")
+        return
+    path = Path(settings.uplink.token_file or f"{settings.gateway.state_dir}/uplink.token")
+    try:
+        with path.open("rb") as file:
+            token, mode = file.read(1_025), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+    except OSError as error:
+        yield Finding("bad", f"{path}: {error.strerror}; put the gateway's access token there, mode 0600")
+        return
+    text = token.strip()
+    if not text or len(token) > 1_024 or len(text.split()) != 1 or not text.isascii():
+        yield Finding("bad", f"{path}: holds no access token; it is one word, as ThingsBoard shows it")
+    elif mode & 0o077:
+        yield Finding("note", f"{path}: other users can read the access token; chmod 600 it")
+    else:
+        yield Finding("good", f"access token: {path}")
+
+
+def _authority(settings: Settings, _: State) -> Iterator[Finding]:
+    uplink = settings.uplink
+    if not uplink.enabled or not uplink.tls:
+        return
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(uplink.ca_file)
+    except OSError as error:      # ssl.SSLError is one
+        yield Finding("bad", f"uplink.ca_file = {uplink.ca_file}: {error.strerror or 'not a PEM certificate'}")
+    else:
+        yield Finding("good", f"certificate authority: {uplink.ca_file}")
+
+
+def _radio(settings: Settings, _: State) -> Iterator[Finding]:
+    radio = settings.radio
+    wireless = sorted(path.parent.name for path in NET.glob("*/phy80211"))
+    if radio.kind == "none":
+        yield Finding("note", "radio: not watched, by radio.kind")
+    elif radio.kind == "simulated":
+        if os.access(radio.trace, os.R_OK):
+            yield Finding("good", f"radio: replays {radio.trace}")
+        else:
+            yield Finding("bad", f"radio.trace = {radio.trace}: cannot be read")
+    elif radio.interface and radio.interface not in wireless:
+        yield Finding("note", f"radio.interface = {radio.interface}: absent; there is {', '.join(wireless) or 'none'}")
+    elif not wireless:
+        yield Finding("note", "radio: no wireless interface here now; meters are polled all the same")
+    else:
+        yield Finding("good", f"radio: {radio.interface or ', '.join(wireless)}")
+
+
+def _clock(settings: Settings, _: State) -> Iterator[Finding]:
+    from edge.clock import SystemClock
+
+    if SystemClock(trust_wall=settings.clock.trust_wall).synchronised():
+        yield Finding("good", f"clock: {'taken as right' if settings.clock.trust_wall else 'synchronised'}")
+    else:
+        yield Finding("note", f"clock: not synchronised; records wait up to {settings.clock.hold_s:g} s for it")
+
+
+def _daemon(settings: Settings, _: State) -> Iterator[Finding]:
+    from edge.control import NoDaemon, ask
+
+    try:
+        ask(Path(settings.gateway.runtime_dir), "status")
+    except NoDaemon:
+        yield Finding("note", "gateway: not running")
+    else:
+        yield Finding("good", "gateway: running")

@@ -1,0 +1,49 @@
+"""`halow-gateway config`: look at the settings."""
+
+from pathlib import Path
+
+import click
+
+from edge.commands.context import State, pass_state
+
+
+@click.group()
+def config() -> None:
+    """Show, check or print default settings."""
+
+
+@config.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON instead of TOML.")
+@pass_state
+def show(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+    """Print the settings in force: the file's, and the defaults for what it leaves out."""
+    import msgspec
+
+    from edge.config import to_toml
+
+    settings = state.settings()
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(settings)).decode())
+    else:
+        click.echo(f"# from {state.config_path() or 'the built-in defaults'}")
+        click.echo(to_toml(settings), nl=False)
+
+
+@config.command()
+def default() -> None:
+    """Print the default settings with comments, to start a gateway.toml from."""
+    from edge.config import default_toml
+
+    click.echo(default_toml(), nl=False)
+
+
+@config.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@pass_state
+def check(state: State, file: Path | None) -> None:
+    """Validate a settings file (default: the one in force) and name every problem in it."""
+    from edge.config import load
+
+    path = file or state.config_path()
+    load(path)
+    click.echo(f"{path}: good" if path else "No settings file; the built-in defaults are in force.")

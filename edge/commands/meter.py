@@ -1,0 +1,253 @@
+"""`halow-gateway meter`: the registered meters. Every change is told to the running gateway."""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from edge.commands import table
+from edge.commands.context import State, pass_state, poke
+from edge.commands.password import from_file, from_prompt, password_options
+from edge.errors import ConfigError, EdgeError
+from edge.meters.profile import Profile, load_profiles
+from edge.model import Meter
+
+# The settings that a profile answers where the meter leaves them out.
+FROM_PROFILE = ("framing", "client_sap", "server_logical", "server_physical", "address_bytes", "authentication")
+UNSETTABLE = (*FROM_PROFILE, "interval_s", "mac")
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+@click.group()
+def meter() -> None:
+    """Add, list, show, edit, remove, pause, resume, import, export meters."""
+
+
+def meter_options(function: _Function) -> _Function:
+    """Add one option per setting of a meter; each is None where it is not given."""
+    for option in (
+        click.option("--mac", help="Radio peer that the meter stands behind, where the network does not tell."),
+        click.option("--interval", "interval_s", type=float, metavar="SECONDS", help="One poll in this time."),
+        click.option("--authentication", type=click.Choice(["none", "lls"])),
+        click.option("--address-bytes", type=click.Choice(["1", "2", "4"]), help="Size of the HDLC server address."),
+        click.option("--server-physical", type=int, help="Lower HDLC address of the meter."),
+        click.option("--server-logical", type=int, help="Logical device; upper HDLC address."),
+        click.option("--client-sap", type=int, help="Client address; 16 is the public client."),
+        click.option("--framing", type=click.Choice(["wrapper", "hdlc"])),
+        click.option("--profile", help="Meter type: the name of a profile."),
+        click.option("--port", type=int, help="TCP port."),
+    ):
+        function = option(function)
+    return function
+
+
+@meter.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@pass_state
+def list_(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+    """List all meters."""
+    with state.registry(state.settings()) as registry:
+        meters, secret = registry.list(), registry.with_password()
+    if as_json:
+        _print_json([dataclasses.asdict(each) | {"password_set": each.name in secret} for each in meters])
+    elif not meters:
+        click.echo("No meters yet. `halow-gateway meter add NAME HOST` registers one.")
+    else:
+        columns = ("NAME", "HOST", "PORT", "PROFILE", "INTERVAL", "PASSWORD", "STATE")
+        click.echo(table.render(columns, [
+            (each.name, each.host, each.port, each.profile, each.interval_s and f"{each.interval_s:g} s",
+             "set" if each.name in secret else None, "paused" if each.paused else "active")
+            for each in meters
+        ]))
+
+
+@meter.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@pass_state
+def show(state: State, name: str, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+    """Show one meter: what is set, what its profile answers, what was learned about it."""
+    with state.registry(state.settings()) as registry:
+        found, learned = registry.get(name), registry.learned(name)
+        secret = name in registry.with_password()
+    if as_json:
+        _print_json(dataclasses.asdict(found) | {"password_set": secret, "learned": learned})
+        return
+    profile = load_profiles().get(found.profile)
+    for key, value in dataclasses.asdict(found).items():
+        note = "  (no such profile)" if key == "profile" and profile is None else ""
+        if value is None and profile is not None and key in FROM_PROFILE:
+            value, note = getattr(profile.association, key), "  (profile)"      # noqa: PLW2901 - the answer in force
+        click.echo(f"{key:16} {table.cell(value)}{note}")
+    click.echo(f"{'password':16} {'set' if secret else 'not set'}")
+    click.echo(f"{'identity':16} {table.cell(learned.identity)}")
+    click.echo(f"{'list limit':16} {'not tried' if learned.list_limit is None else learned.list_limit}")
+    click.echo(f"{'scalers known':16} {len(learned.scalers)}")
+
+
+@meter.command()
+@click.argument("name")
+@click.argument("host")
+@meter_options
+@click.option("--paused", is_flag=True, help="Register it, but do not poll it yet.")
+@password_options
+@pass_state
+def add(
+    state: State, /, name: str, host: str, paused: bool,      # noqa: FBT001 - click passes flags by name
+    password_file: str | None, as_hex: bool, **given: Any,      # noqa: FBT001 - same
+) -> None:
+    """Register a meter: its name in ThingsBoard, and its address or that of its serial bridge."""
+    settings = state.settings()
+    chosen = _given(given)
+    profile = _profile(chosen.get("profile", Meter.__dataclass_fields__["profile"].default))
+    password = from_file(password_file, as_hex=as_hex) if password_file else b""
+    fields: dict[str, Any] = {"name": name, "host": host, "port": profile.association.port, "paused": paused}
+    new = Meter(**(fields | chosen))
+    with state.registry(settings) as registry:
+        registry.add(new, password)
+    click.echo(f"Added {name}. {poke(settings)}")
+    if not password and (new.authentication or profile.association.authentication) == "lls":
+        click.echo(f"It wants a password: halow-gateway meter set-password {name}")
+
+
+@meter.command()
+@click.argument("name")
+@click.option("--host", help="Address of the meter or its serial bridge.")
+@meter_options
+@click.option("--unset", multiple=True, type=click.Choice(UNSETTABLE), help="Back to what the profile says.")
+@pass_state
+def edit(state: State, /, name: str, host: str | None, unset: tuple[str, ...], **given: Any) -> None:
+    """Change settings of a meter; what is not named stays."""
+    settings = state.settings()
+    changes = _given(given) | ({"host": host} if host is not None else {})
+    if both := set(changes) & set(unset):
+        raise click.UsageError(f"{', '.join(sorted(both))}: set and unset at once")
+    changes |= {key: "" if key == "mac" else None for key in unset}
+    if not changes:
+        raise click.UsageError("nothing to change; `halow-gateway meter edit --help` lists the settings")
+    if "profile" in changes:
+        _profile(changes["profile"])
+    with state.registry(settings) as registry:
+        registry.update(dataclasses.replace(registry.get(name), **changes))
+    click.echo(f"Changed {name}. {poke(settings)}")
+
+
+@meter.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_state
+def remove(state: State, name: str, yes: bool) -> None:      # noqa: FBT001 - click passes flags by name
+    """Remove a meter, its password and what was learned. Readings in the ring are still sent."""
+    settings = state.settings()
+    with state.registry(settings) as registry:
+        registry.get(name)
+        if not yes:
+            if not sys.stdin.isatty():
+                raise click.UsageError("no terminal to ask at; give --yes")
+            click.confirm(f"Remove {name} and its password?", abort=True)
+        registry.remove(name)
+    click.echo(f"Removed {name}. {poke(settings)}")
+
+
+@meter.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@pass_state
+def pause(state: State, names: tuple[str, ...]) -> None:
+    """Stop polling meters; they stay registered."""
+    _set_paused(state, names, paused=True)
+
+
+@meter.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@pass_state
+def resume(state: State, names: tuple[str, ...]) -> None:
+    """Poll paused meters again."""
+    _set_paused(state, names, paused=False)
+
+
+@meter.command("set-password")
+@click.argument("name")
+@password_options
+@click.option("--clear", is_flag=True, help="Remove the password.")
+@pass_state
+def set_password(
+    state: State, name: str, password_file: str | None, as_hex: bool, clear: bool,      # noqa: FBT001 - click again
+) -> None:
+    """Set a meter's password: asked for, or from --password-file."""
+    if clear and password_file:
+        raise click.UsageError("--clear and --password-file exclude each other")
+    settings = state.settings()
+    with state.registry(settings) as registry:
+        registry.get(name)
+        if clear:
+            password = b""
+        else:
+            password = from_file(password_file, as_hex=as_hex) if password_file else from_prompt(name, as_hex=as_hex)
+        registry.set_password(name, password)
+    click.echo(f"{'Removed' if clear else 'Set'} the password of {name}. {poke(settings)}")
+
+
+@meter.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.option("--update", is_flag=True, help="Let lines replace registered meters of the same name.")
+@pass_state
+def import_(state: State, file: Any, update: bool) -> None:      # noqa: FBT001 - click passes flags by name
+    """Register the meters of a CSV file (- is standard input): all of them, or none and the reasons.
+
+    The first line names the columns; name, host and port must be there. A column `password` is taken.
+    """
+    settings = state.settings()
+    profiles = load_profiles()
+    try:
+        text = file.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise EdgeError(f"{file.name}: byte {error.start} is not UTF-8; save it as UTF-8 CSV") from None
+    except OSError as error:
+        raise EdgeError(f"{file.name}: cannot be read: {error.strerror}") from error
+    with state.registry(settings) as registry:
+        done = registry.import_csv(text, update=update, profiles=profiles)
+    click.echo(f"Added {len(done.added)}, updated {len(done.updated)}. {poke(settings)}")
+
+
+@meter.command()
+@pass_state
+def export(state: State) -> None:
+    """Write all meters as CSV to standard output, without passwords."""
+    with state.registry(state.settings()) as registry:
+        click.echo(registry.export_csv().encode(), nl=False)
+
+
+def _set_paused(state: State, names: tuple[str, ...], *, paused: bool) -> None:
+    settings = state.settings()
+    with state.registry(settings) as registry:
+        for name in names:      # all known before the first is changed
+            registry.get(name)
+        changed = [name for name in names if registry.set_paused(name, paused)]
+    word = "paused" if paused else "active"
+    for name in names:
+        click.echo(f"{name} is {word}." if name in changed else f"{name} was {word} already.")
+    if changed:
+        click.echo(poke(settings))
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    chosen = {key: value for key, value in options.items() if value is not None}
+    if "address_bytes" in chosen:
+        chosen["address_bytes"] = int(chosen["address_bytes"])
+    return chosen
+
+
+def _profile(name: str) -> Profile:
+    profiles = load_profiles()
+    if name not in profiles:
+        raise ConfigError(f"no meter profile is named {name!r}; there are {', '.join(sorted(profiles))}")
+    return profiles[name]
+
+
+def _print_json(value: object) -> None:
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())

@@ -1,0 +1,55 @@
+"""How a password reaches a command: from a prompt, a file or standard input; never from the command line, where every
+user of the machine and the shell's history could read it.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from edge.errors import EdgeError
+
+FILE_LIMIT_BYTES = 4_096
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def password_options(function: _Function) -> _Function:
+    """Add `--password-file` and `--hex` to a command."""
+    hexadecimal = click.option("--hex", "as_hex", is_flag=True, help="The password is given in hexadecimal digits.")
+    file = click.option("--password-file", metavar="FILE", help="Take the password from FILE; - is standard input.")
+    return file(hexadecimal(function))
+
+
+def from_file(name: str, *, as_hex: bool) -> bytes:
+    """Read a password from a file or "-"; one line end after it is not part of it. Raises EdgeError."""
+    try:
+        if name == "-":
+            raw = sys.stdin.buffer.read(FILE_LIMIT_BYTES)
+        else:
+            with Path(name).open("rb") as file:
+                raw = file.read(FILE_LIMIT_BYTES)
+    except OSError as error:
+        raise EdgeError(f"{name}: cannot be read: {error.strerror}") from error
+    return _decoded(raw.removesuffix(b"\n").removesuffix(b"\r"), as_hex=as_hex)
+
+
+def from_prompt(meter: str, *, as_hex: bool) -> bytes:
+    """Ask for a password twice, without showing it. Raises UsageError where nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise click.UsageError("no terminal to ask at; give --password-file FILE, or - for standard input")
+    text: str = click.prompt(f"Password of {meter}", hide_input=True, confirmation_prompt=True)
+    return _decoded(text.encode(), as_hex=as_hex)
+
+
+def _decoded(raw: bytes, *, as_hex: bool) -> bytes:
+    if not raw:
+        raise EdgeError("the password is empty; `meter set-password --clear` removes one")
+    if not as_hex:
+        return raw
+    try:
+        return bytes.fromhex(raw.decode("ascii"))
+    except ValueError:      # from None: the text of the cause would hold part of it
+        raise EdgeError("the password is not in hexadecimal digits") from None
