@@ -172,8 +172,8 @@ class Association:
         except ValueError as why:
             raise LocalStateError(str(why)) from why
         if self.server_max_pdu and len(exchange.request) > self.server_max_pdu:
-            raise LocalStateError(f"GET of {len(attributes)} attributes needs {len(exchange.request)} octets, the meter "
-                                  f"takes {self.server_max_pdu}: ask for {self.list_capacity()} at most")
+            raise LocalStateError(f"GET of {len(attributes)} attributes has {len(exchange.request)} octets, the meter takes "
+                                  f"{self.server_max_pdu}: ask for {self.list_capacity()} at most")
         self._move(Trigger.ASK)
         self._invoke_id = (self._invoke_id + 1) & 0x0F
         self._exchange = exchange

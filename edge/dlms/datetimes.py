@@ -44,11 +44,12 @@ class ClockTime:
         limits = ((1, 12), (1, 31), (1, 7), (0, 23), (0, 59), (0, 59), (0, 99))
         parts: list[int | None] = []
         for value, (lowest, highest) in zip(small, limits, strict=True):
-            if value < 0xF0 and not lowest <= value <= highest:
+            if value < 0xFD and not lowest <= value <= highest:
                 raise Violation(f"date-time {octets.hex()} is no time")
-            parts.append(value if value < 0xF0 else None)      # FF not specified; FD, FE and others are wildcards
+            parts.append(value if value < 0xFD else None)      # FF not specified; FD and FE are wildcards
+        month, day, weekday, hour, minute, second, hundredths = parts
         return cls(
-            None if year == 0xFFFF else year, *parts,
+            None if year == 0xFFFF else year, month, day, weekday, hour, minute, second, hundredths,
             None if deviation == _NO_DEVIATION else deviation, None if status == _NO_STATUS else status)
 
     def local(self) -> datetime | None:
