@@ -9,6 +9,7 @@ import logging
 import socket
 import struct
 import time
+from collections import deque
 from collections.abc import Callable
 
 from edge.demo.bridge import REFUSAL_TEXT, Line, Quirks
@@ -110,6 +111,8 @@ class SimulatedMeter:
         self._hdlc = HdlcServer(model, settings, self.counters) if settings.framing == "hdlc" else None
         self._server: asyncio.Server | None = None
         self._address = ("127.0.0.1", 0)
+        self._outbox: deque[tuple[float, Connection, bytes]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self._residue = b""
         self._first_answer = b""
         self._stale = b""
@@ -145,6 +148,10 @@ class SimulatedMeter:
         if self._server is not None:
             self._server.close()
         self.drop_connections(reset=True)
+        self._outbox.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._server is not None:
             await self._server.wait_closed()
             self._server = None
@@ -227,11 +234,23 @@ class SimulatedMeter:
         # "silent" needs nothing: this connection's request count stays past the limit
 
     def _send(self, connection: Connection, answer: bytes) -> None:
-        if self._line.transparent:
+        if self._line.transparent and not self._outbox:
             connection.send(answer)
             return
+        # One queue and one timer: timers of the same moment would fire in any order.
         for due, piece in self._line.plan(answer, self.loop.time()):
-            self.loop.call_at(due, self._deliver, connection, piece)
+            self._outbox.append((due, connection, piece))
+        if self._timer is None:
+            self._timer = self.loop.call_at(self._outbox[0][0], self._deliver_due)
+
+    def _deliver_due(self) -> None:
+        self._timer = None
+        now = self.loop.time()
+        while self._outbox and self._outbox[0][0] <= now:
+            _, connection, piece = self._outbox.popleft()
+            self._deliver(connection, piece)
+        if self._outbox:
+            self._timer = self.loop.call_at(self._outbox[0][0], self._deliver_due)
 
     def _deliver(self, connection: Connection, piece: bytes) -> None:
         """Bytes arrive at the bridge: they go to its client of this moment, or stay in its buffer."""

@@ -116,7 +116,7 @@ async def test_refuses_a_wrong_password(framing: str, password: bytes) -> None:
     reader = GuruxReader(host, port, framing, 1, 1, password)
     with pytest.raises((GXDLMSException, ValueError)):
         await asyncio.to_thread(reader.connect)
-    reader.close()
+    await asyncio.to_thread(reader.close)
     await meter.close()
     assert meter.counters.rejected == 1
     assert meter.counters.associations == 0
@@ -129,6 +129,6 @@ async def test_keeps_silent_at_another_address() -> None:
     reader = GuruxReader(host, port, "hdlc", 16, hdlc_address(1, 1235, 4), address_bytes=4, timeout_s=0.2)
     with pytest.raises(TimeoutError):
         await asyncio.to_thread(reader.connect)
-    reader.close()
+    await asyncio.to_thread(reader.close)
     await meter.close()
     assert meter.counters.requests == 0
