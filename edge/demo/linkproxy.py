@@ -6,6 +6,8 @@ The proxy works on the byte stream, so loss shows as TCP shows it: the segment a
 
 import asyncio
 import random
+import socket
+import struct
 from collections import deque
 from dataclasses import dataclass
 
@@ -15,6 +17,13 @@ SEGMENT_BYTES = 1_448
 SEGMENT_OVERHEAD_BYTES = 52          # IPv4, TCP with time stamps
 BUFFER_LIMIT_BYTES = 131_072         # per direction; above it the sender is not read
 BUFFER_RESUME_BYTES = 32_768
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)     # SO_LINGER with 0 s: closing sends RST
+
+
+def send_reset(transport: asyncio.Transport) -> None:
+    """Drop a TCP connection so that the other side sees RST, not FIN."""
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+    transport.abort()
 
 
 @dataclass(slots=True)
@@ -166,7 +175,7 @@ class _Path:
         for lane in self.lanes:
             lane.stop()
             if lane.transport is not None:
-                lane.transport.abort()
+                send_reset(lane.transport)
 
     def stop(self) -> None:
         self.link.paths.discard(self)

@@ -6,13 +6,12 @@ they arrive. A wrapper meter answers each connection by itself.
 
 import asyncio
 import logging
-import socket
-import struct
 import time
 from collections import deque
 from collections.abc import Callable
 
 from edge.demo.bridge import REFUSAL_TEXT, Line, Quirks
+from edge.demo.linkproxy import send_reset
 from edge.demo.meter_apdu import Counters
 from edge.demo.meter_hdlc import HdlcServer
 from edge.demo.meter_model import MeterModel
@@ -20,8 +19,6 @@ from edge.demo.meter_server import Endpoint, StreamFault, WrapperServer
 from edge.demo.meter_settings import MeterSettings
 
 log = logging.getLogger(__name__)
-
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)     # SO_LINGER 0: close() sends RST
 
 
 class Connection(asyncio.Protocol):
@@ -69,9 +66,7 @@ class Connection(asyncio.Protocol):
         if self.transport is None:
             return
         if reset:
-            connection = self.transport.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-            self.transport.abort()
+            send_reset(self.transport)
         else:
             self.transport.close()
 
