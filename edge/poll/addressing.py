@@ -1,7 +1,8 @@
 """From the registry's meter and its profile to the settings of one association."""
 
 from edge.config import PollSettings
-from edge.dlms.association import AssociationSettings
+from edge.dlms.acse import OFFERED
+from edge.dlms.association import AssociationSettings, Conformance
 from edge.errors import ConfigError
 from edge.meters.profile import Profile
 from edge.model import Meter
@@ -30,6 +31,7 @@ def association_settings(meter: Meter, profile: Profile, password: bytes, poll: 
             authentication=authentication,
             password=password if authentication == "lls" else b"",
             max_pdu=told.max_pdu,
+            conformance=OFFERED | Conformance.ATTRIBUTE_0_GET if profile.quirks.attribute_0 else OFFERED,
             max_info_bytes=told.max_info_bytes,
             association_timeout_s=profile.timing.association_timeout_s or exchange_s,
             exchange_timeout_s=exchange_s,

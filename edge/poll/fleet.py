@@ -38,7 +38,7 @@ class Enrolled:
 
     meter: Meter
     password: bytes = field(default=b"", repr=False)
-    learned: Learned = Learned()
+    learned: Learned = field(default_factory=Learned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Fleet:
             lanes = self._shared_lanes(item for name, item in wanted.items() if name not in refused)
             gone = [name for name in self._running if name not in wanted or name in refused]
             changed = [name for name, running in self._running.items()
-                       if name not in gone and self._differs(running, wanted[name], wanted[name].meter.name in lanes)]
+                       if name not in gone and self._differs(running, wanted[name], name in lanes)]
             new = [name for name in wanted if name not in refused and name not in self._running]
             await self._stop([*gone, *changed])
             for name in (*changed, *new):

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from edge.dlms.association import AssociationSettings, GetResult
+from edge.dlms.association import AssociationSettings, Conformance, GetResult
 from edge.dlms.cosem import AccessError, Attribute
 from edge.errors import EdgeError, MeterError, WrongMeter
 from edge.health.promise import Pulse
@@ -135,7 +135,8 @@ class Link:
     def _planned(self) -> Plan:
         """Return the plan for now; the same object as long as nothing has changed."""
         identify = not self._identified and self._profile.identity is not None
-        whole = self._profile.quirks.attribute_0
+        whole = (self._profile.quirks.attribute_0
+                 and Conformance.ATTRIBUTE_0_GET in self._session.association.server_conformance)
         kept = self._plan
         if (kept is not None and kept.learned is self.learned and (kept.identity_at is None) != identify
                 and not any(attribute in self._refused for attribute in kept.attributes)):

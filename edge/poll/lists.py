@@ -21,7 +21,7 @@ class ListSize:
         self._limit = 1 if never else learned
         self._most = most
         self._proven = learned is not None and learned > 1
-        self._refused = learned is not None
+        self._refused = never or learned is not None
         self._suspicions = 0
 
     @property

@@ -9,6 +9,7 @@ Nothing is ever resynchronised here: after a fault or a cancelled exchange only 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -61,6 +62,7 @@ class MeterSession:
         self._trace = trace
         self._pulse = pulse
         self._loop = asyncio.get_running_loop()
+        self._invoke_id = 0
         self._association: Association | None = None
         self._transport: Transport | None = None
 
@@ -95,7 +97,9 @@ class MeterSession:
         try:
             if self._settle_s:
                 await self._discard_late_bytes(transport)
-            association = Association(self.settings)
+            # Other invoke-ids than the session before: a late answer of that one then belongs to nothing here.
+            self._invoke_id = (self._invoke_id + 3) & 0x0F
+            association = Association(replace(self.settings, first_invoke_id=self._invoke_id))
             association.open(self._loop.time())
             await self._until(association, transport, Opened)
         except BaseException:
@@ -144,11 +148,11 @@ class MeterSession:
         association, transport = self.association, self._transport
         assert transport is not None
         try:
-            data = transport.waiting()
-            if data:
+            while data := transport.waiting():
                 self._receive(association, data)
-                while association.next_event() is not None:
-                    pass
+                while (event := association.next_event()) is not None:
+                    if isinstance(event, Closed):
+                        raise ConnectionLost(event.text or "the meter ended the association")
         except MeterError:
             self.abort()
             raise
@@ -174,7 +178,8 @@ class MeterSession:
 
     def _size(self, attributes: Sequence[Attribute]) -> int:
         association = self.association
-        return self.lists.at_most(len(attributes), offered=association.offers_list)
+        fitting = min(len(attributes), association.list_capacity())
+        return self.lists.at_most(fitting, offered=association.offers_list)
 
     async def _look_behind_refusals(self, results: tuple[GetResult, ...]) -> tuple[GetResult, ...]:
         """Ask again for what stands behind the first refusal of a list.
@@ -199,6 +204,7 @@ class MeterSession:
             if rest_s > 0:
                 await asyncio.sleep(rest_s)
             association.get(attributes, self._loop.time())
+            self._invoke_id = (self._invoke_id + 1) & 0x0F
             answer = await self._until(association, transport, Answer)
         except BaseException:
             self.abort()
@@ -229,10 +235,21 @@ class MeterSession:
             except NoAnswer:
                 association.handle_timer(loop.time())     # repeats a frame where that is safe; else raises the reason
             except ConnectionLost as lost:
-                association.receive_eof()                 # knows better why, if it can tell
-                raise lost from None
+                self._eof(association, lost)
+                event = association.next_event()
+                if isinstance(event, wanted):
+                    return event
+                raise
             else:
                 self._receive(association, data)
+
+    @staticmethod
+    def _eof(association: Association, lost: ConnectionLost) -> None:
+        """Tell the association; it knows what was open, and whether a bridge gave a reason, the system knows how."""
+        try:
+            association.receive_eof()
+        except ConnectionLost as told:
+            raise ConnectionLost(f"{told} ({lost})") from lost
 
     def _receive(self, association: Association, data: bytes) -> None:
         if self._trace is not None:

@@ -1,0 +1,91 @@
+"""The gate: a bound on meters asked at once, one per lane, in fair order."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.poll.budget import Gate
+
+
+def test_first_come_first_served() -> None:
+    gate = Gate(2)
+    assert gate.ask("a")
+    assert gate.ask("b")
+    assert not gate.ask("c")
+    assert not gate.ask("d")
+    assert gate.leave("b") == ("c",)
+    assert gate.leave("a") == ("d",)
+    assert gate.leave("c") == ()
+    state = gate.state()
+    assert (state.inside, state.waiting, state.longest_queue) == (1, 0, 2)
+
+
+def test_two_meters_behind_one_bridge_are_never_asked_together() -> None:
+    gate = Gate(3)
+    assert gate.ask("a", lane="bridge")
+    assert not gate.ask("b", lane="bridge")
+    assert gate.ask("c"), "a taken lane must not hold up the others"
+    assert not gate.ask("d", lane="bridge")
+    assert gate.leave("c") == ()
+    assert gate.leave("a") == ("b",)
+    assert gate.leave("b") == ("d",)
+
+
+def test_giving_up_in_the_queue_costs_nobody_else_a_place() -> None:
+    gate = Gate(1)
+    assert gate.ask("a")
+    assert not gate.ask("b")
+    assert not gate.ask("c")
+    assert gate.leave("b") == ()
+    assert gate.leave("a") == ("c",)
+    assert gate.leave("never seen") == ()
+
+
+def test_misuse_is_told() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        Gate(0)
+    gate = Gate(1)
+    gate.ask("a")
+    with pytest.raises(ValueError, match="in use"):
+        gate.ask("a")
+
+
+moves = st.lists(st.tuples(st.booleans(), st.integers(0, 11)), max_size=200)
+
+
+@given(limit=st.integers(1, 4), lanes=st.lists(st.sampled_from([None, "x", "y"]), min_size=12, max_size=12), moves=moves)
+def test_never_too_many_never_two_in_a_lane_nobody_starves(limit: int, lanes: list[str | None], moves: list[tuple[bool, int]]) -> None:
+    gate = Gate(limit)
+    inside: list[int] = []
+    queue: list[int] = []
+
+    def check() -> None:
+        assert len(inside) <= limit
+        taken = [lanes[n] for n in inside if lanes[n] is not None]
+        assert len(taken) == len(set(taken))
+        # whoever waits could not go: the house is full or the lane is taken
+        for n in queue:
+            assert len(inside) == limit or lanes[n] in taken
+        assert gate.state().inside == len(inside)
+        assert gate.state().waiting == len(queue)
+
+    for enters, n in moves:
+        if enters and n not in inside and n not in queue:
+            (inside if gate.ask(n, lanes[n]) else queue).append(n)
+        elif not enters:
+            admitted = gate.leave(n)
+            for pile in (inside, queue):
+                if n in pile:
+                    pile.remove(n)
+            for other in admitted:
+                ahead = queue[:queue.index(other)]
+                assert all(lanes[m] is not None for m in ahead), "only a taken lane may be passed over"
+                queue.remove(other)
+                inside.append(other)
+        check()
+    while inside:
+        n = inside.pop(0)
+        for other in gate.leave(n):
+            queue.remove(other)
+            inside.append(other)
+    assert not queue
