@@ -122,9 +122,9 @@ class LinkState:
 
     `rssi_dbm` is the newest plausible one, `rssi_avg_dbm` the EWMA that the grade follows, min and max are of the
     sliding window. `age_s` is how old the newest frame from the peer is; `stale` means that the figures describe the
-    past. `trend_db` is positive while the signal gets better. `retries_per_100` and `failed_per_100` are per 100
-    frames sent within the window. `changed` is true when the grade changed with this look. `lost_because` is "" unless
-    the grade is LOST.
+    past. Of a peer that is away only `rssi_dbm` and `age_s` stay. `trend_db` is positive while the signal gets better.
+    `retries_per_100` and `failed_per_100` are per 100 frames sent within the window. `changed` is true when the grade
+    changed with this look. `lost_because` is "" unless the grade is LOST.
     """
 
     mac: str

@@ -24,7 +24,9 @@ def radio_line(radio: RadioState) -> str:
 
 
 def table(states: Sequence[LinkState]) -> list[str]:
-    """Return one aligned line per peer below a heading; what is not known is a dash."""
+    """Return one aligned line per peer below a heading, nothing without peers; what is not known is a dash."""
+    if not states:
+        return []
     rows = [HEADINGS, *(_row(state) for state in states)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -42,7 +44,7 @@ def _row(state: LinkState) -> tuple[str, ...]:
     return (
         state.mac,
         state.grade.label,
-        _number(state.rssi_avg_dbm, "dBm"),
+        _number(state.rssi_avg_dbm, "dBm") if state.rssi_avg_dbm is not None else _last(state.rssi_dbm),
         "-" if low is None else f"{low}..{high}",
         _number(state.trend_db, "dB", signed=True),
         _number(state.snr_db, "dB"),
@@ -51,6 +53,10 @@ def _row(state: LinkState) -> tuple[str, ...]:
         "-" if state.retries_per_100 is None else f"{state.retries_per_100:.0f} %",
         state.lost_because or ("stale" if state.stale else ""),
     )
+
+
+def _last(rssi_dbm: int | None) -> str:
+    return "-" if rssi_dbm is None else f"({rssi_dbm} dBm)"
 
 
 def _number(value: float | None, unit: str, *, signed: bool = False) -> str:

@@ -113,9 +113,10 @@ class PeerTracker:
     def _become(self, grade: Grade, now: float, noise_dbm: int | None, lost_because: str = "") -> LinkState:
         changed = grade is not self._grade
         self._grade = grade
-        heard = [look.rssi_dbm for look in self._window if look.rssi_dbm is not None]
         age_s = self._age_s(now)
-        average, slow = self._fast.value, self._slow.value
+        # Of a peer that is away only the last RSSI is told: an average of the past would pass for the present.
+        heard = [] if self._away else [look.rssi_dbm for look in self._window if look.rssi_dbm is not None]
+        average, slow = (None, None) if self._away else (self._fast.value, self._slow.value)
         return LinkState(
             mac=self.mac,
             grade=grade,
@@ -133,8 +134,8 @@ class PeerTracker:
             rejected=self._rejected,
             retries_per_100=self._per_100([look.tx_retries for look in self._window]),
             failed_per_100=self._per_100([look.tx_failed for look in self._window]),
-            tx_rate=self._sample.tx_rate,
-            rx_rate=self._sample.rx_rate,
+            tx_rate=None if self._away else self._sample.tx_rate,
+            rx_rate=None if self._away else self._sample.rx_rate,
             lost_because=lost_because,
         )
 
@@ -142,7 +143,7 @@ class PeerTracker:
         """Return the growth of a counter per 100 frames sent within the window; None when nothing was sent."""
         sent = [look.tx_packets for look in self._window]
         pairs = [(count, of) for count, of in zip(counts, sent, strict=True) if count is not None and of is not None]
-        if len(pairs) < 2 or pairs[-1][1] <= pairs[0][1]:
+        if self._away or len(pairs) < 2 or pairs[-1][1] <= pairs[0][1]:
             return None
         return 100.0 * max(0, pairs[-1][0] - pairs[0][0]) / (pairs[-1][1] - pairs[0][1])
 
