@@ -17,6 +17,7 @@ DEFAULT_INFO_BYTES = 128
 LLC_REQUEST, LLC_RESPONSE = b"\xe6\xe6\x00", b"\xe6\xe7\x00"
 RR, RNR = 0x01, 0x05
 APDU_LIMIT_BYTES = 16_384      # a request longer than this is dropped with its link
+INTER_OCTET_S = 2.0            # half a frame older than this is forgotten, as after a client that died in mid-frame
 
 
 class Link:
@@ -135,6 +136,7 @@ class HdlcServer:
         self._counters = counters
         self._deframer = hdlc.Deframer()
         self._links: dict[bytes, Link] = {}
+        self._heard_at = 0.0
         self.foreign_frames = 0                 # frames to other addresses, left without an answer
 
     def reset(self) -> None:
@@ -144,6 +146,9 @@ class HdlcServer:
 
     def receive(self, data: bytes, now: float) -> list[bytes]:
         """Take bytes from the line, return the frames to send. `now` is Unix time; never raises."""
+        if now - self._heard_at > INTER_OCTET_S:
+            self._deframer.clear()
+        self._heard_at = now
         answers = []
         for frame in self._deframer.feed(data):
             if frame.destination not in self._settings.hdlc_addresses:

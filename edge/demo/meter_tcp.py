@@ -45,8 +45,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
         self._last_activity = self._meter.loop.time()
-        if self.endpoint is not None:
-            self._meter.received(self, self.endpoint, data)
+        if self.endpoint is None:
+            return
+        if self._idle_timer is None and self._meter.quirks.idle_close_s is not None:
+            self._watch_idle()             # switched on after this client came
+        self._meter.received(self, self.endpoint, data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Called by asyncio."""
@@ -73,14 +76,15 @@ class Connection(asyncio.Protocol):
     def _watch_idle(self) -> None:
         """Wake when the idle time could be over; traffic meanwhile only moves the next look."""
         quirks, now = self._meter.quirks, self._meter.loop.time()
-        limit = quirks.idle_close_s
-        if limit is not None and now - self._last_activity >= limit and not quirks.half_open:
-            self.send(quirks.idle_text)
-            self.close()
+        self._idle_timer = None
+        if quirks.idle_close_s is None:
             return
-        wait = 1.0 if limit is None else max(limit - (now - self._last_activity), 0.001)
-        if limit is not None:
-            self._idle_timer = self._meter.loop.call_later(wait, self._watch_idle)
+        left_s = quirks.idle_close_s - (now - self._last_activity)
+        if left_s > 0 or quirks.half_open:
+            self._idle_timer = self._meter.loop.call_later(max(left_s, 0.05), self._watch_idle)
+            return
+        self.send(quirks.idle_text)
+        self.close()
 
     def rewatch(self) -> None:
         """The quirks changed: look again from now on."""

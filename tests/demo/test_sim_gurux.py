@@ -9,6 +9,7 @@ import pytest
 from gurux_client import GuruxReader, hdlc_address
 from gurux_dlms import GXDLMSException
 from gurux_dlms.enums import ObjectType
+from gurux_dlms.objects import GXDLMSData, GXDLMSRegister
 
 from edge.demo import meter_objects as objects
 from edge.demo.meter_apdu import MICROSTAR as MICROSTAR_CONFORMANCE
@@ -88,6 +89,23 @@ async def test_reads_everything(way: Way) -> None:
     assert seen
     assert meter.counters.associations == 1
     assert meter.counters.rejected == 0
+
+
+@pytest.mark.parametrize("framing", ["wrapper", "hdlc"])
+async def test_a_list_answer_in_blocks_is_put_together(framing: str) -> None:
+    def work(reader: GuruxReader) -> None:
+        long = GXDLMSData("0.0.96.50.1.255")
+        wanted = [(GXDLMSRegister("1.0.32.7.0.255"), 2), (long, 2), (GXDLMSRegister("1.0.1.8.0.255"), 2), (long, 2)]
+        (request,) = reader.client.readList(wanted)
+        voltage, first, energy, second = reader._requests(request).value
+        assert (voltage, energy) == (expected[0], expected[8])
+        assert first == second == b"x" * 300
+        seen.append(1)
+
+    seen: list[int] = []
+    expected = list(MeterModel(serial="0000123456", seed=3).raw_values(NOW).values())
+    await with_meter(Way(framing, 1, max_pdu=128), work)
+    assert seen
 
 
 async def test_reads_a_microstar_which_takes_no_lists() -> None:

@@ -156,6 +156,18 @@ async def test_idle_bridge_speaks_and_closes(framing: str) -> None:
         assert asyncio.get_running_loop().time() - started >= 0.14
 
 
+async def test_idle_time_switched_on_for_an_open_connection() -> None:
+    async with scene() as s:
+        client = await s.client()
+        s.meter.quirks.idle_close_s = 0.1
+        await client.ask(get())
+        assert await asyncio.wait_for(client.reader.read(), 2) == bridge.IDLE_TEXT
+        other = await s.client()
+        s.meter.quirks = Quirks()
+        await asyncio.sleep(0.15)
+        assert (await other.ask(get()))[0] == 0xC4
+
+
 # -- when and how bytes come -------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("framing", ["wrapper", "hdlc"])
@@ -388,3 +400,20 @@ async def test_repetition_of_a_frame_is_answered_again_and_not_executed_twice() 
         assert s.meter.counters.requests == 1
         client.frame(0x01 | 0x10 | 1 << 5)                   # RR that asks for the last I-frame again
         assert await client.receive() == first
+
+
+async def test_half_a_frame_of_a_dead_client_does_not_swallow_the_next_ones() -> None:
+    now = [1e9]
+    meter = SimulatedMeter("m", MeterModel(serial="1", seed=1), MeterSettings(framing="hdlc"), now=lambda: now[0])
+    await meter.start()
+    stage = Scene(meter)
+    first = await stage.client()
+    first.writer.write(bytes.fromhex("7ea07f032110"))
+    await first.writer.drain()
+    await asyncio.sleep(0.02)
+    first.writer.transport.abort()
+    now[0] += 3
+    second = await stage.client()
+    assert (await second.ask(get()))[3] == 0
+    stage.close()
+    await meter.close()
