@@ -1,0 +1,143 @@
+"""The whole ring on the writing side, synchronous: opens all streams, commits, reads, tells losses.
+
+It runs in one thread. The file system, the clock and the source of random bytes come in from outside, so a test can
+stand in for each.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.config import RingSettings
+from edge.errors import RingError
+from edge.model import Stamp, Stored, Stream
+from edge.ring.fs import FileSystem
+from edge.ring.layout import MAX_EPOCH, quotas
+from edge.ring.log import Commit, StreamLog
+from edge.ring.losses import Loss
+from edge.ring.pool import SlotPool
+from edge.ring.records import boot_bytes
+from edge.ring.segment import Run
+from edge.ring.slots import ring_of, survey
+from edge.ring.timebase import Anchor, Quality
+from edge.ring.view import StreamView
+
+log = logging.getLogger(__name__)
+
+SLOT_UNIT_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a commit: everything below ordinal `end` is durable; `untold` are losses that need a gap record."""
+
+    end: int
+    error: OSError | None
+    untold: tuple[tuple[Stream, Loss], ...]
+
+
+def anchor_of(stamp: Stamp, boot: bytes, source: str) -> Anchor:
+    """Return the two clocks of a stamp as an anchor, with the quality that the clock vouches for."""
+    quality = Quality.NTP if stamp.synchronised else Quality.UNKNOWN
+    return Anchor(boot, stamp.boottime_ms, stamp.wall_ms, quality, source)
+
+
+class Engine:
+    """All streams of one ring directory."""
+
+    def __init__(self, fs: FileSystem, directory: Path, settings: RingSettings, now: Callable[[], Stamp],
+                 entropy: Callable[[int], bytes]) -> None:
+        """Load what is there and begin a run. `error` says why the run is not durable yet, if it is not.
+
+        Raises RingError when the directory cannot be listed.
+        """
+        opened = now()
+        self.boot = boot_bytes(opened.boot_id)
+        self.settings = settings
+        slot_bytes = int(settings.slot_mib * (1 << 20)) // SLOT_UNIT_BYTES * SLOT_UNIT_BYTES
+        bounds = quotas(settings.size_mib << 20, slot_bytes, settings.alarm_share, settings.billing_share)
+        places = {stream: directory / stream.name.lower() for stream in Stream}
+        try:
+            found = {stream: survey(fs, place, stream) for stream, place in places.items()}
+        except OSError as error:
+            raise RingError(f"ring {directory} cannot be read: {error}") from error
+        ring = ring_of(slot for slots in found.values() for slot in slots) or entropy(16)
+        views = {s: StreamView(fs, s, found[s], ring, boot=self.boot, boot_id=opened.boot_id) for s in Stream}
+        epoch = 1 + max(view.epoch for view in views.values())
+        if epoch > MAX_EPOCH:
+            raise RingError(f"ring {directory} has used up its {MAX_EPOCH} starts; move the directory away")
+        run = Run(epoch, self.boot, opened.boottime_ms, anchor_of(opened, self.boot, "open"))
+        self.logs: dict[Stream, StreamLog] = {}
+        for stream, view in views.items():
+            pool = SlotPool(fs, places[stream], found[stream], slot_bytes=slot_bytes, quota_bytes=bounds[stream])
+            self.logs[stream] = StreamLog(view, pool, run, entropy, lambda: anchor_of(now(), self.boot, "segment"))
+        self.slot_bytes = slot_bytes
+        self._handed: dict[int, int] = dict(views[Stream.ALARM].state.told)
+        for stream, view in views.items():
+            view.state.losses.forget(self._handed.get(stream, 0))
+        self.error = self._begin(entropy)
+
+    def _begin(self, entropy: Callable[[int], bytes]) -> OSError | None:
+        failed: OSError | None = None
+        for stream_log in self.logs.values():
+            try:
+                stream_log.begin()
+            except OSError as error:
+                # its numbers are not reserved on flash: jump, so that the next start is unlikely to give the same
+                jump = int.from_bytes(entropy(2), "little") & 0xFFF
+                epoch = min(MAX_EPOCH, stream_log.run.epoch + jump)
+                stream_log.run = stream_log.run._replace(epoch=epoch)
+                failed = error
+        return failed
+
+    def commit(self, stream: Stream, commit: Commit) -> Outcome:
+        """Make a batch durable; see StreamLog.commit. Errors of storage come back in the outcome."""
+        stream_log = self.logs[stream]
+        error: OSError | None = None
+        try:
+            stream_log.commit(commit)
+            stream_log.pool.prepare(stream_log.view)
+        except OSError as caught:
+            # a slot that could not be made ahead is no failure of this commit
+            if stream_log.view.next_ordinal < commit.first + len(commit.records) or not stream_log.begun:
+                error = caught
+            else:
+                log.debug("ring: %s", caught)
+        if stream is Stream.ALARM:
+            for number, no in stream_log.view.state.told.items():
+                self.logs[Stream(number)].view.state.losses.forget(no)
+        return Outcome(stream_log.view.next_ordinal, error, tuple(self.untold()))
+
+    def untold(self) -> list[tuple[Stream, Loss]]:
+        """Return the durable losses that have no gap record yet; each is returned once per run."""
+        fresh = []
+        for stream, stream_log in self.logs.items():
+            losses = stream_log.view.state.losses
+            for loss in losses.untold:
+                if self._handed.get(stream, 0) < loss.no <= losses.durable_no:
+                    self._handed[stream] = loss.no
+                    fresh.append((stream, loss))
+        return fresh
+
+    def read(self, stream: Stream, first: int, limit_records: int, limit_bytes: int) -> list[Stored]:
+        """Return the oldest un-acknowledged records from ordinal `first` on."""
+        return self.logs[stream].view.read(first, limit_records, limit_bytes)
+
+    def read_newest(self, stream: Stream, end: int, limit_records: int, limit_bytes: int) -> list[Stored]:
+        """Return the newest un-acknowledged records below ordinal `end`."""
+        return self.logs[stream].view.read_newest(end, limit_records, limit_bytes)
+
+    def anchor(self, stream: Stream, anchor: Anchor, *, unless_known: bool = False) -> None:
+        """Let an anchor ride with the stream's next commit. With `unless_known` only when its boot has none yet."""
+        if not (unless_known and self.logs[stream].view.timebase.knows(anchor.boot)):
+            self.logs[stream].keep_anchor(anchor)
+
+    def lose(self, stream: Stream, first: int, last: int, reason: str) -> None:
+        """Count records as lost that never came to flash."""
+        self.logs[stream].view.lose(first, last, reason)
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for stream_log in self.logs.values():
+            stream_log.close()

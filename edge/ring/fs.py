@@ -1,0 +1,136 @@
+"""The file system as the ring sees it: six calls (I/O edge), so that a simulated one can stand in its place."""
+
+import contextlib
+import fcntl
+import logging
+import os
+from pathlib import Path
+from typing import Protocol
+
+from edge.errors import RingError
+
+log = logging.getLogger(__name__)
+
+SLOT_SUFFIX = ".slot"
+_ZEROS = bytes(1 << 17)
+
+
+class FileSystem(Protocol):
+    """All that the ring asks of storage. Every call may raise OSError, and may block for seconds on an SD card."""
+
+    def list(self, directory: Path) -> list[tuple[str, int]]:
+        """Return (name, size in bytes) of each `*.slot` file, sorted by name; [] when there is no such directory."""
+
+    def create(self, path: Path, size: int) -> None:
+        """Make a file of zeros that is there whole after a power cut, or not at all."""
+
+    def pwrite(self, path: Path, offset: int, data: bytes) -> None:
+        """Overwrite bytes of an existing file; durable only after `sync`."""
+
+    def sync(self, path: Path) -> None:
+        """Make all bytes written to the file durable. After an error nothing written since the last one is certain."""
+
+    def pread(self, path: Path, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes; fewer only at the end of the file."""
+
+    def close(self, path: Path) -> None:
+        """Let go of the file; it may be used again."""
+
+
+class OsFileSystem:
+    """The machine's. Files are opened at first use and kept open until `close`."""
+
+    def __init__(self, *, read_only: bool = False) -> None:
+        """Open files without the right to write when `read_only`."""
+        self._flags = os.O_CLOEXEC | (os.O_RDONLY if read_only else os.O_RDWR)
+        self._open: dict[Path, int] = {}
+
+    def _file(self, path: Path) -> int:
+        if path not in self._open:
+            self._open[path] = os.open(path, self._flags)
+        return self._open[path]
+
+    def list(self, directory: Path) -> list[tuple[str, int]]:
+        """See the port."""
+        try:
+            with os.scandir(directory) as entries:
+                slots = [entry for entry in entries if entry.name.endswith(SLOT_SUFFIX) and entry.is_file()]
+                return sorted((slot.name, slot.stat().st_size) for slot in slots)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def create(self, path: Path, size: int) -> None:
+        """See the port. Zeros are written, not only reserved: a commit into written blocks changes no metadata."""
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _sync_directory(path.parent.parent)
+        temporary = path.with_name(path.name + ".tmp")
+        file = os.open(temporary, os.O_CLOEXEC | os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            left = size
+            while left:
+                left -= os.write(file, _ZEROS[:left])
+            os.fsync(file)
+        except OSError:
+            # a full disk must not stay full of our own half-made file
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        finally:
+            os.close(file)
+        temporary.rename(path)
+        _sync_directory(path.parent)
+
+    def pwrite(self, path: Path, offset: int, data: bytes) -> None:
+        """See the port."""
+        file = self._file(path)
+        view = memoryview(data)
+        while view:
+            done = os.pwrite(file, view, offset)
+            view, offset = view[done:], offset + done
+
+    def sync(self, path: Path) -> None:
+        """See the port."""
+        os.fdatasync(self._file(path))
+
+    def pread(self, path: Path, offset: int, length: int) -> bytes:
+        """See the port."""
+        try:
+            file = self._file(path)
+        except OSError:
+            # on a file system gone read-only the data is still to be drained
+            file = self._open[path] = os.open(path, os.O_CLOEXEC | os.O_RDONLY)
+        return os.pread(file, length, offset)
+
+    def close(self, path: Path) -> None:
+        """See the port."""
+        file = self._open.pop(path, None)
+        if file is not None:
+            os.close(file)
+
+
+def _sync_directory(directory: Path) -> None:
+    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def lock_directory(directory: Path) -> int | None:
+    """Make sure that no other process writes this ring. Returns a descriptor to close; None on a dead disk.
+
+    Raises RingError when another process holds the lock.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        log.warning("ring: %s cannot be locked: %s", directory, error)
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise RingError(f"ring {directory} is open in another process; stop it first") from error
+    return descriptor

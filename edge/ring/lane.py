@@ -1,0 +1,207 @@
+"""One stream on the event loop's side: records that are accepted and not durable yet.
+
+Ordinals are given here, at once; the writer thread makes them durable later. Should storage fail, this list is the
+bounded ring in memory that keeps the gateway going.
+"""
+
+import asyncio
+from collections.abc import Callable, Generator
+from typing import Any
+
+from edge.errors import RingError
+from edge.model import SEQ_BITS, Record, Stored, Stream
+from edge.ring.dictionary import Dictionary
+from edge.ring.frame import PAGE_PAYLOAD_BYTES, new_packer, unpack_first
+from edge.ring.log import Commit, StreamLog
+from edge.ring.records import pack_record, record_of
+from edge.ring.slots import Condition
+from edge.ring.status import StreamStatus
+from edge.ring.timebase import Resolved
+
+MEMORY_RECORDS = 10_000
+
+
+class Ticket:
+    """A record on its way to flash: `seq` is known at once, awaiting the ticket waits until it is durable.
+
+    Awaiting returns `seq`, or raises RingError when the record was lost or the ring closed before. Cancelling the
+    waiter changes nothing about the record.
+    """
+
+    __slots__ = ("_lane", "seq")
+
+    def __init__(self, lane: "Lane", seq: int) -> None:
+        """Made by `Ring.put` only."""
+        self._lane, self.seq = lane, seq
+
+    def __await__(self) -> Generator[Any, None, int]:
+        """Wait until the record is durable, or acknowledged before it had to be."""
+        yield from self._lane.durable(self.seq & ((1 << SEQ_BITS) - 1))
+        return self.seq
+
+
+class Lane:
+    """The pending records of one stream. `pending[i]` has ordinal `first + i`; b"" needs no writing any more."""
+
+    def __init__(self, log: StreamLog, window_s: float, record_limit_bytes: int, boot_id: str) -> None:
+        """Continue where the log stands."""
+        self.log, self.window_s = log, window_s
+        self.stream: Stream = log.view.stream
+        self.boot_id = boot_id
+        self.limit_bytes = record_limit_bytes
+        self.dictionary = Dictionary()
+        self.pending: list[bytes] = []
+        self.first = log.view.next_ordinal
+        self.inflight = 0                 # of `pending`, handed to the writer
+        self.full = 0                     # of `pending`, fill whole pages
+        self.gaps: list[tuple[int, int, int]] = []
+        self.dropped: list[tuple[int, int]] = []      # ordinals that memory had no room for
+        self.dropped_told = 0                          # of `dropped`, handed to the log whole
+        self.timer: asyncio.TimerHandle | None = None
+        self._page_bytes = 0
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._closed = False
+        self._pack = new_packer()
+
+    @property
+    def end(self) -> int:
+        """The ordinal the next record gets."""
+        return self.first + len(self.pending)
+
+    def seq(self, ordinal: int) -> int:
+        """Return the sequence number of an ordinal of this run."""
+        return self.log.run.epoch << SEQ_BITS | ordinal
+
+    def put(self, record: Record) -> Ticket:
+        """Accept a record. Raises RingError: too large, of another boot, not packable, or memory is full too."""
+        if record.stamp.boot_id != self.boot_id:
+            raise RingError(f"record of {record.device or 'the gateway'}: its stamp is of another boot")
+        try:
+            row = pack_record(record, self.log.run.base_ms, self.dictionary, self._pack)
+        except (UnicodeEncodeError, TypeError) as error:
+            raise RingError(f"record of {record.device or 'the gateway'} cannot be stored: {error}") from error
+        if len(row) > self.limit_bytes:
+            raise RingError(f"record of {record.device or 'the gateway'} has {len(row)} bytes, the limit is "
+                            f"{self.limit_bytes} (ring.record_limit_bytes)")
+        if len(self.pending) >= MEMORY_RECORDS:
+            self._drop_oldest()
+        ordinal = self.end
+        if self._page_bytes + len(row) > PAGE_PAYLOAD_BYTES and self._page_bytes:
+            self.full, self._page_bytes = len(self.pending), 0
+        self.pending.append(row)
+        self._page_bytes += len(row)
+        return Ticket(self, self.seq(ordinal))
+
+    def _drop_oldest(self) -> None:
+        if self.inflight:
+            raise RingError(f"storage has stalled and {len(self.pending)} records wait in memory: record refused")
+        del self.pending[0]
+        if self.dropped and self.dropped[-1][1] == self.first - 1:
+            self.dropped[-1] = (self.dropped[-1][0], self.first)
+        else:
+            self.dropped.append((self.first, self.first))
+        self.first += 1
+        self.full = max(0, self.full - 1)
+        self.gaps = [gap for gap in self.gaps if gap[0] >= self.first]
+        self._release()
+
+    # ---- waiting -------------------------------------------------------------------------------------------------
+
+    def durable(self, ordinal: int) -> Generator[Any, None, None]:
+        """Wait until an ordinal is durable or needs no writing any more. Raises RingError when it was dropped."""
+        if not self._waits(ordinal):
+            self._raise_if_dropped(ordinal)
+            return
+        if self._closed:
+            raise RingError("the ring was closed before the record was durable")
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append((ordinal, waiter))
+        yield from waiter.__await__()
+
+    def _waits(self, ordinal: int) -> bool:
+        return ordinal >= self.first and bool(self.pending[ordinal - self.first])
+
+    def _raise_if_dropped(self, ordinal: int) -> None:
+        if any(first <= ordinal <= last for first, last in self.dropped):
+            raise RingError("the record was dropped: storage failed and memory is full")
+
+    def _release(self) -> None:
+        waiting = []
+        for ordinal, waiter in self._waiters:
+            if self._waits(ordinal):
+                waiting.append((ordinal, waiter))
+            elif not waiter.done():
+                try:
+                    self._raise_if_dropped(ordinal)
+                except RingError as error:
+                    waiter.set_exception(error)
+                else:
+                    waiter.set_result(None)
+        self._waiters = waiting
+
+    # ---- commits -------------------------------------------------------------------------------------------------
+
+    def take(self, count: int, *, state_due: bool) -> Commit:
+        """Return the first `count` pending records as a commit; `done` ends it."""
+        self.inflight = count
+        rows = tuple(self.pending[:count])
+        gaps = tuple(gap for gap in self.gaps if gap[0] < self.first + count)
+        return Commit(self.first, rows, tuple(self.dictionary.entries), gaps, state_due)
+
+    def done(self, end: int) -> int:
+        """Everything below ordinal `end` is durable. Returns how many records that were."""
+        self.inflight = 0
+        count = max(0, min(end, self.end) - self.first)
+        if count:
+            del self.pending[:count]
+            self.first += count
+            self.full = max(0, self.full - count)
+            if not self.pending:
+                self._page_bytes = 0
+            self.gaps = [gap for gap in self.gaps if gap[0] >= self.first]
+            self._release()
+        return count
+
+    def acknowledge(self, first: int, last: int) -> None:
+        """These need no writing any more; the writer may have some of them in hand."""
+        for ordinal in range(max(first, self.first + self.inflight), min(last, self.end - 1) + 1):
+            self.pending[ordinal - self.first] = b""
+        self._release()
+
+    def fail_waiters(self) -> None:
+        """The ring is closed: nobody waits any longer."""
+        self._closed = True
+        for _, waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(RingError("the ring was closed before the record was durable"))
+        self._waiters.clear()
+
+    def status(self) -> StreamStatus:
+        """Return the stream's counters."""
+        pool = self.log.pool
+        conditions = [slot.condition for slot in list(pool.slots)]
+        return StreamStatus(
+            backlog=self.log.backlog(), in_memory=self.waiting(), lost=self.log.view.state.losses.total,
+            slots=len(conditions), slots_quarantined=conditions.count(Condition.QUARANTINED),
+            slots_strange=conditions.count(Condition.FOREIGN) + conditions.count(Condition.UNUSABLE),
+            size_bytes=sum(slot.size for slot in list(pool.slots)), quota_bytes=pool.quota_bytes,
+            bytes_written=self.log.bytes_written, syncs=self.log.syncs, io_errors=self.log.io_errors,
+            evictions=self.log.evictions, acks_unwritten=self.log.acks_unwritten,
+        )
+
+    # ---- reading from memory -------------------------------------------------------------------------------------
+
+    def waiting(self) -> int:
+        """Return how many pending records still need delivery."""
+        return sum(1 for row in self.pending if row)
+
+    def stored(self, low: int, high: int, resolve: Callable[[int], Resolved]) -> list[Stored]:
+        """Return the pending records of ordinals `low..high-1`; `resolve` makes UTC of boot time in ms."""
+        tables, run, found = self.dictionary.tables(), self.log.run, []
+        for ordinal in range(max(low, self.first), min(high, self.end)):
+            row = self.pending[ordinal - self.first]
+            if row:
+                values = unpack_first(row)
+                record = record_of(values, tables, run, self.boot_id, resolve(run.base_ms + values[2]))
+                found.append(Stored(self.stream, self.seq(ordinal), record))
+        return found

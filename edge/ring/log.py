@@ -1,0 +1,362 @@
+"""One stream's log on the writing side: commits, new segments, eviction, faults (I/O through the port only).
+
+Everything here runs in the ring's writer thread, except `ack` and `backlog`.
+
+    commit   pages written, one sync                                    durable when the sync returned
+    segment  header written, sync as a barrier, then frames             never the other way round
+    fault    EIO: the same frames go to another slot, nothing is retried in place; the slot is not written again
+"""
+
+import errno
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from edge.errors import RingError
+from edge.model import SEQ_BITS
+from edge.ring.ackset import ORDINAL_MASK, AckSet
+from edge.ring.dictionary import dict_payloads
+from edge.ring.frame import (
+    MAX_RECORDS,
+    PAGE_BYTES,
+    PAGE_PAYLOAD_BYTES,
+    Frame,
+    FrameFlag,
+    FrameType,
+    Packer,
+    encode_frame,
+    frame_pages,
+    new_packer,
+)
+from edge.ring.layout import HEADER_PAGES, MAX_ANCHORS, SlotHeader, encode_header
+from edge.ring.losses import LossReason, State
+from edge.ring.pool import SlotPool
+from edge.ring.segment import Run, Segment
+from edge.ring.slots import Condition, Slot
+from edge.ring.timebase import Anchor, encode_anchor
+from edge.ring.view import StreamView
+
+log = logging.getLogger(__name__)
+
+MAX_SLOTS_TRIED = 3
+ACK_FRAME_LIMIT_BYTES = 3_000      # with the losses it stays within one page
+ACKS_UNTIL_DUE = 1000
+_MEDIUM = {errno.EIO, errno.ENXIO, errno.ETIMEDOUT, errno.EREMOTEIO, errno.EBADMSG, errno.EUCLEAN}
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What one commit makes durable. `records[i]` has ordinal `first + i`; b"" needs no writing any more."""
+
+    first: int
+    records: Sequence[bytes]
+    entries: Sequence[bytes]                  # the stream's whole dictionary, as far as these records need it
+    gaps: tuple[tuple[int, int, int], ...] = ()   # (ordinal, stream, loss number) of the gap records among them
+    state_due: bool = False
+
+
+class StreamLog:
+    """The writer of one stream."""
+
+    def __init__(self, view: StreamView, pool: SlotPool, run: Run, entropy: Callable[[int], bytes],
+                 now: Callable[[], Anchor]) -> None:
+        """Take over a loaded stream for a new run. Nothing is written before `begin`."""
+        self.view, self.pool, self.run = view, pool, run
+        self._entropy, self._now = entropy, now
+        self._pack: Packer = new_packer()
+        self._entries_written = 0
+        self._anchors: list[Anchor] = []
+        self.acks_unwritten = 0
+        self._clean = view.state.losses.durable_no == view.state.losses.last_no    # flash has the state in memory
+        self.begun = False
+        self.bytes_written = self.syncs = self.io_errors = self.evictions = 0
+
+    # ---- the run -------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Make the run durable, so that its numbers can never be given twice: two OPEN frames, or a first header.
+
+        Raises OSError.
+        """
+        self.view.epoch = self.run.epoch
+        if self.view.active is None:
+            self._rotate()
+        else:
+            clock = self.run.clock
+            payload = self._pack([self.run.boot, self.run.base_ms, clock.wall_ms, clock.quality])
+            frame = Frame(FrameType.OPEN, 0, 0, self._seq(self.view.next_ordinal), payload)
+            self._write([frame, frame], Commit(self.view.next_ordinal, (), ()))
+        self.begun = True
+
+    def _seq(self, ordinal: int) -> int:
+        return self.run.epoch << SEQ_BITS | ordinal
+
+    def ack(self, first: int, last: int) -> None:
+        """Acknowledge ordinals. Callable from any thread."""
+        with self.view.lock:
+            self.view.state.acks.add(first, last)
+            self.acks_unwritten += last - first + 1
+            self._clean = False
+
+    def backlog(self) -> int:
+        """Return how many durable records nobody has acknowledged. Callable from any thread."""
+        with self.view.lock:
+            return self.view.state.acks.count_missing(self.view.next_ordinal)
+
+    def keep_anchor(self, anchor: Anchor) -> None:
+        """Write this anchor before the next records."""
+        self._anchors = [*self._anchors[:1], anchor]
+
+    @property
+    def state_due(self) -> bool:
+        """Whether the state ought to be written even without data: many acknowledgements, or a loss."""
+        losses = self.view.state.losses
+        return self.acks_unwritten >= ACKS_UNTIL_DUE or losses.durable_no < losses.last_no
+
+    @property
+    def clean(self) -> bool:
+        """Whether the state on flash is that in memory, and no anchor waits."""
+        losses = self.view.state.losses
+        return self._clean and not self._anchors and losses.durable_no == losses.last_no
+
+    # ---- commit --------------------------------------------------------------------------------------------------
+
+    def commit(self, commit: Commit) -> None:
+        """Make records, dictionary, anchors and, when due or for free, the state durable.
+
+        Raises OSError when storage fails for good; `view.next_ordinal` tells how far it came. Never to be repeated
+        for records below that.
+        """
+        if not self.begun:
+            self.begin()
+        frames = self._frames(commit)
+        if frames or self._anchors or self.state_due or (commit.state_due and not self._clean and self._page_left()):
+            self._write(frames, commit)
+        end = commit.first + len(commit.records)
+        # the last ones may have been acknowledged before they were written: their numbers are used all the same
+        self.view.next_ordinal = max(self.view.next_ordinal, end)
+
+    def _page_left(self) -> bool:
+        # acknowledgements alone are not worth a new segment, which may cost the oldest one
+        segment = self.view.active
+        return segment is not None and segment.next_page < segment.pages
+
+    def _frames(self, commit: Commit) -> list[Frame]:
+        flags = FrameFlag.GAP if commit.gaps else 0
+        frames: list[Frame] = []
+        part: list[bytes] = []
+        size, first = 0, commit.first
+
+        def close() -> None:
+            if part:
+                frames.append(Frame(FrameType.DATA, flags, len(part), self._seq(first), b"".join(part)))
+                part.clear()
+
+        for ordinal, row in enumerate(commit.records, commit.first):
+            if part and (not row or size + len(row) > PAGE_PAYLOAD_BYTES or len(part) == MAX_RECORDS):
+                close()
+            if not part:
+                first, size = ordinal, 0
+            if row:
+                part.append(row)
+                size += len(row)
+        close()
+        return frames
+
+    def _write(self, frames: list[Frame], commit: Commit) -> None:
+        done = tries = 0
+        final = False
+        while not final:
+            try:
+                done, final = self._write_some(frames, done, commit)
+            except OSError as error:
+                tries += 1
+                self._failed(error)
+                if error.errno not in _MEDIUM or tries >= MAX_SLOTS_TRIED:
+                    raise
+
+    def _write_some(self, frames: list[Frame], done: int, commit: Commit) -> tuple[int, bool]:
+        """Write as many frames as the active segment takes, and sync. Returns how far it came, and if that is all."""
+        segment, slot = self._with_room(frames[done] if done < len(frames) else None, commit)
+        prelude = self._prelude(commit)
+        room = segment.pages - segment.next_page - _pages(prelude)
+        body: list[Frame] = []
+        for frame in frames[done:]:
+            room -= frame_pages(len(frame.payload))
+            if room < 0:
+                break
+            body.append(frame)
+        reached = done + len(body)
+        final = reached == len(frames)
+        acks = self._attach_state(body, commit, room if final else 0) if final else None
+        batch = prelude + body
+        if batch:
+            self._flush(segment, slot, batch)
+        self._settle(commit, acks, final=final)
+        return reached, final
+
+    def _with_room(self, frame: Frame | None, commit: Commit) -> tuple[Segment, Slot]:
+        pages = frame_pages(len(frame.payload)) if frame is not None else 1
+        for _ in range(2):
+            segment = self.view.active
+            if segment is not None and segment.next_page + pages + _pages(self._prelude(commit)) <= segment.pages:
+                return segment, self.view.segments[-1]
+            self._rotate()
+        raise RingError(f"ring {self.view.stream.name.lower()}: a slot is too small; raise ring.slot_mib")
+
+    def _prelude(self, commit: Commit) -> list[Frame]:
+        seq = self._seq(self.view.next_ordinal)
+        frames = [Frame(FrameType.DICT, 0, 0, seq, payload)
+                  for payload in dict_payloads(list(commit.entries[self._entries_written :]))]
+        if self._anchors:
+            rows = b"".join(self._pack(encode_anchor(anchor)) for anchor in self._anchors)
+            frames.append(Frame(FrameType.ANCHOR, 0, 0, seq, rows))
+        return frames
+
+    def _attach_state(self, body: list[Frame], commit: Commit, room: int) -> AckSet | None:
+        """Let the state ride in the last data page when it fits, else give it its own page when due."""
+        if self._clean:
+            return None
+        holes = any(not row for row in commit.records)
+        due = commit.state_due or self.state_due or holes
+        with self.view.lock:
+            acks = self.view.state.acks.copy()
+            self.acks_unwritten, self._clean = 0, True
+            payload = self._pack(self.view.state.encode(ACK_FRAME_LIMIT_BYTES))
+        last = body[-1] if body and body[-1].type == FrameType.DATA else None
+        if last is not None and len(last.payload) + len(payload) <= PAGE_PAYLOAD_BYTES:
+            body[-1] = last._replace(flags=last.flags | FrameFlag.STATE, payload=payload + last.payload)
+        elif due and room >= frame_pages(len(payload)):
+            losses = self.view.state.losses
+            kind = FrameType.LOSS if losses.durable_no < losses.last_no else FrameType.ACK
+            end = body[-1].first_seq + body[-1].records if body else self._seq(self.view.next_ordinal)
+            body.append(Frame(kind, 0, 0, end, payload))
+        else:
+            self._clean = False
+            return None
+        return acks
+
+    def _flush(self, segment: Segment, slot: Slot, batch: list[Frame]) -> None:
+        uid = slot.segment.uid
+        data = b"".join(encode_frame(frame, uid) for frame in batch)
+        at = segment.next_page
+        # whatever happens, these pages are not written again
+        segment.next_page += len(data) // PAGE_BYTES
+        self.pool.fs.pwrite(slot.path, at * PAGE_BYTES, data)
+        self.pool.fs.sync(slot.path)
+        self.bytes_written += len(data)
+        self.syncs += 1
+        self._index(segment, batch, at)
+        slot.end = self.view.next_ordinal
+
+    def _index(self, segment: Segment, batch: list[Frame], page: int) -> None:
+        for frame in batch:
+            pages = frame_pages(len(frame.payload))
+            segment.take(frame, page, pages)
+            page += pages
+            if frame.type == FrameType.DATA:
+                self.view.next_ordinal = (frame.first_seq & ORDINAL_MASK) + frame.records
+        for anchor in segment.anchors:
+            self.view.timebase.add(anchor)
+        segment.anchors.clear()
+
+    def _settle(self, commit: Commit, acks: AckSet | None, *, final: bool) -> None:
+        """Remember what is durable now."""
+        self._entries_written = max(self._entries_written, len(commit.entries))
+        self._anchors.clear()
+        for ordinal, stream, no in commit.gaps:
+            if ordinal < self.view.next_ordinal:
+                self.view.state.told[stream] = max(no, self.view.state.told.get(stream, 0))
+        if final and acks is not None:
+            losses = self.view.state.losses
+            losses.durable_no = losses.last_no
+
+    def _failed(self, error: OSError) -> None:
+        self.io_errors += 1
+        self._clean = False
+        slot = self.view.segments[-1] if self.view.segments else None
+        if slot is None or self.view.active is None:
+            return
+        self.pool.fs.close(slot.path)
+        if error.errno in _MEDIUM:
+            log.warning("ring %s: %s: %s; the slot is not written any more", self.view.stream.name.lower(), slot.path,
+                        error.strerror)
+            slot.condition = Condition.QUARANTINED
+            self.view.retire_active()
+
+    # ---- new segments --------------------------------------------------------------------------------------------
+
+    def _rotate(self) -> None:
+        """Begin a segment in the next slot. Raises OSError, with the old state untouched unless the medium failed."""
+        view = self.view
+        slot = self.pool.next(view)
+        evicted = slot if slot in view.segments else None
+        with view.lock:
+            state = State(view.state.acks.copy(), view.state.losses.copy(), dict(view.state.told))
+        if evicted is not None and not view.acknowledged(evicted):
+            self.evictions += 1
+            view.lose(evicted.segment.base, evicted.end - 1, LossReason.EVICTED, state)
+        header = self._header(state)
+        try:
+            self._write_header(slot, header)
+        except OSError as error:
+            self.pool.fs.close(slot.path)
+            if error.errno in _MEDIUM:
+                slot.condition = Condition.QUARANTINED
+                if evicted is not None:
+                    self._drop(evicted, state)
+            raise
+        self._begin_segment(slot, header, evicted, state)
+
+    def _header(self, state: State) -> SlotHeader:
+        view, now = self.view, self._now()
+        uid = int.from_bytes(self._entropy(4), "little")
+        self.pool.last_segment += 1
+        return SlotHeader(
+            ring=view.ring, stream=int(view.stream), epoch=self.run.epoch, segment=self.pool.last_segment,
+            base_seq=self._seq(view.next_ordinal), uid=uid, boot=self.run.boot, boottime_ms=now.boottime_ms,
+            wall_ms=now.wall_ms, quality=now.quality, base_ms=self.run.base_ms, state=state,
+            anchors=tuple(view.timebase.summary(MAX_ANCHORS)),
+        )
+
+    def _write_header(self, slot: Slot, header: SlotHeader) -> None:
+        page = encode_header(header, self._pack)
+        self.pool.fs.pwrite(slot.path, 0, page * HEADER_PAGES)
+        self.pool.fs.sync(slot.path)
+        self.bytes_written += PAGE_BYTES * HEADER_PAGES
+        self.syncs += 1
+
+    def _begin_segment(self, slot: Slot, header: SlotHeader, evicted: Slot | None, state: State) -> None:
+        view = self.view
+        view.retire_active()
+        if evicted is not None:
+            self._drop(evicted, state)
+        slot.header, slot.condition, slot.end = header, Condition.USED, header.base
+        view.segments.append(slot)
+        segment = Segment(header, slot.size // PAGE_BYTES)
+        for anchor in segment.anchors:
+            view.timebase.add(anchor)
+        segment.anchors.clear()
+        view.active = segment
+        self._entries_written = 0
+        with view.lock:
+            view.state.losses.durable_no = view.state.losses.last_no
+
+    def _drop(self, slot: Slot, state: State) -> None:
+        """The segment in the slot is no more; `state` has counted what it still held."""
+        if self.view.active is not None and slot is self.view.segments[-1]:
+            self.view.retire_active()
+        self.view.forget_index(slot)
+        self.view.segments.remove(slot)
+        with self.view.lock:
+            self.view.state.losses = state.losses
+            self.view.state.acks.merge(state.acks)
+
+    def close(self) -> None:
+        """Let go of the files. Raises nothing that matters: all that is durable is durable."""
+        for slot in self.view.slots:
+            self.pool.fs.close(slot.path)
+
+
+def _pages(frames: list[Frame]) -> int:
+    return sum(frame_pages(len(frame.payload)) for frame in frames)

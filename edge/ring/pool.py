@@ -1,0 +1,85 @@
+"""Which slot is written next: a free one, a new one, the oldest, at last a strange one (I/O through the port)."""
+
+import errno
+import logging
+from pathlib import Path
+
+from edge.ring.fs import FileSystem
+from edge.ring.layout import slot_name
+from edge.ring.slots import Condition, Slot
+from edge.ring.view import StreamView
+
+log = logging.getLogger(__name__)
+
+OWN_SLOTS_AT_LEAST = 2
+
+
+class SlotPool:
+    """The slots of one stream. `quota_bytes` bounds what all of them may fill together."""
+
+    def __init__(self, fs: FileSystem, directory: Path, slots: list[Slot], *, slot_bytes: int,
+                 quota_bytes: int) -> None:
+        """Take the slots that are there."""
+        self.fs, self.directory, self.slots = fs, directory, slots
+        self.slot_bytes, self.quota_bytes = slot_bytes, quota_bytes
+        # above what strange headers say, so that ours are the newest should they ever stand beside them
+        self.last_segment = max((slot.header.segment for slot in slots if slot.header is not None), default=0)
+        self.full_disk = False
+
+    def next(self, view: StreamView) -> Slot:
+        """Return the slot to write next; it may hold the stream's oldest segment. Raises OSError when there is none."""
+        free = self._free(view)
+        if free is not None:
+            return free
+        if self.may_grow():
+            try:
+                return self.grow()
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+        own = [slot for slot in view.segments if slot.condition is Condition.USED]
+        if len(own) < OWN_SLOTS_AT_LEAST:
+            strange = self._strange()
+            if strange is not None:
+                return strange
+            raise OSError(errno.ENOSPC, "no slot to write to", str(self.directory))
+        return own[0]
+
+    def _free(self, view: StreamView) -> Slot | None:
+        for slot in self.slots:
+            if slot.condition is Condition.FREE:
+                return slot
+        # an acknowledged segment: the one that was written longest ago, so that writes go round
+        for slot in view.segments:
+            if slot.condition is Condition.USED and view.acknowledged(slot):
+                return slot
+        return None
+
+    def _strange(self) -> Slot | None:
+        return next((slot for slot in self.slots if slot.condition is Condition.FOREIGN), None)
+
+    def may_grow(self) -> bool:
+        """Tell whether another slot stays within the quota."""
+        return sum(slot.size for slot in self.slots) + self.slot_bytes <= self.quota_bytes
+
+    def grow(self) -> Slot:
+        """Create a slot. Raises OSError; a full disk is remembered and told once."""
+        number = 1 + max((slot.number for slot in self.slots), default=-1)
+        path = self.directory / slot_name(number)
+        try:
+            self.fs.create(path, self.slot_bytes)
+        except OSError as error:
+            if not self.full_disk:
+                log.warning("ring: %s cannot be created (%s): the ring stays at %d slots", path, error.strerror,
+                            len(self.slots))
+            self.full_disk = True
+            raise
+        self.full_disk = False
+        slot = Slot(path, number, self.slot_bytes, Condition.FREE)
+        self.slots.append(slot)
+        return slot
+
+    def prepare(self, view: StreamView) -> None:
+        """Create one slot ahead of need, where there is none left to go to. Raises OSError."""
+        if not self.full_disk and self._free(view) is None and self.may_grow():
+            self.grow()

@@ -1,0 +1,222 @@
+"""One segment as it is found: which frames are whole, and what they say (pure: bytes come from a callable).
+
+Scanning never stops at damage: a page that is not a frame is skipped, and the hole shows in the ordinals.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from edge.model import SEQ_BITS, Kind, Stream
+from edge.ring.ackset import ORDINAL_MASK
+from edge.ring.dictionary import NO_TABLES, Tables, defined
+from edge.ring.frame import (
+    PAGE_BYTES,
+    Frame,
+    FrameFlag,
+    FrameHead,
+    FrameType,
+    Undecodable,
+    frame_pages,
+    open_frame,
+    peek,
+    unpack_all,
+    unpack_first,
+)
+from edge.ring.layout import HEADER_PAGES, SlotHeader
+from edge.ring.losses import State
+from edge.ring.timebase import Anchor, decode_anchor
+
+READ_PAGES = 32
+ReadBytes = Callable[[int, int], bytes]
+"""(offset, length) -> bytes of the slot, fewer where it ends or cannot be read."""
+
+
+class Run(NamedTuple):
+    """One run of the program in a segment: its epoch, and the two clocks when it began."""
+
+    epoch: int
+    boot: bytes
+    base_ms: int
+    clock: Anchor
+
+
+class Entry(NamedTuple):
+    """A DATA frame in a segment. Ordinals below `first` that it also holds are copies and not counted."""
+
+    page: int
+    pages: int
+    first: int
+    end: int
+    first_seq: int
+    run: Run | None
+    tables: Tables
+
+
+@dataclass
+class Segment:
+    """What a scan of one slot found."""
+
+    header: SlotHeader
+    pages: int
+    entries: list[Entry] = field(default_factory=list)
+    anchors: list[Anchor] = field(default_factory=list)
+    state: State = field(default_factory=State)
+    tables: Tables = NO_TABLES
+    run: Run | None = None
+    epoch: int = 0
+    next_ordinal: int = 0        # what the next record gets
+    next_page: int = HEADER_PAGES
+    told: dict[int, int] = field(default_factory=dict)
+    frames: int = 0
+    damaged: int = 0             # pages that claim to be a frame of this segment and are not whole, or are unreadable
+    unknown: int = 0             # whole frames of a type or content that this version does not know
+    claimed: int = 0             # end of the records that a damaged last frame claims to hold
+
+    def __post_init__(self) -> None:
+        """Begin where the header does."""
+        header = self.header
+        clock = Anchor(header.boot, header.boottime_ms, header.wall_ms, header.quality, "segment")
+        self.run = Run(header.epoch, header.boot, header.base_ms, clock)
+        self.epoch = header.epoch
+        self.next_ordinal = self.claimed = header.base
+        self.anchors.extend(header.anchors)
+        if clock.synchronised:
+            self.anchors.append(clock)
+        self.state.merge(header.state)
+
+    def holes(self, first: int, end: int) -> list[tuple[int, int]]:
+        """Return the ordinals of `first..end-1` that no frame holds, as (first, last)."""
+        gaps: list[tuple[int, int]] = []
+        for entry in self.entries:
+            if entry.first > first:
+                gaps.append((first, min(entry.first, end) - 1))
+            first = max(first, entry.end)
+        if first < end:
+            gaps.append((first, end - 1))
+        return [gap for gap in gaps if gap[0] <= gap[1]]
+
+    def take(self, frame: Frame, page: int, pages: int) -> None:
+        """Apply one whole frame. Frames of an earlier run than the one before it are ghosts and left out."""
+        epoch = frame.first_seq >> SEQ_BITS
+        self.next_page = max(self.next_page, page + pages)
+        if epoch < self.epoch:
+            return
+        self.frames += 1
+        if epoch > self.epoch and frame.type != FrameType.OPEN:
+            # the opening of this run is gone: nothing said before it holds for its frames
+            self.epoch, self.run, self.tables = epoch, None, NO_TABLES
+        try:
+            self._apply(frame, page, pages, epoch)
+        except (Undecodable, ValueError):
+            self.unknown += 1
+
+    def _apply(self, frame: Frame, page: int, pages: int, epoch: int) -> None:
+        if frame.type == FrameType.OPEN:
+            self._open(epoch, frame.first_seq & ORDINAL_MASK, unpack_first(frame.payload))
+        elif frame.type == FrameType.DATA:
+            self._data(frame, page, pages)
+        elif frame.type in (FrameType.ACK, FrameType.LOSS):
+            self.state.merge(State.decode(unpack_first(frame.payload)))
+        elif frame.type == FrameType.ANCHOR:
+            self.anchors.extend(decode_anchor(row) for row in unpack_all(frame.payload))
+        elif frame.type == FrameType.DICT:
+            self.tables = defined(self.tables, frame.payload)
+        else:
+            self.unknown += 1
+
+    def _open(self, epoch: int, ordinal: int, row: Any) -> None:
+        match row:
+            case [bytes(boot), int(base_ms), int(wall_ms), int(quality), *_]:
+                clock = Anchor(boot, base_ms, wall_ms, quality, "open")
+            case _:
+                raise Undecodable("not an opening")
+        if epoch > self.epoch:
+            # what the run before could not read when it started must not come back under a number used again
+            self.entries = [entry for entry in self.entries if entry.first < ordinal]
+            self.next_ordinal = ordinal
+            self.tables = NO_TABLES
+        self.epoch = epoch
+        self.run = Run(epoch, boot, base_ms, clock)
+        if clock.synchronised:
+            self.anchors.append(clock)
+
+    def _data(self, frame: Frame, page: int, pages: int) -> None:
+        if frame.flags & FrameFlag.STATE:
+            self.state.merge(State.decode(unpack_first(frame.payload)))
+        head_first = frame.first_seq & ORDINAL_MASK
+        first, end = max(head_first, self.next_ordinal), head_first + frame.records
+        if first >= end:
+            return
+        self.entries.append(Entry(page, pages, first, end, frame.first_seq, self.run, self.tables))
+        self.next_ordinal = end
+        if frame.flags & FrameFlag.GAP and self.header.stream == Stream.ALARM:
+            self._gaps(frame)
+
+    def _gaps(self, frame: Frame) -> None:
+        streams = {stream.name.lower(): int(stream) for stream in Stream}
+        for row in rows(frame.payload, frame.flags):
+            schema = self.tables.schemas.get(row[0])
+            if schema is not None and schema.kind is Kind.GAP and row[3] in streams:
+                stream = streams[row[3]]
+                self.told[stream] = max(self.told.get(stream, 0), row[10])
+
+    def miss(self, head: FrameHead, page: int) -> None:
+        """Note a page whose head fits exactly here while its checksum does not: cut in writing, or damaged."""
+        self.damaged += 1
+        expected = max(self.claimed, self.next_ordinal)
+        if head.type == FrameType.DATA and head.first_seq == self.epoch << SEQ_BITS | expected:
+            self.claimed = expected + head.records
+            self.next_page = max(self.next_page, min(self.pages, page + frame_pages(head.length)))
+
+
+def rows(payload: bytes, flags: int) -> list[Any]:
+    """Return the records of a DATA payload, each [schema, device, t_ms, values...]. Raises Undecodable."""
+    values = unpack_all(payload)
+    if flags & FrameFlag.STATE:
+        del values[:1]
+    if any(type(row) is not list or len(row) < 3 for row in values):
+        raise Undecodable("not a record")
+    return values
+
+
+def scan(read: ReadBytes, size: int, header: SlotHeader) -> Segment:
+    """Read a whole slot and return what is in it. Never raises for what the bytes are."""
+    segment = Segment(header, size // PAGE_BYTES)
+    for page, pages, frame in _frames(read, segment):
+        if isinstance(frame, Frame):
+            segment.take(frame, page, pages)
+        else:
+            segment.miss(frame, page)
+    segment.next_ordinal = max(segment.next_ordinal, segment.claimed)
+    return segment
+
+
+def _frames(read: ReadBytes, segment: Segment) -> Iterator[tuple[int, int, Frame | FrameHead]]:
+    uid, page, ahead, ahead_at = segment.header.uid, HEADER_PAGES, b"", HEADER_PAGES
+    while page < segment.pages:
+        at = (page - ahead_at) * PAGE_BYTES
+        if at >= len(ahead):
+            ahead, ahead_at, at = read(page * PAGE_BYTES, READ_PAGES * PAGE_BYTES), page, 0
+            if not ahead:
+                # unreadable or cut off: try the next page, its neighbours may be well
+                segment.damaged += 1
+                page, ahead_at = page + 1, page + 1
+                continue
+        head = peek(ahead[at : at + 24])
+        pages = frame_pages(head.length) if head is not None else 1
+        if head is None or page + pages > segment.pages:
+            page += 1
+            continue
+        data = ahead[at : at + pages * PAGE_BYTES]
+        if len(data) < pages * PAGE_BYTES:
+            data = read(page * PAGE_BYTES, pages * PAGE_BYTES)
+        frame = open_frame(head, data, uid)
+        if frame is None:
+            # stale frames of the slot's former tenant end here too; only one that fits exactly is a loss
+            if head.first_seq >> SEQ_BITS == segment.epoch and head.first_seq & ORDINAL_MASK >= segment.next_ordinal:
+                yield page, pages, head
+            page += 1
+            continue
+        yield page, pages, frame
+        page += pages

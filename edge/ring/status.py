@@ -1,0 +1,48 @@
+"""What the ring tells about itself (pure data)."""
+
+from dataclasses import dataclass
+
+from edge.model import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What of a stream waits for its acknowledgement.
+
+    `oldest_boottime_ms` is when the oldest waiting record's segment began, in this boot's CLOCK_BOOTTIME; None when
+    nothing waits or when it is from another boot. `newest_seq` is 0 in an empty stream.
+    """
+
+    records: int
+    oldest_boottime_ms: int | None
+    newest_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatus:
+    """One stream. Counters are since the ring was opened, `lost` since it was made; sizes in bytes."""
+
+    backlog: int
+    in_memory: int              # accepted, not durable yet
+    lost: int
+    slots: int
+    slots_quarantined: int
+    slots_strange: int          # another ring's, a newer format's, or too short
+    size_bytes: int
+    quota_bytes: int
+    bytes_written: int
+    syncs: int
+    io_errors: int
+    evictions: int
+    acks_unwritten: int
+
+
+@dataclass(frozen=True, slots=True)
+class RingStatus:
+    """The whole ring. `healthy` is False while records are only kept in memory; `problem` says why in one line."""
+
+    healthy: bool
+    problem: str
+    epoch: int
+    commits: int
+    streams: dict[Stream, StreamStatus]

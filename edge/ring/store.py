@@ -1,0 +1,390 @@
+"""The ring as the other rooms use it: asyncio outside, one writer thread inside (I/O edge).
+
+The event loop only keeps lists; every byte is written, synced and read in a thread of its own, because an SD card may
+stall for seconds.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from edge.clock import Clock
+from edge.config import RingSettings
+from edge.errors import RingError
+from edge.model import Record, SeqSpan, Stored, Stream
+from edge.ring.ackset import ORDINAL_MASK
+from edge.ring.engine import Engine, Outcome, anchor_of
+from edge.ring.fs import FileSystem, OsFileSystem, lock_directory
+from edge.ring.lane import MEMORY_RECORDS, Lane, Ticket
+from edge.ring.losses import GAP_SCHEMA, Loss, LossReason
+from edge.ring.status import Backlog, RingStatus
+from edge.ring.timebase import Anchor, AnchorPolicy, Quality, Resolved, by_anchor
+
+log = logging.getLogger(__name__)
+
+CLOCK_POLL_S = 1.0
+ALARM_HOLD_S = 30.0
+RETRY_FIRST_S = 30.0
+RETRY_MAX_S = 600.0
+_T = TypeVar("_T")
+
+
+class Ring:
+    """A bounded, durable queue of records per stream. Made by `Ring.open`; belongs to one event loop.
+
+    Contract: docs/ring-format.md. `commits` counts the commits that brought records.
+    """
+
+    def __init__(self, engine: Engine, pool: ThreadPoolExecutor, settings: RingSettings, clock: Clock, hold_s: float,
+                 retry_first_s: float) -> None:
+        """Use `Ring.open`."""
+        self._engine, self._pool, self._clock, self._settings = engine, pool, clock, settings
+        self._loop = asyncio.get_running_loop()
+        boot_id = clock.stamp().boot_id
+        windows = {Stream.ALARM: settings.alarm_commit_window_s, Stream.BILLING: settings.billing_commit_window_s,
+                   Stream.INSTANT: settings.instant_commit_window_s}
+        limit = min(settings.record_limit_bytes, engine.slot_bytes // 4)
+        self._lanes = {s: Lane(engine.logs[s], windows[s], limit, boot_id) for s in Stream}
+        self._policy = AnchorPolicy(engine.boot)
+        self._memory_anchor: Anchor | None = None
+        self._hold_s = {s: min(hold_s, ALARM_HOLD_S) if s is Stream.ALARM else hold_s for s in Stream}
+        self._opened_at = clock.monotonic()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._news = asyncio.Event()
+        self._jobs: set[asyncio.Future[Outcome]] = set()
+        self._retry_first_s = self._retry_s = retry_first_s
+        self._problem = ""
+        self._broken: BaseException | None = None
+        self._closing = False
+        self.commits = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, directory: Path, settings: RingSettings, clock: Clock, fs: FileSystem | None = None, *,
+                   hold_s: float = 600.0, entropy: Callable[[int], bytes] = os.urandom,
+                   retry_first_s: float = RETRY_FIRST_S) -> AsyncIterator["Ring"]:
+        """Open the ring in `directory`, whatever it holds; leaving the context commits what waits.
+
+        `hold_s`: how long records of a boot whose clock is not synchronised wait before they are handed out (alarms:
+        30 s at most). `entropy` and `retry_first_s` are for tests. Raises RingError when another process has the ring
+        open or the directory cannot be listed; storage that cannot be written is no error, see `status`.
+        """
+        loop = asyncio.get_running_loop()
+        lock = lock_directory(directory) if fs is None else None
+        pool = ThreadPoolExecutor(1, thread_name_prefix="ring")
+        try:
+            port = fs if fs is not None else OsFileSystem()
+            engine = await loop.run_in_executor(pool, Engine, port, directory, settings, clock.stamp, entropy)
+            ring = cls(engine, pool, settings, clock, hold_s, retry_first_s)
+            ring._start()
+            try:
+                yield ring
+            finally:
+                await ring._close()
+        finally:
+            pool.shutdown(wait=False)
+            if lock is not None:
+                os.close(lock)
+
+    # ---- writing -------------------------------------------------------------------------------------------------
+
+    async def append(self, stream: Stream, record: Record) -> int:
+        """Return the record's sequence number once it is durable (or acknowledged before it had to be).
+
+        While storage is failing this waits; use `put` to go on meanwhile. Raises RingError when the record is refused
+        or, later, lost. Cancelling does not take the record back.
+        """
+        return await self.put(stream, record)
+
+    def put(self, stream: Stream, record: Record) -> Ticket:
+        """Accept a record and return at once; `ticket.seq` is its number, awaiting the ticket waits for the flash.
+
+        The record becomes durable by itself within the stream's commit window. Raises RingError when it is refused:
+        too large, stamped by another boot, or memory full while storage stalls.
+        """
+        if self._closing or self._broken is not None:
+            raise RingError("the ring is closed")
+        lane = self._lanes[stream]
+        ticket = lane.put(record)
+        if self._problem:
+            self._brought_news()
+        elif not lane.inflight and (lane.full or lane.timer is None):
+            self._arm(lane)
+        return ticket
+
+    def ack(self, span: SeqSpan) -> None:
+        """Take the broker's acknowledgement of these numbers. Effective at once, durable within `ack_commit_s`.
+
+        Both ends are numbers that the ring gave out.
+        """
+        lane = self._lanes[span.stream]
+        first, last = span.first & ORDINAL_MASK, min(span.last & ORDINAL_MASK, lane.end - 1)
+        if last < first:
+            return
+        lane.log.ack(first, last)
+        if last >= lane.first:
+            lane.acknowledge(first, last)
+        if lane.log.state_due and not lane.inflight and not self._problem:
+            self._commit(lane, 0, state_due=True)
+        elif "acks" not in self._timers:
+            self._later("acks", self._settings.ack_commit_s, self._write_acks)
+
+    async def anchor(self, *, wall_ms: int, boottime_ms: int, quality: Quality, source: str) -> None:
+        """Pair the two clocks by hand, e.g. from a meter or an operator; returns when the anchor is durable.
+
+        It counts for records from `boottime_ms` on, and for those before it when the boot had none.
+        """
+        await self._anchored(Anchor(self._engine.boot, boottime_ms, wall_ms, int(quality), source), tuple(Stream))
+
+    # ---- reading -------------------------------------------------------------------------------------------------
+
+    async def read(self, stream: Stream, *, after: int | None = None, limit_records: int = 500,
+                   limit_bytes: int = 1 << 18) -> list[Stored]:
+        """Return the oldest un-acknowledged records with `seq > after`, ascending; one at least if there is one.
+
+        `limit_bytes` counts packed bytes, averaged per page. While storage fails, records in memory come last.
+        """
+        lane = self._lanes[stream]
+        first = 0 if after is None else (after & ORDINAL_MASK) + 1
+        found = await self._call(self._engine.read, stream, first, limit_records, limit_bytes)
+        self._after_read(lane)
+        if not found and self._problem:
+            waiting = lane.stored(first, lane.end, self._memory_time) if self._may_hand_out(stream) else []
+            return waiting[:limit_records]
+        return found
+
+    async def read_newest(self, stream: Stream, *, before: int | None = None, limit_records: int = 500,
+                          limit_bytes: int = 1 << 18) -> list[Stored]:
+        """Return the newest un-acknowledged records with `seq < before`, ascending; one at least if there is one."""
+        lane = self._lanes[stream]
+        end = lane.end if before is None else before & ORDINAL_MASK
+        if self._problem and self._may_hand_out(stream):
+            waiting = lane.stored(max(lane.first, end - limit_records), end, self._memory_time)
+            if waiting:
+                return waiting
+        found = await self._call(self._engine.read_newest, stream, end, limit_records, limit_bytes)
+        self._after_read(lane)
+        return found
+
+    def backlog(self, stream: Stream) -> Backlog:
+        """Return what waits for acknowledgement; records that are not durable yet count only while storage fails."""
+        lane = self._lanes[stream]
+        records = lane.log.backlog() + (lane.waiting() if self._problem else 0)
+        view = lane.log.view
+        oldest = None
+        if records:
+            segment = next((s.segment for s in list(view.segments) if not view.acknowledged(s)), None)
+            if segment is not None and segment.boot == self._engine.boot:
+                oldest = segment.boottime_ms
+        end = lane.end if self._problem else view.next_ordinal
+        return Backlog(records, oldest, lane.seq(end - 1) if end else 0)
+
+    async def wait_committed(self) -> None:
+        """Return once records became readable since the last time this returned. Raises RingError if the ring broke."""
+        await self._news.wait()
+        self._news.clear()
+        if self._broken is not None:
+            raise RingError("the ring's writer failed; see the log") from self._broken
+
+    def status(self) -> RingStatus:
+        """Return counters and health; cheap."""
+        return RingStatus(
+            healthy=not self._problem and self._broken is None, problem=self._problem,
+            epoch=self._lanes[Stream.ALARM].log.run.epoch, commits=self.commits,
+            streams={stream: lane.status() for stream, lane in self._lanes.items()},
+        )
+
+    # ---- inside: life --------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        if self._engine.error is not None:
+            self._fail(self._engine.error)
+        self._tell(self._engine.untold())
+        self._look_at_clock()
+
+    async def _close(self) -> None:
+        self._closing = True
+        for timer in [*self._timers.values(), *(lane.timer for lane in self._lanes.values() if lane.timer is not None)]:
+            timer.cancel()
+        if self._jobs:
+            await asyncio.wait(self._jobs)
+        for lane in self._lanes.values():
+            if lane.pending or not lane.log.clean:
+                await self._finish(lane)
+            lane.fail_waiters()
+        with suppress(RingError):
+            await self._call(self._engine.close)
+
+    async def _finish(self, lane: Lane) -> None:
+        self._drop_to_log(lane)
+        commit = lane.take(len(lane.pending), state_due=True)
+        outcome = await self._call(self._engine.commit, lane.stream, commit)
+        lane.done(outcome.end)
+        if outcome.error is not None:
+            log.error("ring %s: %d records could not be made durable at the end: %s", lane.stream.name.lower(),
+                      lane.waiting(), outcome.error)
+
+    async def _call(self, function: Callable[..., _T], *args: object) -> _T:
+        if self._broken is not None:
+            raise RingError("the ring's writer failed; see the log") from self._broken
+        return await self._loop.run_in_executor(self._pool, function, *args)
+
+    def _later(self, name: str, delay_s: float, action: Callable[[], None]) -> None:
+        def fire() -> None:
+            del self._timers[name]
+            action()
+
+        self._timers[name] = self._loop.call_later(delay_s, fire)
+
+    # ---- inside: commits -----------------------------------------------------------------------------------------
+
+    def _arm(self, lane: Lane) -> None:
+        """See to it that what waits is committed: full pages at once, the rest when the window closes."""
+        if lane.inflight or self._problem or self._closing:
+            return
+        if lane.full:
+            self._commit(lane, lane.full)
+        elif lane.pending and lane.timer is None:
+            lane.timer = self._loop.call_later(lane.window_s, self._window_closed, lane)
+
+    def _window_closed(self, lane: Lane) -> None:
+        lane.timer = None
+        if not lane.inflight and not self._problem and lane.pending:
+            self._commit(lane, len(lane.pending))
+
+    def _commit(self, lane: Lane, count: int, *, state_due: bool = False) -> None:
+        job = self._loop.run_in_executor(self._pool, self._engine.commit, lane.stream,
+                                         lane.take(count, state_due=state_due))
+        self._jobs.add(job)
+        job.add_done_callback(partial(self._committed, lane))
+
+    def _committed(self, lane: Lane, job: "asyncio.Future[Outcome]") -> None:
+        self._jobs.discard(job)
+        error = job.exception()
+        if error is not None:
+            self._break(error)
+            return
+        outcome = job.result()
+        if lane.done(outcome.end):
+            self.commits += 1
+            self._brought_news()
+        if outcome.error is not None:
+            self._fail(outcome.error)
+        elif self._problem:
+            self._recover()
+        self._tell(outcome.untold)
+        self._arm(lane)
+
+    def _brought_news(self) -> None:
+        self._news.set()
+
+    def _write_acks(self) -> None:
+        if not self._problem and not self._closing:
+            for lane in self._lanes.values():
+                if not lane.log.clean and not lane.inflight:
+                    self._commit(lane, 0, state_due=True)
+
+    def _after_read(self, lane: Lane) -> None:
+        # reading may have found damage: the loss becomes durable, then it is told
+        if lane.log.state_due and not lane.inflight and not self._problem and not self._closing:
+            self._commit(lane, 0, state_due=True)
+
+    def _tell(self, losses: "list[tuple[Stream, Loss]] | tuple[tuple[Stream, Loss], ...]") -> None:
+        lane = self._lanes[Stream.ALARM]
+        for stream, loss in losses:
+            log.warning("ring %s: %d records lost (%s)", stream.name.lower(), loss.records, loss.reason)
+            if not self._closing:
+                ordinal = lane.end
+                lane.gaps.append((ordinal, int(stream), loss.no))
+                self.put(Stream.ALARM, Record(GAP_SCHEMA, "", self._clock.stamp(), loss.values(stream)))
+
+    # ---- inside: failing storage ---------------------------------------------------------------------------------
+
+    def _fail(self, error: OSError) -> None:
+        text = f"{error.strerror or error} ({error.filename or 'ring'})"
+        if not self._problem:
+            log.error("ring: storage failed: %s; records are kept in memory, the newest %d per stream", text,
+                      MEMORY_RECORDS)
+        self._problem = text
+        if "retry" not in self._timers and not self._closing:
+            self._later("retry", self._retry_s, self._retry)
+            self._retry_s = min(RETRY_MAX_S, self._retry_s * 2)
+        self._brought_news()
+
+    def _retry(self) -> None:
+        for lane in self._lanes.values():
+            if not lane.inflight:
+                self._drop_to_log(lane)
+                self._commit(lane, len(lane.pending), state_due=True)
+
+    def _drop_to_log(self, lane: Lane) -> None:
+        for first, last in lane.dropped[lane.dropped_told :]:
+            self._pool.submit(self._engine.lose, lane.stream, first, last, LossReason.MEMORY)
+        lane.dropped_told = len(lane.dropped)
+
+    def _recover(self) -> None:
+        log.info("ring: storage works again")
+        self._problem = ""
+        self._retry_s = self._retry_first_s
+        timer = self._timers.pop("retry", None)
+        if timer is not None:
+            timer.cancel()
+        for lane in self._lanes.values():
+            self._arm(lane)
+
+    def _break(self, error: BaseException) -> None:
+        """A fault of the program itself in the writer: nothing is promised from here on."""
+        log.critical("ring: the writer failed", exc_info=error)
+        self._broken = error
+        for lane in self._lanes.values():
+            lane.fail_waiters()
+        self._brought_news()
+
+    # ---- inside: time --------------------------------------------------------------------------------------------
+
+    def _look_at_clock(self) -> None:
+        stamp = self._clock.stamp()
+        anchor = self._policy.observe(stamp.boottime_ms, stamp.wall_ms, synchronised=stamp.synchronised)
+        if anchor is not None:
+            first, self._memory_anchor = self._memory_anchor is None, anchor
+            self._spread(anchor, tuple(Stream), at_once=first)
+        elif self._memory_anchor is None:
+            due = tuple(s for s in Stream if self._clock.monotonic() - self._opened_at >= self._hold_s[s] >= 0)
+            if due:
+                for stream in due:
+                    self._hold_s[stream] = float("inf")
+                self._spread(anchor_of(stamp, self._engine.boot, "held"), due, at_once=True, unless_known=True)
+        self._later("clock", CLOCK_POLL_S, self._look_at_clock)
+
+    def _spread(self, anchor: Anchor, streams: tuple[Stream, ...], *, at_once: bool,
+                unless_known: bool = False) -> None:
+        for stream in streams:
+            keep = partial(self._engine.anchor, stream, anchor, unless_known=unless_known)
+            self._pool.submit(keep)
+            lane = self._lanes[stream]
+            if at_once and not self._problem and not lane.inflight:
+                self._commit(lane, len(lane.pending), state_due=True)
+        if at_once:
+            self._loop.run_in_executor(self._pool, int).add_done_callback(lambda _: self._brought_news())
+
+    async def _anchored(self, anchor: Anchor, streams: tuple[Stream, ...]) -> None:
+        for stream in streams:
+            await self._call(self._engine.anchor, stream, anchor)
+            lane = self._lanes[stream]
+            while lane.inflight:
+                await asyncio.wait(self._jobs)
+            self._commit(lane, len(lane.pending), state_due=True)
+        await asyncio.wait(self._jobs)
+
+    def _may_hand_out(self, stream: Stream) -> bool:
+        return self._memory_anchor is not None or self._hold_s[stream] == float("inf")
+
+    def _memory_time(self, boottime_ms: int) -> Resolved:
+        anchor = self._memory_anchor or anchor_of(self._clock.stamp(), self._engine.boot, "memory")
+        return by_anchor(anchor, boottime_ms)

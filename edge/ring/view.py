@@ -1,0 +1,268 @@
+"""One stream as it is on flash: its segments in order, its state, and reading from it (I/O through the port only).
+
+Loading is total: whatever the bytes are, it ends with something that can be read and written on. The same class
+stands behind the running ring and behind the commands that look at a ring.
+"""
+
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from edge.model import SEQ_BITS, Stored, Stream
+from edge.ring.ackset import ORDINAL_MASK
+from edge.ring.frame import PAGE_BYTES, FrameType, Undecodable, open_frame, peek
+from edge.ring.fs import FileSystem
+from edge.ring.losses import LossReason, State
+from edge.ring.records import boot_text, record_of
+from edge.ring.segment import Entry, Segment, rows, scan
+from edge.ring.slots import Slot, arrange, slim
+from edge.ring.timebase import Anchor, Resolved, Timebase, by_anchor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CACHED_SEGMENTS = 2
+
+
+class StreamView:
+    """What is readable of one stream.
+
+    `lock` guards `state`, which the event loop touches (acknowledgements) while the writer thread works; it is never
+    held during I/O. Everything else belongs to one thread.
+    """
+
+    def __init__(self, fs: FileSystem, stream: Stream, slots: list[Slot], ring: bytes, *, boot: bytes = b"",
+                 boot_id: str = "") -> None:
+        """Load the stream. Records of `boot`, the running one, are held until it has an anchor; b"" holds none."""
+        self.fs, self.stream, self.slots, self.ring = fs, stream, slots, ring
+        self.boot = boot
+        self._boot_ids = {boot: boot_id}
+        self.lock = threading.Lock()
+        self.timebase = Timebase()
+        self.segments = arrange(slots, ring)
+        self.active: Segment | None = None
+        self.state = State()
+        self.next_ordinal = 0
+        self.epoch = 0
+        self.damaged_frames = 0
+        self._cache: dict[Path, Segment] = {}
+        self._load()
+
+    # ---- loading -------------------------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        for slot in self.segments:
+            for anchor in slot.segment.anchors:
+                self.timebase.add(anchor)
+            header = slot.segment
+            clock = Anchor(header.boot, header.boottime_ms, header.wall_ms, header.quality, "segment")
+            if clock.synchronised:
+                self.timebase.add(clock)
+        if not self.segments:
+            return
+        newest = self.segments[-1]
+        segment = scan(self._reader(newest), newest.size, newest.segment)
+        for anchor in segment.anchors:
+            self.timebase.add(anchor)
+        self.active, self.state = segment, segment.state
+        for stream, no in segment.told.items():
+            self.state.told[stream] = max(no, self.state.told.get(stream, 0))
+        self.epoch = segment.epoch
+        self.next_ordinal = newest.end = segment.next_ordinal
+        for slot in self.segments[:-1]:
+            slim(slot)
+        oldest = self.segments[0].segment.base
+        if oldest:
+            self.lose(0, oldest - 1, LossReason.UNCOVERED)
+        self._count_holes(newest, segment)
+
+    def _reader(self, slot: Slot) -> Any:
+        def read(offset: int, length: int) -> bytes:
+            try:
+                return self.fs.pread(slot.path, offset, length)
+            except OSError:
+                if length <= PAGE_BYTES:
+                    return b""
+            # one bad page must not hide its neighbours
+            return read(offset, PAGE_BYTES)
+
+        return read
+
+    def _count_holes(self, slot: Slot, segment: Segment) -> None:
+        for first, last in segment.holes(slot.segment.base, slot.end):
+            self.lose(first, last, LossReason.DAMAGED)
+
+    # ---- losses --------------------------------------------------------------------------------------------------
+
+    def lose(self, first: int, last: int, reason: str, state: State | None = None) -> None:
+        """Count what of `first..last` nobody has acknowledged as lost, and look for it no more.
+
+        With `state`, only that copy is told.
+        """
+        with self.lock:
+            target = state if state is not None else self.state
+            parts = target.acks.missing(first, last)
+            if not parts:
+                return
+            count = sum(high - low + 1 for low, high in parts)
+            low, high = parts[0][0], parts[-1][1]
+            target.losses.add(self._seq_low(low), self._seq_high(high), count, reason, self.times(low, high))
+            target.acks.add(first, last)
+
+    def _seq_low(self, ordinal: int) -> int:
+        # a bound: the run that began the segment, or an earlier one
+        epoch = 0
+        for slot in self.segments:
+            if slot.segment.base > ordinal:
+                break
+            epoch = slot.segment.epoch
+        return epoch << SEQ_BITS | ordinal
+
+    def _seq_high(self, ordinal: int) -> int:
+        for slot in self.segments:
+            if slot.segment.base > ordinal:
+                return (slot.segment.base_seq & ~ORDINAL_MASK) | ordinal
+        return self.epoch << SEQ_BITS | ordinal
+
+    def times(self, first: int, last: int) -> tuple[int | None, int | None]:
+        """Return UTC bounds in ms of a range, as far as the segments' beginnings tell."""
+        start = end = None
+        for slot in self.segments:
+            header = slot.segment
+            clock = Anchor(header.boot, header.boottime_ms, header.wall_ms, header.quality, "segment")
+            resolved = self.timebase.resolve(header.boot, header.boottime_ms) or by_anchor(clock, clock.boottime_ms)
+            wall = resolved.wall_ms
+            if header.base <= first:
+                start = wall
+            elif header.base > last:
+                end = wall
+                break
+        return start, end
+
+    def acknowledged(self, slot: Slot) -> bool:
+        """Tell whether nobody needs a segment any more."""
+        with self.lock:
+            return self.state.acks.covers(slot.segment.base, slot.end - 1)
+
+    def retire_active(self) -> None:
+        """The newest segment is not written on; what is known of it stays at hand."""
+        if self.active is not None:
+            slot = self.segments[-1]
+            slot.end = self.next_ordinal
+            slim(slot)
+            self.fs.close(slot.path)
+            self._cache[slot.path] = self.active
+            self.active = None
+
+    # ---- reading -------------------------------------------------------------------------------------------------
+
+    def index(self, slot: Slot) -> Segment:
+        """Return what is in a slot; scanned at first use, the last few are kept."""
+        if self.active is not None and self.segments and slot is self.segments[-1]:
+            return self.active
+        segment = self._cache.pop(slot.path, None)
+        if segment is None:
+            segment = scan(self._reader(slot), slot.size, slot.segment)
+            self.fs.close(slot.path)
+            for anchor in segment.anchors:
+                self.timebase.add(anchor)
+            self._count_holes(slot, segment)
+        self._cache[slot.path] = segment
+        while len(self._cache) > _CACHED_SEGMENTS:
+            del self._cache[next(iter(self._cache))]
+        return segment
+
+    def forget_index(self, slot: Slot) -> None:
+        """The slot is about to hold another segment."""
+        self._cache.pop(slot.path, None)
+
+    def read(self, first: int, limit_records: int, limit_bytes: int) -> list[Stored]:
+        """Return the oldest un-acknowledged records from ordinal `first` on, ascending; one at least, if any."""
+        found: list[Stored] = []
+        room = limit_bytes
+        for slot in list(self.segments):
+            first = max(first, slot.segment.base)
+            if not self._missing(first, slot.end - 1):
+                continue
+            for entry in self.index(slot).entries:
+                if entry.end <= first or entry.first >= slot.end:
+                    continue
+                for stored, size in self._records(slot, entry, first):
+                    if found and (len(found) >= limit_records or size > room):
+                        return found
+                    found.append(stored)
+                    room -= size
+        return found
+
+    def read_newest(self, end: int, limit_records: int, limit_bytes: int) -> list[Stored]:
+        """Return the newest un-acknowledged records below ordinal `end`, ascending; one at least, if any."""
+        found: list[Stored] = []
+        room = limit_bytes
+        for slot in reversed(self.segments):
+            if slot.segment.base >= end or not self._missing(slot.segment.base, min(slot.end, end) - 1):
+                continue
+            for entry in reversed(self.index(slot).entries):
+                if entry.first >= min(slot.end, end):
+                    continue
+                for stored, size in reversed(list(self._records(slot, entry, 0))):
+                    if stored.seq & ORDINAL_MASK >= end:
+                        continue
+                    if found and (len(found) >= limit_records or size > room):
+                        return found[::-1]
+                    found.append(stored)
+                    room -= size
+        return found[::-1]
+
+    def walk(self) -> Iterator[tuple[Stored, bool]]:
+        """Yield every readable record, oldest first, with whether it is acknowledged. For looking, not for draining."""
+        for slot in list(self.segments):
+            for entry in self.index(slot).entries:
+                for stored, _ in self._records(slot, entry, 0, acknowledged=True):
+                    yield stored, (stored.seq & ORDINAL_MASK) in self.state.acks
+
+    def _missing(self, first: int, last: int) -> list[tuple[int, int]]:
+        with self.lock:
+            return self.state.acks.missing(first, last)
+
+    def _records(self, slot: Slot, entry: Entry, first: int, *, acknowledged: bool = False
+                 ) -> Iterator[tuple[Stored, int]]:
+        low, high = max(first, entry.first), min(entry.end, slot.end) - 1
+        parts = [(low, high)] if acknowledged else self._missing(low, high)
+        if not parts or self._held(entry):
+            return
+        try:
+            items, size = self._payload(slot, entry)
+            # all or none: a frame that does not decode is lost as one
+            found = [self._stored(items[n - (entry.first_seq & ORDINAL_MASK)], entry, n)
+                     for low, high in parts for n in range(low, high + 1)]
+        except (Undecodable, IndexError, TypeError):
+            self.damaged_frames += 1
+            self.lose(low, high, LossReason.DAMAGED)
+            return
+        for stored in found:
+            yield stored, size
+
+    def _held(self, entry: Entry) -> bool:
+        run = entry.run
+        return run is not None and run.boot == self.boot and not self.timebase.knows(run.boot)
+
+    def _payload(self, slot: Slot, entry: Entry) -> tuple[list[Any], int]:
+        data = self._reader(slot)(entry.page * PAGE_BYTES, entry.pages * PAGE_BYTES)
+        head = peek(data)
+        frame = open_frame(head, data, slot.segment.uid) if head is not None else None
+        if frame is None or frame.first_seq != entry.first_seq or frame.type != FrameType.DATA:
+            raise Undecodable("the frame is not readable any more")
+        return rows(frame.payload, frame.flags), len(frame.payload) // max(1, frame.records)
+
+    def _stored(self, row: list[Any], entry: Entry, ordinal: int) -> Stored:
+        seq = (entry.first_seq & ~ORDINAL_MASK) | ordinal
+        run = entry.run
+        if run is None:
+            # the run's opening was destroyed: the record stands, its time is unknown
+            return Stored(self.stream, seq, record_of(row, entry.tables, None, "", Resolved(0, False)))
+        moment = run.base_ms + row[2]
+        resolved = self.timebase.resolve(run.boot, moment) or by_anchor(run.clock, moment)
+        boot_id = self._boot_ids.get(run.boot)
+        if boot_id is None:
+            boot_id = self._boot_ids[run.boot] = boot_text(run.boot)
+        return Stored(self.stream, seq, record_of(row, entry.tables, run, boot_id, resolved))
