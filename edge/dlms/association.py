@@ -57,8 +57,9 @@ Event = Opened | Answer | Closed | Pushed
 
 
 class Exchange(Protocol):
-    """One service request and what answers it; see `get.GetExchange`."""
+    """One service request and what answers it; see `get.GetExchange`. `answer_tag` is the APDU tag of its answers."""
 
+    answer_tag: int
     request: bytes
     results: tuple[GetResult, ...]
 
@@ -171,14 +172,11 @@ class Association:
             exchange = GetExchange(tuple(attributes), self._invoke_id)
         except ValueError as why:
             raise LocalStateError(str(why)) from why
-        if self.server_max_pdu and len(exchange.request) > self.server_max_pdu:
-            raise LocalStateError(f"GET of {len(attributes)} attributes has {len(exchange.request)} octets, the meter takes "
+        size = len(exchange.request)
+        if self.server_max_pdu and size > self.server_max_pdu:
+            raise LocalStateError(f"GET of {len(attributes)} attributes has {size} octets, the meter takes "
                                   f"{self.server_max_pdu}: ask for {self.list_capacity()} at most")
-        self._move(Trigger.ASK)
-        self._invoke_id = (self._invoke_id + 1) & 0x0F
-        self._exchange = exchange
-        self._deadline = now + self._settings.exchange_timeout_s
-        self._send(exchange.request, now)
+        self._begin(exchange, now)
 
     def close(self, now: float) -> None:
         """Send DISC for HDLC, nothing for the wrapper; ends with Closed. Calling it again does nothing."""
@@ -257,6 +255,13 @@ class Association:
         self._deadline = self._exchange = None
         self._events.append(Closed(text))
 
+    def _begin(self, exchange: Exchange, now: float) -> None:
+        self._move(Trigger.ASK)
+        self._invoke_id = (self._invoke_id + 1) & 0x0F
+        self._exchange = exchange
+        self._deadline = now + self._settings.exchange_timeout_s
+        self._send(exchange.request, now)
+
     def _send(self, message: bytes, now: float) -> None:
         self._link.send(message, now)
 
@@ -281,14 +286,14 @@ class Association:
             self._events.append(apdu.notification(message))
         elif self.state is State.CLOSING:
             return
-        elif tag == apdu.GET_RESPONSE and self.state is State.WAITING and self._exchange is not None:
+        elif self._exchange is not None and tag == self._exchange.answer_tag:
             following = self._exchange.receive(message)
             if following is not None:
                 self._send(following, now)
                 return
+            self._move(Trigger.ANSWERED)
             self._events.append(Answer(self._exchange.results))
             self._exchange = self._deadline = None
-            self._move(Trigger.ANSWERED)
         elif tag == apdu.AARE and self.state is State.ASSOCIATING:
             self.server_conformance, self.server_max_pdu = acse.accepted(message, self._settings.conformance)
             self._deadline = None

@@ -32,6 +32,8 @@ class GetExchange:
     which returns the next request to send, or None when `results` are complete.
     """
 
+    answer_tag = apdu.GET_RESPONSE
+
     def __init__(self, attributes: tuple[Attribute, ...], invoke_id: int) -> None:
         """Prepare the request for one attribute or more; raise ValueError for an attribute out of range."""
         self.request = apdu.get_request(attributes, invoke_id)

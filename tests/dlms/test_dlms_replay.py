@@ -1,0 +1,196 @@
+"""Every recorded conversation for none and LLS: our bytes are the recorded client's bytes, the values are the recorded ones."""
+
+from typing import Any
+
+import pytest
+from dlms_scripts import CUTS, SCENARIOS, Replay, load
+
+from edge.dlms import axdr
+from edge.dlms.association import Answer, Association, Closed, Opened, Pushed
+from edge.dlms.datetimes import ClockTime
+from edge.dlms.get import GetResult
+from edge.errors import FailReason, LocalStateError, Refused
+
+# (scenario, frames that are left out): why. What is not named here is played and compared to the last octet.
+SKIPPED: dict[str, tuple[tuple[int, ...], str]] = {
+    "hdlc_none": ((10, 11), "a second DISC after the link is down: this client says it once"),
+    "wrapper_lls_reads": ((52, 53), "RLRQ is never sent: closing the connection releases, and some meters trip over it"),
+    "wrapper_lls_set_action": ((26, 27), "RLRQ"),
+    "wrapper_none": ((46, 47), "RLRQ"),
+    "wrapper_no_association": ((0, 1), "GET before AARQ: this client cannot"),
+    "wrapper_lls_blocks_pdu128": ((2, 3), "a request of 184 octets for a meter that takes 128: refused here, see below"),
+}
+# These end in an error that belongs to them; their own tests stand below.
+ENDING = {"hdlc_lls_rejected", "wrapper_lls_rejected", "hdlc_no_association"}
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in ENDING])
+def test_recorded_conversation(name: str, cut: str) -> None:
+    script = load(name)
+    replay = Replay(script, CUTS[cut], SKIPPED.get(name, ((), ""))[0])
+    replay.run()
+    compared = 0
+    for expected in script["expected"]:
+        if any(index in replay.skipped for index in expected["rx"]):
+            continue
+        events = [event for index in expected["rx"] for event in replay.heard[index]]
+        compared += compare(expected, events, replay)
+    assert compared >= min(len(script["expected"]), 1)
+
+
+def compare(expected: dict[str, Any], events: list[Any], replay: Replay) -> int:
+    match expected["kind"]:
+        case "association":
+            (opened,) = events
+            assert opened == Opened(int(expected["negotiated_conformance"], 16), expected["max_pdu"])
+        case "get" | "data-access-error" | "profile" | "object-list":
+            [answer] = events
+            [result] = answer.results
+            same(expected, result)
+        case "get-list":
+            [answer] = events
+            for item, result in zip(expected["items"], answer.results, strict=True):
+                same(item, result)
+        case "disconnect":
+            assert events == [Closed()]
+        case "ua":
+            assert events == []
+            agreed, told = replay.association._link.agreed, expected["parameters"]
+            assert agreed.max_info_transmit == min(told["max_info_rx"], replay.settings.max_info_bytes)
+            assert agreed.max_info_receive == min(told["max_info_tx"], replay.settings.max_info_bytes)
+        case "set" | "action":
+            assert events == [Answer(())]
+        case other:
+            raise AssertionError(f"nothing compares {other}")
+    return 1
+
+
+def same(expected: dict[str, Any], result: GetResult) -> None:
+    assert str(result.attribute.obis) == "{}-{}:{}.{}.{}.{}".format(*expected["obis"].split("."))
+    assert (result.attribute.class_id, result.attribute.attribute) == (expected["class"], expected["attribute"])
+    if "data_access_result" in expected:
+        assert (result.data, result.error) == (None, expected["data_access_result"])
+        return
+    assert result.error is None
+    if "data" in expected:
+        assert axdr.encode(result.data).hex() == expected["data"]
+    if "scaler" in expected and isinstance(result.data, tuple):
+        assert result.data == (expected["scaler"], expected["unit"])
+    if "raw" in expected:
+        same_raw(expected["raw"], result.data)
+    if "data_length" in expected:
+        assert len(axdr.encode(result.data)) == expected["data_length"]
+    if "rows" in expected:
+        assert len(result.data) == expected["row_count"]
+        for row, (when, *values) in zip(result.data, expected["rows"], strict=False):
+            assert str(ClockTime.parse(row[0]).local()).replace(" ", "T") == when
+            assert list(row[1:]) == values
+    if "objects" in expected:
+        assert len(result.data) == expected["count"]
+        for entry, told in zip(result.data, expected["objects"], strict=False):
+            assert (entry[0], entry[1], entry[2]) == (told["class"], told["version"], bytes(map(int, told["obis"].split("."))))
+
+
+def same_raw(raw: Any, data: Any) -> None:
+    match raw:
+        case {"octets": octets}:
+            assert data.hex() == octets
+            if "local" in raw:
+                clock = ClockTime.parse(data)
+                assert str(clock.local()).replace(" ", "T") == raw["local"]
+                assert (clock.weekday or 255, clock.hundredths, clock.deviation_minutes, clock.status) == (
+                    raw["weekday"], raw["hundredths"], raw["deviation_minutes"], raw["status"])
+        case list():
+            assert len(raw) == len(data)
+            for one, other in zip(raw, data, strict=True):
+                same_raw(one, other)
+        case float():
+            assert float(data) == pytest.approx(raw)
+        case _:
+            assert data == raw
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("name", ["hdlc_lls_rejected", "wrapper_lls_rejected"])
+def test_wrong_password_is_refused_with_its_diagnostic(name: str, cut: str) -> None:
+    replay = Replay(load(name), CUTS[cut])
+    with pytest.raises(Refused, match=r"rejected permanent \(1\), authentication failed \(13\)") as caught:
+        replay.run()
+    assert caught.value.reason is FailReason.ASSOCIATION_REFUSED
+    assert not caught.value.temporary
+    assert "0000" not in str(caught.value)
+    if name == "hdlc_lls_rejected":       # the link is still there and is taken down as the recorded client does
+        replay.association.close(replay.now)
+        assert replay.association.data_to_send().hex() == load(name)["exchange"][4]["hex"]
+        replay.association.receive_data(bytes.fromhex(load(name)["exchange"][5]["hex"]), replay.now)
+        assert replay.association.next_event() == Closed()
+
+
+def test_get_without_association_is_answered_by_an_exception() -> None:
+    script = load("hdlc_no_association")
+    replay = Replay(script, skipped=(2, 3, 4, 5))
+    replay.run()
+    link = replay.association._link
+    link.data_to_send()                     # instead of the AARQ that is due now, the recorded GET
+    link._segments, link._answer_due, link._send_number = [], False, 0
+    link.send(replay.request_at(2), replay.now)
+    assert link.data_to_send().hex() == script["exchange"][2]["hex"]
+    with pytest.raises(Refused, match=r"service not allowed \(1\), service not supported \(2\)") as caught:
+        replay.association.receive_data(bytes.fromhex(script["exchange"][3]["hex"]), replay.now)
+    assert caught.value.reason is FailReason.EXCEPTION_RESPONSE
+
+
+def test_request_above_the_meters_pdu_is_not_sent() -> None:
+    script = load("wrapper_lls_blocks_pdu128")
+    replay = Replay({**script, "exchange": script["exchange"][:2]})
+    replay.run()
+    association = replay.association
+    with pytest.raises(LocalStateError, match=r"184 octets, the meter takes 128: ask for 12 at most"):
+        association.get([*_eighteen(script)], replay.now)
+    assert association.data_to_send() == b""
+    association.get([*_eighteen(script)][:12], replay.now)
+    assert len(association.data_to_send()) == 8 + 4 + 120
+
+
+def _eighteen(script: dict[str, Any]) -> Any:
+    from dlms_scripts import asked
+    return asked(bytes.fromhex(script["exchange"][2]["hex"])[8:])
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("name", ["push_wrapper", "push_hdlc"])
+def test_pushes_are_handed_on(name: str, cut: str) -> None:
+    script, reads = load(name), load("wrapper_none" if name == "push_wrapper" else "hdlc_none")
+    opening = 2 if name == "push_wrapper" else 4
+    replay = Replay({**reads, "exchange": reads["exchange"][:opening]}, CUTS[cut])
+    replay.run()
+    replay.script = {**script, "exchange": [*reads["exchange"][:opening], *script["exchange"]]}
+    for index, entry in enumerate(script["exchange"]):
+        replay.step(index, entry)
+    for expected in script["expected"]:
+        (pushed,) = [event for index in expected["rx"] for event in replay.heard[index]]
+        assert isinstance(pushed, Pushed)
+        assert pushed.apdu.hex() == expected["apdu"]
+        assert pushed.date_time.hex() == (expected.get("date_time_octets") or "")
+        same_raw(expected["raw"], pushed.data)
+        assert axdr.encode(pushed.data).hex() == expected["body"]
+
+
+def test_skips_name_what_is_there() -> None:
+    for name, (indices, why) in SKIPPED.items():
+        assert why
+        assert max(indices) < len(load(name)["exchange"])
+
+
+def test_nine_values_cost_102_octets_out_54_in_and_one_round_trip() -> None:
+    script = load("wrapper_none")
+    replay = Replay({**script, "exchange": script["exchange"][:38]})
+    replay.run()
+    association: Association = replay.association
+    before = (association.traffic.sent_bytes, association.traffic.received_bytes, association.traffic.round_trips)
+    replay.script = script
+    replay.step(38, script["exchange"][38])
+    replay.step(39, script["exchange"][39])
+    after = (association.traffic.sent_bytes, association.traffic.received_bytes, association.traffic.round_trips)
+    assert tuple(b - a for a, b in zip(before, after, strict=True)) == (102, 54, 1)
