@@ -32,12 +32,30 @@ def test_profile_and_negotiation_come_first() -> None:
     assert ListSize(1).at_most(9, offered=True) == 1
 
 
-def test_one_silence_may_be_the_link_two_are_the_meter() -> None:
+def test_silence_after_lists_only_is_the_meter_silence_after_everything_is_the_link() -> None:
     lists = ListSize(None)
+    for _ in range(4):
+        assert lists.at_most(9, offered=True) == 9
+        lists.lost(9)
+        assert lists.at_most(9, offered=True) == 1, "first a single one, to see whether it is the link"
+        lists.lost(1)
+        lists.lost(1)
+        assert lists.at_most(9, offered=True) == 1
+        lists.worked(1)
+    assert lists.at_most(9, offered=True) == 1
+    assert lists.learned is None, "a guess is not kept beyond this process"
+
+
+def test_a_bad_link_at_first_contact_costs_no_lists() -> None:
+    lists = ListSize(None)
+    for _ in range(50):
+        size = lists.at_most(9, offered=True)
+        lists.lost(size)
+    lists.worked(1)
+    assert lists.at_most(9, offered=True) == 9
+    lists.worked(9)
     lists.lost(9)
     assert lists.at_most(9, offered=True) == 9
-    lists.lost(9)
-    assert lists.at_most(9, offered=True) == 1
 
 
 def test_a_proven_list_survives_silences_and_a_busy_moment() -> None:
