@@ -88,8 +88,8 @@ def fake(monkeypatch, tmp_path):
     return there
 
 
-async def opened(wanted=Wanted()):
-    radio = KernelRadio(wanted)
+async def opened(wanted=None):
+    radio = KernelRadio(wanted or Wanted())
     await radio.open()
     return radio
 
@@ -198,9 +198,13 @@ async def test_without_nl80211_the_reason_is_one_line_and_opening_again_is_fine(
 async def test_on_this_machines_kernel_an_interface_that_is_not_there_has_one_reason():
     """Whatever kernel this runs on: with Wi-Fi or without, a radio of this name does not exist."""
     radio = KernelRadio(Wanted(interface="no-such-wlan"))
-    with pytest.raises(RadioAbsent) as absent:
+
+    async def look():
         await radio.open()
         await radio.sample()
+
+    with pytest.raises(RadioAbsent) as absent:
+        await look()
     await radio.close()
     assert absent.value.reason in (AbsentReason.NO_NL80211, AbsentReason.NO_INTERFACE)
     assert str(absent.value)

@@ -1,5 +1,7 @@
 """Grades: worked examples, and the property that matters: no flapping."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,7 +69,7 @@ def test_there_and_back_takes_at_least_six_db(width, levels):
         if following is not grade and grade is not Grade.UNKNOWN:
             path.append((grade, following, level))
         grade = following
-    for (first, _, down_at), (_, back, up_at) in zip(path, path[1:], strict=False):
+    for (first, _, down_at), (_, back, up_at) in pairwise(path):
         if first is back:
             assert abs(up_at - down_at) >= 6 - 1e-9
 

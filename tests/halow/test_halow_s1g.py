@@ -2,7 +2,15 @@
 
 import pytest
 
-from halow.s1g import MODULATION, WIDTHS_MHZ, noise_floor_dbm, rate_kbps, sensitivity_dbm, snr_needed_db, width_offset_db
+from halow.s1g import (
+    MODULATION,
+    WIDTHS_MHZ,
+    noise_floor_dbm,
+    rate_kbps,
+    sensitivity_dbm,
+    snr_needed_db,
+    width_offset_db,
+)
 
 TABLE_KBPS = {      # MCS -> 1, 2, 4, 8 MHz, one stream, long guard interval
     10: (150, None, None, None),
