@@ -44,9 +44,9 @@ class Integer(int):
         """The plain number."""
         return int(self)
 
-    def __getnewargs__(self) -> tuple[int, int]:  # type: ignore[override]  # int's has one argument, ours two
+    def __reduce__(self) -> tuple[type["Integer"], tuple[int, int]]:
         """Copy and pickle by tag and value."""
-        return self.tag, int(self)
+        return Integer, (self.tag, int(self))
 
     def __repr__(self) -> str:
         """Return type and number."""
