@@ -11,6 +11,7 @@ from typing import Any
 from edge.model import SEQ_BITS
 
 ORDINAL_MASK = (1 << SEQ_BITS) - 1
+FIRST_ORDINAL = 1      # so that "after 0" means from the start
 MAX_INTERVALS = 1024
 
 
@@ -22,9 +23,9 @@ class AckSet:
 
     __slots__ = ("_above", "_first", "_last", "floor")
 
-    def __init__(self, floor: int = 0) -> None:
+    def __init__(self, floor: int = FIRST_ORDINAL) -> None:
         """Start with everything below `floor` acknowledged."""
-        self.floor = floor
+        self.floor = max(floor, FIRST_ORDINAL)
         self._first: list[int] = []     # of each interval, ascending, all above the floor
         self._last: list[int] = []      # of each interval, included
         self._above = 0                 # how many ordinals the intervals hold
@@ -56,8 +57,7 @@ class AckSet:
 
     def merge(self, other: "AckSet") -> None:
         """Acknowledge all that `other` has acknowledged."""
-        if other.floor:
-            self.add(0, other.floor - 1)
+        self.add(0, other.floor - 1)
         for first, last in other.intervals():
             self.add(first, last)
 

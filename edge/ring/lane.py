@@ -185,7 +185,7 @@ class Lane:
             slots=len(conditions), slots_quarantined=conditions.count(Condition.QUARANTINED),
             slots_strange=conditions.count(Condition.FOREIGN) + conditions.count(Condition.UNUSABLE),
             size_bytes=sum(slot.size for slot in list(pool.slots)), quota_bytes=pool.quota_bytes,
-            bytes_written=self.log.bytes_written, syncs=self.log.syncs, io_errors=self.log.io_errors,
+            written_bytes=self.log.bytes_written, syncs=self.log.syncs, io_errors=self.log.io_errors,
             evictions=self.log.evictions, acks_unwritten=self.log.acks_unwritten,
         )
 

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from edge.model import Stream
-
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
@@ -30,7 +28,7 @@ class StreamStatus:
     slots_strange: int          # another ring's, a newer format's, or too short
     size_bytes: int
     quota_bytes: int
-    bytes_written: int
+    written_bytes: int
     syncs: int
     io_errors: int
     evictions: int
@@ -45,4 +43,14 @@ class RingStatus:
     problem: str
     epoch: int
     commits: int
-    streams: dict[Stream, StreamStatus]
+    streams: dict[str, StreamStatus]     # by name: alarm, billing, instant
+
+    @property
+    def lost(self) -> int:
+        """Records lost since the ring was made, over all streams."""
+        return sum(stream.lost for stream in self.streams.values())
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes written since the ring was opened, over all streams."""
+        return sum(stream.written_bytes for stream in self.streams.values())

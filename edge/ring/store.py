@@ -18,7 +18,7 @@ from edge.clock import Clock
 from edge.config import RingSettings
 from edge.errors import RingError
 from edge.model import Record, SeqSpan, Stored, Stream
-from edge.ring.ackset import ORDINAL_MASK
+from edge.ring.ackset import FIRST_ORDINAL, ORDINAL_MASK
 from edge.ring.engine import Engine, Outcome, anchor_of
 from edge.ring.fs import FileSystem, OsFileSystem, lock_directory
 from edge.ring.lane import MEMORY_RECORDS, Lane, Ticket
@@ -183,7 +183,7 @@ class Ring:
             if segment is not None and segment.boot == self._engine.boot:
                 oldest = segment.boottime_ms
         end = lane.end if self._problem else view.next_ordinal
-        return Backlog(records, oldest, lane.seq(end - 1) if end else 0)
+        return Backlog(records, oldest, lane.seq(end - 1) if end > FIRST_ORDINAL else 0)
 
     async def wait_committed(self) -> None:
         """Return once records became readable since the last time this returned. Raises RingError if the ring broke."""
@@ -197,7 +197,7 @@ class Ring:
         return RingStatus(
             healthy=not self._problem and self._broken is None, problem=self._problem,
             epoch=self._lanes[Stream.ALARM].log.run.epoch, commits=self.commits,
-            streams={stream: lane.status() for stream, lane in self._lanes.items()},
+            streams={stream.name.lower(): lane.status() for stream, lane in self._lanes.items()},
         )
 
     # ---- inside: life --------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from edge.model import SEQ_BITS, Stored, Stream
-from edge.ring.ackset import ORDINAL_MASK
+from edge.ring.ackset import FIRST_ORDINAL, ORDINAL_MASK
 from edge.ring.frame import PAGE_BYTES, FrameType, Undecodable, open_frame, peek
 from edge.ring.fs import FileSystem
 from edge.ring.losses import LossReason, State
@@ -42,9 +42,10 @@ class StreamView:
         self.segments = arrange(slots, ring)
         self.active: Segment | None = None
         self.state = State()
-        self.next_ordinal = 0
+        self.next_ordinal = FIRST_ORDINAL
         self.epoch = 0
         self.damaged_frames = 0
+        self.lost_at_load = 0            # records that the newest segment ought to hold and does not
         self._cache: dict[Path, Segment] = {}
         self._load()
 
@@ -71,10 +72,10 @@ class StreamView:
         self.next_ordinal = newest.end = segment.next_ordinal
         for slot in self.segments[:-1]:
             slim(slot)
-        oldest = self.segments[0].segment.base
-        if oldest:
-            self.lose(0, oldest - 1, LossReason.UNCOVERED)
+        self.lose(0, self.segments[0].segment.base - 1, LossReason.UNCOVERED)
+        known = self.state.losses.total
         self._count_holes(newest, segment)
+        self.lost_at_load = self.state.losses.total - known
 
     def _reader(self, slot: Slot) -> Any:
         def read(offset: int, length: int) -> bytes:

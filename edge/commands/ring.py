@@ -1,0 +1,144 @@
+"""`halow-gateway ring`: look into the ring on flash. Read only; works while the gateway runs and on a dead board.
+
+    0  done, and nothing wrong     1  `verify` found damage, or there is no ring to read     2  wrong usage
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge.commands import table
+from edge.commands.context import State, pass_state
+
+if TYPE_CHECKING:
+    from edge.model import Scalar, Stored
+    from edge.ring.look import RingLook
+
+STREAMS = ("alarm", "billing", "instant")
+
+
+@click.group()
+@click.option("--state-dir", type=click.Path(path_type=Path), help="State directory; default: as the settings say.")
+@click.option("--config", type=click.Path(path_type=Path), help="Settings file that names the state directory.")
+@click.pass_context
+@pass_state
+def ring(state: State, context: click.Context, state_dir: Path | None, config: Path | None) -> None:
+    """Look into the ring on flash: read only, with or without a running gateway."""
+    if config is not None:
+        state.config = config
+    context.meta["ring.state_dir"] = state_dir
+
+
+def _look(state: State) -> "RingLook":
+    from edge.ring.look import RingLook
+
+    chosen = click.get_current_context().meta.get("ring.state_dir")
+    return RingLook((chosen or Path(state.settings().gateway.state_dir)) / "ring")
+
+
+def _place(function: Any) -> Any:
+    """Let `--state-dir` also stand behind the subcommand."""
+    def keep(context: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
+        if value is not None:
+            context.meta["ring.state_dir"] = value
+
+    return click.option("--state-dir", type=click.Path(path_type=Path), callback=keep, expose_value=False,
+                        help="State directory; default: as the settings say.")(function)
+
+
+@ring.command()
+@_place
+@pass_state
+def ls(state: State) -> None:
+    """List the slots: what each holds, how many records wait, and when its segment began."""
+    look = _look(state)
+    rows = [[slot.stream, slot.slot, table.size(slot.size_bytes), slot.condition, slot.segment, slot.epoch,
+             slot.records, slot.waiting, _began(slot.began_ms, synchronised=slot.synchronised)] for slot in look.ls()]
+    click.echo(table.render(["STREAM", "SLOT", "SIZE", "HOLDS", "SEGMENT", "RUN", "RECORDS", "WAITING", "BEGAN (UTC)"],
+                            rows))
+    for stream, view in look.views.items():
+        lost = view.state.losses.total
+        if lost:
+            click.echo(f"{stream.name.lower()}: {lost} records lost since the ring was made")
+
+
+@ring.command()
+@_place
+@pass_state
+def verify(state: State) -> int:
+    """Read every page and say what is damaged. Status 1 when something is.
+
+    While the gateway runs, a page that is just being written may be reported; look again before believing it.
+    """
+    checks = list(_look(state).verify())
+    bad = [check for check in checks if not check.sound]
+    for check in bad:
+        click.echo(f"{check.stream}/{check.slot}: {check.damaged_pages} damaged pages, {check.unknown_frames} unknown "
+                   f"frames, {check.missing} records missing")
+    frames = sum(check.frames for check in checks)
+    click.echo(f"{len(checks)} segments, {frames} frames, {len(bad)} segments with damage")
+    return 1 if bad else 0
+
+
+@ring.command()
+@_place
+@click.option("--stream", type=click.Choice(STREAMS), help="Only this stream.")
+@click.option("--all", "everything", is_flag=True, help="Acknowledged records too, as far as they are still readable.")
+@click.option("--limit", type=click.IntRange(min=1), help="Stop after so many records.")
+@pass_state
+def dump(state: State, stream: str | None, limit: int | None, *, everything: bool) -> None:
+    """Print records, oldest first, one JSON object per line; numbers as exact decimal text."""
+    from edge.model import Stream
+
+    look = _look(state)
+    chosen = [one for one in Stream if stream in (None, one.name.lower())]
+    left = limit
+    for one in chosen:
+        for stored, acknowledged in look.records(one):
+            if acknowledged and not everything:
+                continue
+            click.echo(json.dumps(row(stored, acknowledged=acknowledged), ensure_ascii=False))
+            if left is not None:
+                left -= 1
+                if not left:
+                    return
+
+
+def row(stored: "Stored", *, acknowledged: bool) -> dict[str, Any]:
+    """Return a record as `dump` prints it (pure)."""
+    record = stored.record
+    return {
+        "stream": stored.stream.name.lower(), "seq": stored.seq, "device": record.device,
+        "kind": record.schema.kind.name.lower(), "ts_ms": record.stamp.wall_ms,
+        "synchronised": record.stamp.synchronised, "acked": acknowledged,
+        "values": dict(_values(stored)),
+    }
+
+
+def _values(stored: "Stored") -> Iterator[tuple[str, str | None]]:
+    for field, value in zip(stored.record.schema.fields, stored.record.values, strict=True):
+        yield field.key, exact_text(value, field.scaler)
+
+
+def exact_text(value: "Scalar", scaler: int) -> str | None:
+    """Return `value * 10**scaler` as decimal text without rounding; text and None stay as they are (pure)."""
+    if value is None or isinstance(value, str):
+        return value
+    if scaler >= 0:
+        return str(value * 10**scaler)
+    digits = str(abs(value)).rjust(1 - scaler, "0")
+    return f"{'-' if value < 0 else ''}{digits[:scaler]}.{digits[scaler:]}"
+
+
+def _began(ms: int | None, *, synchronised: bool) -> str | None:
+    if ms is None:
+        return None
+    try:
+        text = datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, ValueError, OSError):
+        return "?"
+    return text if synchronised else f"{text} ?"

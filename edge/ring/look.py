@@ -1,0 +1,101 @@
+"""Looking at a ring without writing to it: while the daemon runs, or on the flash of a dead board (I/O edge)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.errors import RingError
+from edge.model import Stored, Stream
+from edge.ring.fs import OsFileSystem
+from edge.ring.slots import Condition, Slot, ring_of, survey
+from edge.ring.timebase import Anchor, Timebase, by_anchor
+from edge.ring.view import StreamView
+
+
+@dataclass(frozen=True, slots=True)
+class SlotLook:
+    """One slot. Ordinals and times are None where it holds no segment of this ring; `began_ms` is UTC."""
+
+    stream: str
+    slot: str
+    size_bytes: int
+    condition: str
+    segment: int | None = None
+    epoch: int | None = None
+    records: int | None = None
+    waiting: int | None = None
+    began_ms: int | None = None
+    synchronised: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SlotCheck:
+    """What a full scan of one slot found. `missing` counts records that ought to be there, waited, and are not."""
+
+    stream: str
+    slot: str
+    frames: int
+    damaged_pages: int
+    unknown_frames: int
+    missing: int
+
+    @property
+    def sound(self) -> bool:
+        """Tell whether nothing is wrong with it."""
+        return not (self.damaged_pages or self.unknown_frames or self.missing)
+
+
+class RingLook:
+    """A ring directory, read only."""
+
+    def __init__(self, directory: Path) -> None:
+        """Read all headers and the newest segment of each stream. Raises RingError when there is no ring to read."""
+        fs = OsFileSystem(read_only=True)
+        places = {stream: directory / stream.name.lower() for stream in Stream}
+        try:
+            if not directory.is_dir():
+                raise RingError(f"{directory}: there is no ring here; --state-dir says where to look")
+            self.slots = {stream: survey(fs, place, stream) for stream, place in places.items()}
+        except OSError as error:
+            raise RingError(f"{directory}: cannot be read: {error.strerror}") from error
+        ring = ring_of(slot for slots in self.slots.values() for slot in slots) or bytes(16)
+        self.views = {stream: StreamView(fs, stream, self.slots[stream], ring) for stream in Stream}
+        self._lost_at_load = {stream: view.lost_at_load for stream, view in self.views.items()}
+
+    def ls(self) -> Iterator[SlotLook]:
+        """Yield every slot, stream by stream, segments in their order first."""
+        for stream, view in self.views.items():
+            ordered = [*view.segments, *(slot for slot in self.slots[stream] if slot not in view.segments)]
+            for slot in ordered:
+                yield self._slot(stream, view, slot)
+
+    def _slot(self, stream: Stream, view: StreamView, slot: Slot) -> SlotLook:
+        name = stream.name.lower()
+        if slot not in view.segments:
+            return SlotLook(name, slot.path.name, slot.size, slot.condition.value)
+        header = slot.segment
+        clock = Anchor(header.boot, header.boottime_ms, header.wall_ms, header.quality, "segment")
+        began = _time(view.timebase, clock)
+        waiting = sum(last - first + 1 for first, last in view.state.acks.missing(header.base, slot.end - 1))
+        return SlotLook(name, slot.path.name, slot.size, Condition.USED.value, header.segment, header.epoch,
+                        slot.end - header.base, waiting, *began)
+
+    def verify(self) -> Iterator[SlotCheck]:
+        """Read every page of every segment and yield what was found."""
+        for stream, view in self.views.items():
+            for slot in list(view.segments):
+                before = view.state.losses.total
+                if slot is view.segments[-1]:
+                    before -= self._lost_at_load[stream]
+                segment = view.index(slot)
+                yield SlotCheck(stream.name.lower(), slot.path.name, segment.frames, segment.damaged, segment.unknown,
+                                view.state.losses.total - before)
+
+    def records(self, stream: Stream) -> Iterator[tuple[Stored, bool]]:
+        """Yield (record, acknowledged) of everything readable in a stream, oldest first."""
+        return self.views[stream].walk()
+
+
+def _time(timebase: Timebase, clock: Anchor) -> tuple[int, bool]:
+    resolved = timebase.resolve(clock.boot, clock.boottime_ms) or by_anchor(clock, clock.boottime_ms)
+    return resolved.wall_ms, resolved.synchronised
