@@ -6,6 +6,7 @@
         settings = state.settings()
 """
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,17 @@ class State:
 
 
 pass_state = click.make_pass_decorator(State)
+
+
+def read_input(name: str, limit_bytes: int) -> bytes:
+    """Read a file, or standard input for "-", up to `limit_bytes`. Raises EdgeError."""
+    try:
+        if name == "-":
+            return sys.stdin.buffer.read(limit_bytes)
+        with Path(name).open("rb") as file:
+            return file.read(limit_bytes)
+    except OSError as error:
+        raise EdgeError(f"{name}: cannot be read: {error.strerror}") from error
 
 
 def poke(settings: "Settings") -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from edge.commands import table
-from edge.commands.context import State, pass_state, poke
+from edge.commands.context import State, pass_state, poke, read_input
 from edge.commands.password import from_file, from_prompt, password_options
 from edge.errors import ConfigError, EdgeError
 from edge.meters.profile import Profile, load_profiles
@@ -16,6 +16,7 @@ from edge.model import Meter
 
 # The settings that a profile answers where the meter leaves them out.
 FROM_PROFILE = ("framing", "client_sap", "server_logical", "server_physical", "address_bytes", "authentication")
+CSV_LIMIT_BYTES = 16_777_216
 UNSETTABLE = (*FROM_PROFILE, "interval_s", "mac")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -191,10 +192,10 @@ def set_password(
 
 
 @meter.command("import")
-@click.argument("file", type=click.File("rb"))
+@click.argument("file")
 @click.option("--update", is_flag=True, help="Let lines replace registered meters of the same name.")
 @pass_state
-def import_(state: State, file: Any, update: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def import_(state: State, file: str, update: bool) -> None:      # noqa: FBT001 - click passes flags by name
     """Register the meters of a CSV file (- is standard input): all of them, or none and the reasons.
 
     The first line names the columns; name, host and port must be there. A column `password` is taken.
@@ -202,11 +203,9 @@ def import_(state: State, file: Any, update: bool) -> None:      # noqa: FBT001 
     settings = state.settings()
     profiles = load_profiles()
     try:
-        text = file.read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise EdgeError(f"{file.name}: byte {error.start} is not UTF-8; save it as UTF-8 CSV") from None
-    except OSError as error:
-        raise EdgeError(f"{file.name}: cannot be read: {error.strerror}") from error
+        text = read_input(file, CSV_LIMIT_BYTES).decode()
+    except UnicodeDecodeError as error:      # from None: the cause holds the whole text, passwords and all
+        raise EdgeError(f"{file}: byte {error.start} is not UTF-8; save it as UTF-8 CSV") from None
     with state.registry(settings) as registry:
         done = registry.import_csv(text, update=update, profiles=profiles)
     click.echo(f"Added {len(done.added)}, updated {len(done.updated)}. {poke(settings)}")

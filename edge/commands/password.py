@@ -4,11 +4,11 @@ user of the machine and the shell's history could read it.
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from edge.commands.context import read_input
 from edge.errors import EdgeError
 
 FILE_LIMIT_BYTES = 4_096
@@ -25,14 +25,7 @@ def password_options(function: _Function) -> _Function:
 
 def from_file(name: str, *, as_hex: bool) -> bytes:
     """Read a password from a file or "-"; one line end after it is not part of it. Raises EdgeError."""
-    try:
-        if name == "-":
-            raw = sys.stdin.buffer.read(FILE_LIMIT_BYTES)
-        else:
-            with Path(name).open("rb") as file:
-                raw = file.read(FILE_LIMIT_BYTES)
-    except OSError as error:
-        raise EdgeError(f"{name}: cannot be read: {error.strerror}") from error
+    raw = read_input(name, FILE_LIMIT_BYTES)
     return _decoded(raw.removesuffix(b"\n").removesuffix(b"\r"), as_hex=as_hex)
 
 

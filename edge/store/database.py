@@ -29,10 +29,15 @@ def open_database(path: Path) -> sqlite3.Connection:
     with translated(path):
         if not path.exists():
             _create(path)
-        _check_modes(path)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise RegistryError(f"{path}: is not a file; the registry is one SQLite file")
+        if status.st_size == 0:
+            raise damaged(path, "the file is empty")
         connection = _connect(path)
         try:
             _prepare(connection, path)
+            _narrow(path, status.st_mode)
         except BaseException:
             connection.close()
             raise
@@ -47,7 +52,7 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.ProgrammingError as error:
         raise RegistryError(f"{path}: is closed already") from error
     except sqlite3.IntegrityError as error:
-        raise RegistryError(f"{path}: refuses the change: {error}") from error
+        raise RegistryError(f"{path}: refuses the change: {_plain(str(error))}") from error
     except sqlite3.OperationalError as error:
         raise RegistryError(f"{path}: {_advice(error)}") from error
     except (sqlite3.Error, sqlite3.Warning, UnicodeError) as error:
@@ -57,7 +62,7 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def _advice(error: sqlite3.OperationalError) -> str:
-    text = " ".join(str(error).split())
+    text = _plain(str(error))
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return f"another program has held it for more than {BUSY_TIMEOUT_S:g} s; try again"
@@ -72,9 +77,16 @@ def _advice(error: sqlite3.OperationalError) -> str:
 
 def damaged(path: Path, why: str) -> RegistryError:
     """Make the one line for a file that is there but not usable."""
-    reason = " ".join(why.split())[:120]
     return RegistryError(
-        f"{path}: is not a usable registry ({reason}); restore it, or move it away and import the meters again")
+        f"{path}: is not a usable registry ({_plain(why)}); restore it, or move it away and import the meters again")
+
+
+def _plain(text: str) -> str:
+    """Bring what SQLite says to a short piece of one line."""
+    text = " ".join(text.removeprefix("*** in database main ***").split())
+    if text.startswith("Could not decode to UTF-8"):      # the rest is the content, whatever that may be
+        return "text in it is not UTF-8"
+    return "".join(char if char.isprintable() else "?" for char in text)[:120]
 
 
 def _create(path: Path) -> None:
@@ -104,19 +116,14 @@ def _create(path: Path) -> None:
         os.close(directory)
 
 
-def _check_modes(path: Path) -> None:
+def _narrow(path: Path, mode: int) -> None:
     """Narrow the file to its owner: it holds passwords. The directory may be shared, so it is only spoken of."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise RegistryError(f"{path}: is not a file; the registry is one SQLite file")
-    if status.st_size == 0:
-        raise damaged(path, "the file is empty")
-    if status.st_mode & 0o077:
+    if mode & 0o077:
         try:
             path.chmod(0o600)
         except PermissionError as error:
             raise RegistryError(f"{path}: other users may read it; as its owner, run chmod 600 on it") from error
-        log.warning("registry was open to other users, now mode 0600 path=%s mode=%04o", path, status.st_mode & 0o7777)
+        log.warning("registry was open to other users, now mode 0600 path=%s mode=%04o", path, stat.S_IMODE(mode))
     if path.parent.stat().st_mode & 0o022:
         log.warning("state directory can be written by other users, chmod 700 it path=%s", path.parent)
 

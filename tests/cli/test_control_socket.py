@@ -100,7 +100,7 @@ async def test_a_stranger_s_file_is_not_removed(runtime_dir: Path) -> None:
 
 async def test_a_runtime_directory_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(EdgeError, match="no control socket: Not a directory; check gateway.runtime_dir"):
+    with pytest.raises(EdgeError, match=r"no control socket: Not a directory; check gateway\.runtime_dir"):
         await serve(tmp_path / "file" / "run", {}).__aenter__()
 
 
@@ -149,7 +149,7 @@ async def test_refusals_and_slow_handlers_reach_the_command_as_one_line(runtime_
     async with serve(runtime_dir, {"refuse": refuse, "hang": hang}, handler_timeout_s=0.05):
         with pytest.raises(EdgeError, match="the gateway refused refuse: the registry is busy"):
             await asyncio.to_thread(ask, runtime_dir, "refuse")
-        with pytest.raises(EdgeError, match="did not finish within 0.05 s"):
+        with pytest.raises(EdgeError, match=r"did not finish within 0\.05 s"):
             await asyncio.to_thread(ask, runtime_dir, "hang")
 
 
@@ -159,7 +159,7 @@ async def test_a_daemon_that_hangs_does_not_hang_the_command(runtime_dir: Path) 
         return {}
 
     async with serve(runtime_dir, {"hang": hang}):
-        with pytest.raises(NoDaemon, match="did not answer within 0.05 s"):
+        with pytest.raises(NoDaemon, match=r"did not answer within 0\.05 s"):
             await asyncio.to_thread(ask, runtime_dir, "hang", timeout_s=0.05)
 
 

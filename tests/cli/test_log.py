@@ -55,7 +55,7 @@ def test_journal_lines_carry_the_priority(level: int, prefix: str) -> None:
 
 def test_every_line_of_a_traceback_carries_the_priority() -> None:
     try:
-        raise ValueError("first\nsecond")
+        int("first\nsecond")
     except ValueError:
         failed = logging.LogRecord("edge.x", logging.ERROR, "f", 1, "boom", None, sys.exc_info())
     lines = log.JournalFormatter().format(failed).split("\n")
