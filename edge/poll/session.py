@@ -213,8 +213,7 @@ class MeterSession:
         return answer
 
     async def _until(self, association: Association, transport: Transport, wanted: type[E]) -> E:
-        """Move bytes and timers until the wanted event comes; others are passed over."""
-        loop = self._loop
+        """Move bytes and timers until the wanted event comes; pushes are passed over."""
         while True:
             data = association.data_to_send()
             if data:
@@ -223,29 +222,30 @@ class MeterSession:
                 transport.write(data)
             event = association.next_event()
             if isinstance(event, wanted):
-                self.last_exchange_at = loop.time()
+                self.last_exchange_at = self._loop.time()
                 return event
-            if event is not None:
-                continue
-            timer = association.next_timer()
-            if timer is not None:
-                self._pulse(max(timer - loop.time(), 0.0) + PULSE_MARGIN_S)
-            try:
-                data = await transport.read(timer)
-            except NoAnswer:
-                association.handle_timer(loop.time())     # repeats a frame where that is safe; else raises the reason
-            except ConnectionLost as lost:
-                self._eof(association, lost)
-                event = association.next_event()
-                if isinstance(event, wanted):
-                    return event
-                raise
-            else:
-                self._receive(association, data)
+            if isinstance(event, Closed):
+                raise ConnectionLost(event.text or "the meter ended the association")
+            if event is None:
+                await self._wait(association, transport)
+
+    async def _wait(self, association: Association, transport: Transport) -> None:
+        """Wait for bytes or for the association's timer, and hand over what came."""
+        timer = association.next_timer()
+        if timer is not None:
+            self._pulse(max(timer - self._loop.time(), 0.0) + PULSE_MARGIN_S)
+        try:
+            data = await transport.read(timer)
+        except NoAnswer:
+            association.handle_timer(self._loop.time())     # repeats a frame where that is safe; else raises the reason
+        except ConnectionLost as lost:
+            self._eof(association, lost)
+        else:
+            self._receive(association, data)
 
     @staticmethod
     def _eof(association: Association, lost: ConnectionLost) -> None:
-        """Tell the association; it knows what was open, and whether a bridge gave a reason, the system knows how."""
+        """Tell the association: it knows what was open, and what a bridge said last; the system knows how it ended."""
         try:
             association.receive_eof()
         except ConnectionLost as told:

@@ -8,7 +8,7 @@ import contextlib
 import errno
 import os
 import socket
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 
 from edge.errors import ConnectionLost, NoAnswer, Unreachable
 
@@ -123,8 +123,7 @@ class TcpTransport(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection is up."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)      # uvloop's transports are no subclass of asyncio's
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes have arrived."""

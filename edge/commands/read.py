@@ -1,0 +1,222 @@
+"""`halow-gateway read`: one poll of one meter, printed with units."""
+
+import asyncio
+import dataclasses
+import time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge.commands.context import State, pass_state, poke
+from edge.commands.password import from_file
+from edge.errors import ConfigError, EdgeError, FailReason, MeterError
+from edge.model import Kind, Learned, Meter, Record
+
+if TYPE_CHECKING:
+    from edge.config import Settings
+    from edge.meters.profile import Profile
+    from edge.poll.link import Link
+    from edge.poll.state import Counters
+
+AD_HOC = "ad-hoc"
+
+HINTS = {
+    FailReason.WRONG_METER: " (halow-gateway read {name} --adopt)",
+    FailReason.BRIDGE_BUSY: "; if the gateway itself polls it: halow-gateway meter pause {name}",
+    FailReason.ASSOCIATION_REFUSED: "; meters lock themselves after a few wrong passwords: do not just try again",
+}
+"""What an operator can do about it, after the reason."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Task:
+    """One poll to make."""
+
+    meter: Meter
+    profile: "Profile"
+    password: bytes = dataclasses.field(repr=False)
+    learned: Learned
+    settings: "Settings"
+    trace: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What it brought."""
+
+    record: Record
+    learned: Learned
+    round_trips: int
+    seconds: float
+
+
+@click.command()
+@click.argument("name", required=False, metavar="[METER]")
+@click.option("--trace", is_flag=True, help="Show all bytes in hexadecimal on standard error; the password is masked.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--adopt", is_flag=True, help="Another meter stands there now: learn it in place of the former one.")
+@click.option("--host", help="Read a meter that is not registered, or a registered one at another address.")
+@click.option("--port", type=int, help="TCP port.")
+@click.option("--profile", help="Meter type: the name of a profile.")
+@click.option("--framing", type=click.Choice(["wrapper", "hdlc"]))
+@click.option("--client-sap", type=int, help="Client address; 16 is the public client.")
+@click.option("--server-logical", "--server", type=int, help="Logical device; upper HDLC address.")
+@click.option("--server-physical", type=int, help="Lower HDLC address of the meter.")
+@click.option("--address-bytes", type=click.Choice(["1", "2", "4"]), help="Size of the HDLC server address.")
+@click.option("--authentication", type=click.Choice(["none", "lls"]))
+@click.option("--password-file", metavar="FILE", help="Take the password from FILE; - is standard input.")
+@click.option("--hex", "as_hex", is_flag=True, help="The password is given in hexadecimal digits.")
+@pass_state
+def read(
+    state: State, /, name: str | None, trace: bool, as_json: bool, adopt: bool,      # noqa: FBT001 - click, by name
+    password_file: str | None, as_hex: bool, **given: Any,      # noqa: FBT001 - same
+) -> None:
+    """Poll one meter once and print its values with units.
+
+    METER is a registered name. Without it, --host names any meter; its password is asked for or taken from
+    --password-file. Exits with 0 when there are values, 1 with the reason when there are none.
+    """
+    changes = {key: value for key, value in given.items() if value is not None}
+    if "address_bytes" in changes:
+        changes["address_bytes"] = int(changes["address_bytes"])
+    if name is None and "host" not in changes:
+        raise click.UsageError("which meter? Give a registered name, or --host")
+    if adopt and (name is None or changes):
+        raise click.UsageError("--adopt is for a registered meter, read as it is registered")
+    settings = state.settings()
+    given_password = from_file(password_file, as_hex=as_hex) if password_file else None
+    task = _registered(state, settings, name, changes, given_password, trace) if name is not None else _unregistered(
+        settings, changes, given_password, trace)
+    if adopt:
+        task = dataclasses.replace(task, learned=Learned())
+    outcome = asyncio.run(_poll(task))
+    failed = outcome.record.schema.kind is Kind.FAILURE
+    if as_json:
+        click.echo(json_text(task.meter, outcome))
+    if failed:
+        reason, detail = (str(value) for value in outcome.record.values)
+        raise EdgeError(f"{task.meter.name} at {task.meter.host}:{task.meter.port}: {reason}: {detail}"
+                        f"{HINTS.get(FailReason(reason), '').format(name=task.meter.name)}")
+    if not as_json:
+        click.echo(table_text(task.meter, outcome))
+    if name is not None and not changes and outcome.learned != task.learned:
+        with state.registry(settings) as registry:
+            registry.keep_learned(name, outcome.learned)
+    if adopt:
+        click.echo(f"Adopted {outcome.learned.identity or 'a meter without identity'} as {name}. {poke(settings)}",
+                   err=True)
+
+
+def _registered(state: State, settings: "Settings", name: str, changes: dict[str, Any], password: bytes | None,
+                trace: bool) -> Task:      # noqa: FBT001 - a flag handed on
+    with state.registry(settings) as registry:
+        meter = dataclasses.replace(registry.get(name), **changes)
+        secret = registry.password(name) if password is None else password
+        # At another address the identity tells whether it is the same meter; all else it may have changed.
+        learned = registry.learned(name)
+    return Task(meter, _profile(meter.profile), secret, learned if not changes else Learned(learned.identity), settings,
+                trace)
+
+
+def _unregistered(settings: "Settings", changes: dict[str, Any], password: bytes | None,
+                  trace: bool) -> Task:      # noqa: FBT001 - a flag handed on
+    profile = _profile(changes.get("profile", Meter.__dataclass_fields__["profile"].default))
+    fields: dict[str, Any] = {"name": AD_HOC, "port": profile.association.port}
+    meter = Meter(**(fields | changes))
+    if (meter.authentication or profile.association.authentication) == "none":
+        password = b""
+    elif password is None:
+        password = click.prompt(f"Password for {meter.host}", hide_input=True).encode()
+    return Task(meter, profile, password, Learned(), settings, trace)
+
+
+def _profile(name: str) -> "Profile":
+    from edge.meters.profile import load_profiles
+
+    profiles = load_profiles()
+    if name not in profiles:
+        raise ConfigError(f"no meter profile is named {name!r}; there are {', '.join(sorted(profiles))}")
+    return profiles[name]
+
+
+async def _poll(task: Task) -> Outcome:
+    """Make one poll as the gateway would; a failed one is a record too. Raises ConfigError."""
+    from edge.clock import SystemClock
+    from edge.meters import reading
+    from edge.poll.state import Counters
+
+    counters = Counters()
+    link = _link(task, counters)
+    began = time.monotonic()
+    clock = SystemClock(trust_wall=task.settings.clock.trust_wall)
+    try:
+        answers = await link.poll()
+        record = reading.record(answers.plan, answers.results, clock.stamp(), task.meter.name)
+        return Outcome(record, link.learned, counters.round_trips, time.monotonic() - began)
+    except MeterError as error:
+        record = reading.failure(task.meter.name, task.profile, error.reason, str(error), clock.stamp())
+        return Outcome(record, task.learned, counters.round_trips, time.monotonic() - began)
+    finally:
+        await link.close()
+
+
+def _link(task: Task, counters: "Counters") -> "Link":
+    from edge.poll.addressing import association_settings
+    from edge.poll.link import Link
+    from edge.poll.trace import HexTrace
+    from edge.poll.transport import TcpTransport, Transport
+
+    meter, poll = task.meter, task.settings.poll
+
+    async def connect() -> Transport:
+        return await TcpTransport.connect(meter.host, meter.port, timeout_s=poll.connect_timeout_s)
+
+    async def keep(_name: str, _learned: Learned) -> None:
+        """Nothing is kept before the poll has succeeded."""
+
+    associate = association_settings(meter, task.profile, task.password, poll)
+    show = HexTrace(task.password, lambda line: click.echo(line, err=True)) if task.trace else None
+    return Link(meter.name, task.profile, task.learned, associate, connect, counters=counters, on_learned=keep,
+                pulse=lambda _seconds: None, trace=show)
+
+
+def exact_text(raw: int, scaler: int) -> str:
+    """Write `raw * 10**scaler` in full, without rounding and without an exponent."""
+    return f"{Decimal(raw).scaleb(scaler):f}"
+
+
+def table_text(meter: Meter, outcome: Outcome) -> str:
+    """Lay a reading out for people: key, value, unit, OBIS."""
+    from edge.commands import table
+
+    rows, notes = [], []
+    for field, value in zip(outcome.record.schema.fields, outcome.record.values, strict=True):
+        if not field.obis:
+            notes.append(f"not read: {value}")
+        else:
+            text = exact_text(value, field.scaler) if isinstance(value, int) else table.cell(value)
+            rows.append((field.key, text.rjust(14), field.unit, field.obis))
+    who = f"{meter.name} at {meter.host}:{meter.port}, {outcome.learned.identity or 'without identity'}"
+    cost = f"{outcome.round_trips} request{'s' if outcome.round_trips != 1 else ''}, {outcome.seconds:.3f} s"
+    return "\n".join([f"{who}: {cost}", table.render(("KEY", "VALUE", "UNIT", "OBIS"), rows), *notes])
+
+
+def json_text(meter: Meter, outcome: Outcome) -> str:
+    """Write a reading or a failure as JSON; numbers are exact decimals."""
+    import msgspec
+
+    record = outcome.record
+    told: dict[str, Any] = {
+        "meter": meter.name, "host": meter.host, "port": meter.port, "profile": record.schema.profile,
+        "identity": outcome.learned.identity, "ts": record.stamp.wall_ms, "synchronised": record.stamp.synchronised,
+        "requests": outcome.round_trips, "seconds": round(outcome.seconds, 3)}
+    values = []
+    for field, value in zip(record.schema.fields, record.values, strict=True):
+        if not field.obis:
+            told[field.key] = value
+        else:
+            number = msgspec.Raw(exact_text(value, field.scaler).encode()) if isinstance(value, int) else value
+            values.append({"key": field.key, "value": number, "unit": field.unit, "obis": field.obis, "raw": value,
+                           "scaler": field.scaler})
+    return msgspec.json.format(msgspec.json.encode(told | ({"values": values} if values else {}))).decode()
