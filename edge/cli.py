@@ -74,9 +74,9 @@ class LazyGroup(click.Group):
             status = 130
         except EdgeError as error:
             status = _explain(str(error), debug=state.debug)
-        except BrokenPipeError:      # `halow-gateway meter list | head -1`: nobody reads on, which is no failure
+        except BrokenPipeError:      # `halow-gateway meter list | head -1`: end quietly, with click's status for it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            status = 0
+            status = 1
         except Exception as error:      # noqa: BLE001 - the last resort: a person at a shell gets a line, not a traceback
             what = f"internal error: {type(error).__name__}{_place(error)}; run again with --debug and report it"
             status = _explain(what, debug=state.debug)

@@ -1,0 +1,190 @@
+"""`status`, `config` and `check`, and the text that they lay out."""
+
+import json
+
+import pytest
+from cli_site import Site
+
+from edge.commands import table
+from edge.commands.status import figure, render
+from edge.config import default_toml
+from edge.model import Meter
+
+STATUS = {
+    "gateway": {"name": "gw", "uptime_s": 3725.2, "synchronised": True, "overdue": []},
+    "uplink": {"connected": False, "last_error": None, "backlog": {"instant": 10, "oldest_age_s": 90_000}},
+    "ring": {"size_bytes": 268_435_456, "health": ["slot 3 quarantined", "x"]},
+    "radio": {"state": "absent"},
+    "meters": [
+        {"name": "m1", "state": "polling", "last_value_age_s": 3.2, "polls": 100, "rssi_dbm": -71, "detail": ""},
+        {"name": "meter-22", "state": "circuit open", "last_value_age_s": None, "polls": 1, "rssi_dbm": None, "detail": ""},
+    ],
+    "streams": [],
+}
+
+
+def test_a_status_is_one_screen_with_units() -> None:
+    assert render(STATUS) == """\
+gateway   name gw · uptime 1 h 2 min · synchronised yes
+uplink    connected no · backlog instant 10 · backlog oldest age 1 d 1 h
+ring      size 256 MiB · health slot 3 quarantined, x
+radio     state absent
+
+meters (2)
+NAME      STATE         LAST VALUE AGE  POLLS  RSSI
+m1        polling       3.2 s             100  -71 dBm
+meter-22  circuit open  -                   1  -
+streams   -"""
+
+
+def test_a_narrow_terminal_wraps_pairs_and_cuts_tables() -> None:
+    lines = render(STATUS, width=40).splitlines()
+    assert max(len(line) for line in lines) <= 40
+    assert lines[0] == "gateway   name gw · uptime 1 h 2 min ·"
+    assert lines[1] == "          synchronised yes"
+    assert [line for line in lines if line.startswith("m1")] == ["m1        polling       3.2 s          …"]
+
+
+def test_whatever_a_status_holds_it_is_laid_out() -> None:
+    odd = {"a": None, "b": {}, "c": [{}], "d": [{"x": {"y_s": 1}}, {"z": [1, 2]}], "e": [1, "two"], "f_s": 5, "g": "x\n\x1b[2J"}
+    text = render(odd)
+    assert text.replace("\n", "").isprintable()
+    assert "y 1 s" in text
+
+
+@pytest.mark.parametrize(("key", "value", "text"), [
+    ("age_s", 0, "0 s"), ("age_s", 0.84, "0.8 s"), ("age_s", 9.96, "10 s"), ("age_s", 59.4, "59 s"), ("age_s", 60, "1 min"),
+    ("age_s", 185, "3 min 5 s"), ("age_s", 7_800, "2 h 10 min"), ("age_s", 90_061, "1 d 1 h"), ("age_s", -5, "-5 s"),
+    ("age_s", None, "-"), ("age_s", "x", "x"), ("on_s", True, "yes"),
+    ("size_bytes", 512, "512 B"), ("size_bytes", 4_096, "4.0 KiB"), ("size_bytes", 268_435_456, "256 MiB"),
+    ("size_bytes", 5 * 1024**4, "5120 GiB"), ("rssi_dbm", -71.5, "-71.5 dBm"), ("rtt_ms", 12, "12 ms"), ("acked", 10_000, "10000"),
+    ("ratio", 0.25, "0.25"), ("names", ["a", "b"], "a, b"), ("names", [], "-"), ("s", 5, "5 s"),
+])
+def test_figures(key: str, value: object, text: str) -> None:
+    assert figure(key, value) == text
+
+
+def test_tables_align_numbers_to_the_right() -> None:
+    assert table.render(("A", "LONG"), [("x", 1), ("yy", 222), ("", None)]) == "A   LONG\nx      1\nyy   222\n-      -"
+    assert table.render(("A",), []) == "A"
+
+
+def test_status_asks_the_running_gateway(site: Site) -> None:
+    assert site.refused("status") == [
+        f"{site.runtime_dir}/control.sock: no gateway is running here; start it with `halow-gateway run`"]
+    with site.daemon(STATUS) as requests:
+        assert site.good("status") == render(STATUS) + "\n"
+        assert json.loads(site.good("status", "--json")) == STATUS
+        assert requests == [{"request": "status"}] * 2
+
+
+def test_config_default_is_what_a_file_starts_from(site: Site) -> None:
+    text = site.good("config", "default")
+    assert text == default_toml()
+    site.config.write_text(text)
+    assert site.good("config", "check") == f"{site.config}: good\n"
+    shown = site.good("config", "show")
+    assert shown.startswith(f"# from {site.config}\n")
+    assert shown.splitlines()[2:] == text.splitlines()[2:]
+
+
+def test_config_show_brings_what_is_in_force(site: Site) -> None:
+    site.configure("[poll]\ninterval_s = 7\n")
+    assert "interval_s = 7.0" in site.good("config", "show")
+    as_json = json.loads(site.good("config", "show", "--json"))
+    assert (as_json["poll"]["interval_s"], as_json["ring"]["size_mib"], as_json["uplink"]["port"]) == (7.0, 24, 1883)
+
+
+def test_wrong_settings_are_one_line_each_for_every_command(site: Site) -> None:
+    site.configure("[poll]\nat_once = 0\nintervall_s = 3\n")
+    expected = [f"{site.config}: poll.at_once = 0: must be a whole number at least 1 and at most 1024",
+                f"{site.config}: poll.intervall_s: unknown key; did you mean interval_s?"]
+    for args in (("config", "check"), ("config", "show"), ("meter", "list"), ("status",), ("run",)):
+        assert site.refused(*args) == expected
+    assert site("check").stdout.splitlines() == [f"BAD   {line}" for line in expected]
+    other = site.base / "other.toml"
+    other.write_text("[")
+    (line,) = site.refused("config", "check", str(other))
+    assert line.startswith(f"{other}: not TOML")
+
+
+def checked(site: Site) -> tuple[int, dict[str, list[str]]]:
+    result = site("check")
+    found: dict[str, list[str]] = {"ok": [], "note": [], "BAD": []}
+    for line in result.stdout.splitlines():
+        mark, _, text = line.partition(" ")
+        found[mark].append(text.strip())
+    assert result.stderr == ""
+    assert bool(found["BAD"]) == bool(result.exit_code)
+    return result.exit_code, found
+
+
+def test_check_before_anything_is_set_up(site: Site) -> None:
+    _, found = checked(site)
+    assert found["BAD"] == [f"{site.state_dir}/uplink.token: No such file or directory; put the gateway's access token there, mode 0600"]
+    assert "registry: none yet; `halow-gateway meter add` makes it" in found["note"]
+    assert "gateway: not running" in found["note"]
+    assert not site.state_dir.exists(), "check changes nothing"
+
+
+def test_check_when_all_is_well(site: Site) -> None:
+    site.configure('[clock]\ntrust_wall = true\n[radio]\nkind = "none"\n')
+    with site.registry() as registry:
+        registry.add(Meter("m1", "h", 1), b"pw")
+        registry.add(Meter("m2", "h", 2, authentication="none", paused=True))
+    token = site.state_dir / "uplink.token"
+    token.touch(0o600)
+    token.write_text("A1_TEST_TOKEN\n")
+    with site.daemon():
+        status, found = checked(site)
+    assert status == 0
+    assert "registry: 2 meters, 1 of them paused" in found["ok"]
+    assert f"access token: {token}" in found["ok"]
+    assert "gateway: running" in found["ok"]
+    assert "A1_TEST_TOKEN" not in str(found)
+    assert found["note"] == ["radio: not watched, by radio.kind"]
+
+
+def test_check_names_everything_that_stands_in_the_way(site: Site) -> None:
+    site.configure(f'[uplink]\ntls = true\nca_file = "{site.base}/ca.pem"\n[radio]\nkind = "simulated"\ntrace = "/none"\n'
+                   '[clock]\ntrust_wall = true\n')
+    (site.base / "ca.pem").write_text("no certificate")
+    with site.registry() as registry:
+        registry.add(Meter("m1", "h", 1))
+        registry.add(Meter("m2", "h", 1, "retired"))
+    (site.state_dir / "uplink.token").write_text("two words\n")
+    (site.state_dir / "ring").write_text("a file")
+    _, found = checked(site)
+    assert [line.partition(":")[0] for line in found["BAD"]] == [
+        f"{site.state_dir}/ring", "meter m1", "meter m2", f"{site.state_dir}/uplink.token",
+        f"uplink.ca_file = {site.base}/ca.pem", "radio.trace = /none"]
+
+
+def test_check_names_a_ring_that_does_not_fit_and_an_open_token(site: Site) -> None:
+    site.config.write_text(site.config.read_text().replace("size_mib = 24", "size_mib = 65536\nslot_mib = 16"))
+    site.state_dir.mkdir(mode=0o700)
+    token = site.state_dir / "uplink.token"
+    token.write_text("A1_TEST_TOKEN")
+    token.chmod(0o644)
+    import os
+
+    space = os.statvfs(site.base)
+    _, found = checked(site)
+    if space.f_bavail * space.f_frsize < 65536 * 1024**2:
+        assert any(line.startswith("ring.size_mib = 65536: wants 65536 MiB more") for line in found["BAD"])
+    assert f"{token}: other users can read the access token; chmod 600 it" in found["note"]
+
+
+def test_check_goes_on_after_a_broken_registry(site: Site) -> None:
+    site.state_dir.mkdir()
+    (site.state_dir / "registry.db").write_bytes(b"garbage" * 100)
+    _, found = checked(site)
+    assert any("is not a usable registry" in line for line in found["BAD"])
+    assert any("uplink.token" in line for line in found["BAD"])
+
+
+def test_check_with_the_uplink_off_wants_no_token(site: Site) -> None:
+    site.configure("[uplink]\nenabled = false\n")
+    status, found = checked(site)
+    assert status == 0
+    assert any(line.startswith("uplink: switched off") for line in found["note"])
