@@ -152,7 +152,8 @@ class LinkState:
 class RadioState:
     """Whether there is a radio, since when (monotonic seconds), and if not, why not.
 
-    `reason` is an `AbsentReason` value, or "" while the radio is there; `detail` is the line for people.
+    `reason` is an `AbsentReason` value, or "" while the radio is there; `detail` is the line for people. `absences`
+    counts how often a radio that was there went away.
     """
 
     present: bool

@@ -160,7 +160,7 @@ class Monitor:
         log.log(logging.WARNING if news else logging.DEBUG, "no radio: %s", error)
         self._radio_state = RadioState(
             present=False, since=before.since if not before.present and before.reason else now,
-            reason=error.reason.value, detail=str(error), absences=before.absences + bool(news),
+            reason=error.reason.value, detail=str(error), absences=before.absences + before.present,
         )
         for mac, tracker in self._trackers.items():
             self._states[mac] = tracker.missing(now, f"no radio: {error.reason.value}")

@@ -32,6 +32,7 @@ class KernelRadio:
         self._family = 0
         self._codec: ModuleType | None = None       # halow.nl80211, loaded when there is something to decode
         self._ifindex: int | None = None
+        self._was_there = False
         self._events: deque[LinkEvent] = deque()
 
     async def open(self) -> None:
@@ -62,16 +63,15 @@ class KernelRadio:
     async def sample(self) -> RadioSample:
         """Dump interfaces, stations and survey. See `Radio.sample`."""
         asks, codec = self._ready()
-        had = self._ifindex
         try:
             entries = [codec.interface(one) for one in await asks.dump(self._family, codec.ask(codec.GET_INTERFACE))]
             there = [with_driver(one) for one in entries if one is not None]
             chosen = choose(there, self._wanted, is_halow)
-            self._ifindex = chosen.ifindex
+            self._ifindex, self._was_there = chosen.ifindex, True
             return await self._look(chosen)
         except RadioAbsent as error:
             self._ifindex = None
-            if had is not None and error.reason is AbsentReason.NO_INTERFACE:
+            if self._was_there and error.reason is AbsentReason.NO_INTERFACE:
                 raise RadioAbsent(AbsentReason.INTERFACE_GONE, f"the radio's interface is gone: {error}") from error
             raise
         except (OSError, ValueError) as error:
@@ -111,8 +111,8 @@ class KernelRadio:
                     found = codec.event(message, self._ifindex) if kind == self._family else None
                     if found is not None:
                         self._events.append(found)
-            except OSError as error:
-                if error.errno == errno.ENOBUFS:
+            except (OSError, ValueError) as error:
+                if isinstance(error, OSError) and error.errno == errno.ENOBUFS:
                     return LinkEvent(Change.RESYNC)
                 raise _absent(error, "events of nl80211") from error
         return self._events.popleft()

@@ -168,7 +168,9 @@ async def test_no_radio_from_the_start_is_a_state_and_is_tried_again():
         assert (radio.present, radio.facts) == (False, None)
         since = radio.since
         await house.until(lambda *_: house.radio.opened >= 4)
-        assert house.monitor.radio_state().since == since
+        house.radio.no_open = RadioAbsent(AbsentReason.NOT_PERMITTED, "not permitted")
+        _, radio = await house.until(lambda states, radio: radio.reason == "not_permitted")
+        assert (radio.since, radio.absences) == (since, 0), "it was never there"
         house.radio.no_open = None
         states, radio = await house.until(lambda states, radio: radio.present)
         assert radio.since > since
