@@ -1,0 +1,151 @@
+"""The composition root: what there is, in the order in which it opens, and who runs beside whom.
+
+    settings ─► clock ─► ring ─┬─► fleet ◄── enrolment ◄── registry            resources open outermost first
+                               ├─► links ◄── monitor ◄── radio                 and close in reverse, each within
+                               ├─► vitals                                      its own deadline
+                               ├─► upstream ─► uplink ─► ThingsBoard
+                               └─► status ◄── control socket
+
+    one TaskGroup:  upstream*  enrolment*  watchdog*  vitals  links  radio      * vital: keeps failing -> exit 1
+                    (and one poller per meter, owned by the fleet)              the others are parked and shown
+
+Stopping is a task, not an exception: the first SIGTERM ends the group, the ring syncs last, exit status 0.
+"""
+
+import asyncio
+import functools
+import logging
+import random
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from edge import __version__
+from edge.clock import SystemClock
+from edge.config import Settings
+from edge.control import serve
+from edge.daemon.enrolment import Enrolment
+from edge.daemon.links import LinkDesk
+from edge.daemon.status import StatusDesk
+from edge.daemon.upstream import Upstream
+from edge.daemon.vitals import Vitals, figures_of
+from edge.errors import WorkerFailed
+from edge.health.notify import Notifier, Watchdog
+from edge.health.promise import Promises
+from edge.health.signals import stop_signals
+from edge.health.supervise import EXPENDABLE, VITAL, RestartPolicy, Worker, WorkerState, supervise
+from edge.meters.profile import load_profiles
+from edge.model import Record, Stream
+from edge.poll.fleet import Fleet
+from edge.ring.store import Ring
+from edge.store.registry import FILE_NAME
+from halow.interfaces import Wanted
+from halow.look import radio_for
+from halow.monitor import Monitor, MonitorSettings
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Settings) -> int:
+    """Run the gateway until a stop signal; return the exit status (0 stopped, 1 a vital worker kept failing).
+
+    Raises EdgeError where it cannot start: the one line says what to do.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(gateway(settings))
+
+
+async def gateway(settings: Settings) -> int:
+    """Open everything, work until the stop signal, close everything. Cancelling is the same as the signal."""
+    notifier = Notifier()
+    clock = SystemClock(trust_wall=settings.clock.trust_wall)
+    state_dir = Path(settings.gateway.state_dir)
+    promises, workers = Promises(), dict[str, WorkerState]()
+    profiles = load_profiles()
+    rng = random.Random()      # noqa: S311 - spreads retries, guards nothing
+    enrolment = Enrolment(state_dir / FILE_NAME)
+    profile_of = functools.partial(_profile_of, enrolment)
+
+    async with AsyncExitStack() as resources:
+        stop = resources.enter_context(stop_signals())
+        ring = await resources.enter_async_context(
+            Ring.open(state_dir / "ring", settings.ring, clock, hold_s=settings.clock.hold_s))
+        resources.callback(enrolment.close)
+        keep = functools.partial(ring.put, Stream.INSTANT)
+        fleet = await resources.enter_async_context(Fleet(
+            profiles, settings=settings.poll, sink=functools.partial(_accept, ring),
+            on_learned=enrolment.keep_learned, clock=clock, promises=promises, rng=rng))
+        links = LinkDesk(lambda: enrolment.meters, keep, clock, settings.radio.record_interval_s)
+        upstream = Upstream(settings, ring, clock, rng, profile_of)
+        vitals = Vitals(lambda: figures_of(ring, upstream.state(), clock), fleet.states, keep,
+                        functools.partial(ring.put, Stream.ALARM), clock, state_dir, settings.uplink.health_interval_s)
+        status = StatusDesk(settings.gateway.name, ring=ring, fleet=fleet, enrolment=enrolment, links=links,
+                            uplink=upstream.state, workers=workers, promises=promises, clock=clock,
+                            uptime_s=lambda: vitals.uptime_s)
+        await resources.enter_async_context(serve(
+            Path(settings.gateway.runtime_dir), {"status": status.answer, "reload": _reload(enrolment)}))
+        watchdog = Watchdog(notifier, promises, status=status.line, monotonic=clock.monotonic)
+
+        crew: list[tuple[str, Worker, RestartPolicy]] = [
+            ("enrolment", functools.partial(enrolment.run, fleet), VITAL),
+            ("vitals", vitals.run, EXPENDABLE),
+            ("watchdog", watchdog.run, VITAL),
+        ]
+        if settings.uplink.enabled:
+            crew.append(("upstream", upstream.run, VITAL))
+        if settings.radio.kind != "none":
+            crew += [("links", links.run, EXPENDABLE), ("radio", _monitor(settings, links).run, EXPENDABLE)]
+        notifier.ready()
+        log.info("halow-gateway %s runs as %s", __version__, settings.gateway.name)
+        return await _work(crew, stop, notifier, promises, workers)
+
+
+async def _work(crew: list[tuple[str, Worker, RestartPolicy]], stop: asyncio.Event, notifier: Notifier,
+                promises: Promises, workers: dict[str, WorkerState]) -> int:
+    """Run the crew until the stop event or until a vital worker has failed for good; return the exit status."""
+    status = 0
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(supervise(name, worker, policy, promises=promises, states=workers), name=name)
+                     for name, worker, policy in crew]
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+    except* WorkerFailed as failed:
+        log.critical("ending: %s", "; ".join(str(error) for error in failed.exceptions))
+        status = 1
+    finally:
+        notifier.stopping()
+    return status
+
+
+async def _accept(ring: Ring, record: Record) -> int:
+    """Give a poll's record to the ring without waiting for the flash: a commit window must not delay the next poll."""
+    return ring.put(Stream.INSTANT, record).seq
+
+
+def _monitor(settings: Settings, links: LinkDesk) -> Monitor:
+    """Return the worker that watches the radio of the settings."""
+    radio = settings.radio
+    wanted = Wanted(radio.interface, radio.driver, radio.mac)
+    trace = radio.trace if radio.kind == "simulated" else ""
+    return Monitor(radio_for(wanted, trace, width_mhz=radio.width_mhz), links.heard,
+                   MonitorSettings(interval_s=radio.interval_s, width_mhz=radio.width_mhz))
+
+
+def _reload(enrolment: Enrolment) -> Callable[[dict[str, Any]], Any]:
+    """Return the handler of the control request `reload`."""
+
+    async def reload(_request: dict[str, Any]) -> dict[str, Any]:
+        change = await enrolment.reload()
+        return {"started": change.started, "stopped": change.stopped, "restarted": change.restarted,
+                "refused": dict(change.refused)}
+
+    return reload
+
+
+def _profile_of(enrolment: Enrolment, device: str) -> str:
+    return next((meter.profile for meter in enrolment.meters if meter.name == device), "")

@@ -1,0 +1,132 @@
+"""The worker that keeps the pollers true to the registry.
+
+    `reload` on the control socket ──┐
+    every LOOK_S: data_version()     ├──► read all meters, passwords, what was learned ──► Fleet.apply
+    start                            ┘
+
+The registry is SQLite and blocks, so it is read in a thread of its own. One that cannot be read stops nobody: the
+pollers that run go on, the backlog drains, the fault is told once and tried again every RETRY_S.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from edge.errors import RegistryError
+from edge.health.promise import Pulse
+from edge.model import Learned, Meter
+from edge.poll.fleet import Change, Enrolled, Fleet
+from edge.store.registry import Registry
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 5.0
+RETRY_S = 30.0
+SPARE_S = 60.0        # SQLite waits for another writer, and stopping a poller has its own deadline
+
+T = TypeVar("T")
+
+
+class Enrolment:
+    """Reads the registry for the fleet. `run` is one task; the rest may be called from any task of the loop."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` is the registry's file; it is opened by the first look."""
+        self.fault = ""                       # why the registry cannot be read, "" while it can
+        self.meters: tuple[Meter, ...] = ()   # as they were at the last look, paused ones too
+        self._path = path
+        self._registry: Registry | None = None
+        self._version = -1
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="registry")
+        self._wake = asyncio.Event()
+        self._applied = asyncio.Condition()
+        self._looks = 0
+        self._looking = False
+        self._change = Change()
+
+    async def run(self, fleet: Fleet, pulse: Pulse) -> None:
+        """Follow the registry until cancelled."""
+        while True:
+            pulse(RETRY_S + SPARE_S)
+            self._wake.clear()
+            self._looking = True
+            try:
+                await self._look(fleet)
+                self._healthy()
+                rest_s = LOOK_S
+            except RegistryError as error:
+                self._faulty(error)
+                rest_s = RETRY_S
+            async with self._applied:
+                self._looks += 1
+                self._looking = False
+                self._applied.notify_all()
+            try:
+                await asyncio.wait_for(self._wake.wait(), rest_s)
+            except TimeoutError:
+                continue
+
+    async def reload(self) -> Change:
+        """Look now, and return what changed once it has taken effect. RegistryError if it cannot be read."""
+        async with self._applied:
+            # A look that is under way may have read the registry before the caller's change: wait for the one after.
+            wanted = self._looks + (2 if self._looking else 1)
+            self._wake.set()
+            await self._applied.wait_for(lambda: self._looks >= wanted)
+        if self.fault:
+            raise RegistryError(self.fault)
+        return self._change
+
+    async def keep_learned(self, name: str, learned: Learned) -> None:
+        """Keep what a poller found out. Losing it costs requests, not data, so a fault is only told."""
+        try:
+            await self._call(lambda registry: registry.keep_learned(name, learned))
+        except RegistryError as error:
+            log.warning("meter %s: what was learned is not kept: %s", name, error)
+
+    def close(self) -> None:
+        """Close the file and end the thread; waits for the call under way."""
+        if self._registry is not None:
+            self._thread.submit(self._registry.close).result()
+        self._thread.shutdown()
+
+    async def _look(self, fleet: Fleet) -> None:
+        version = await self._call(Registry.data_version)
+        if version == self._version:
+            self._change = Change()
+            return
+        enrolled = await self._call(_enrolled)
+        self.meters = tuple(item.meter for item in enrolled)
+        self._change = await fleet.apply(enrolled)
+        self._version = version
+        change = self._change
+        if change.started or change.stopped or change.restarted:
+            log.info("meters: %d started, %d stopped, %d restarted", len(change.started), len(change.stopped),
+                     len(change.restarted))
+
+    async def _call(self, ask: Callable[[Registry], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, ask)
+
+    def _ask(self, ask: Callable[[Registry], T]) -> T:
+        if self._registry is None:
+            self._registry = Registry.open(self._path)
+        return ask(self._registry)
+
+    def _healthy(self) -> None:
+        if self.fault:
+            log.info("the registry can be read again")
+        self.fault = ""
+
+    def _faulty(self, error: RegistryError) -> None:
+        text = str(error)
+        log.log(logging.DEBUG if text == self.fault else logging.ERROR,
+                "no meter is added or changed: %s; polling goes on with what was known", text)
+        self.fault = text
+
+
+def _enrolled(registry: Registry) -> tuple[Enrolled, ...]:
+    return tuple(Enrolled(meter, registry.password(meter.name), registry.learned(meter.name))
+                 for meter in registry.list())

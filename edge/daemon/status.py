@@ -1,0 +1,127 @@
+"""What the daemon says of itself on the control socket: plain data, made when asked."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from edge import __version__
+from edge.clock import Clock
+from edge.daemon.enrolment import Enrolment
+from edge.daemon.links import LinkDesk
+from edge.health.promise import Promises
+from edge.health.supervise import WorkerState
+from edge.model import Stream
+from edge.poll.fleet import Fleet
+from edge.poll.state import PollerState
+from edge.ring.store import Ring
+from edge.uplink.uplink import UplinkState
+
+
+class StatusDesk:
+    """Gathers the parts' states. `answer` is the handler of the control request `status`."""
+
+    def __init__(self, name: str, *, ring: Ring, fleet: Fleet, enrolment: Enrolment, links: LinkDesk,
+                 uplink: Callable[[], UplinkState | str], workers: Mapping[str, WorkerState], promises: Promises,
+                 clock: Clock, uptime_s: Callable[[], int]) -> None:
+        """`uplink` gives its state, or one line on why there is none."""
+        self._name = name
+        self._ring = ring
+        self._fleet = fleet
+        self._enrolment = enrolment
+        self._links = links
+        self._uplink = uplink
+        self._workers = workers
+        self._promises = promises
+        self._clock = clock
+        self._uptime_s = uptime_s
+
+    async def answer(self, _request: dict[str, Any]) -> dict[str, Any]:
+        """Return everything; numbers with their units in the key."""
+        now, ring = self._clock.monotonic(), self._ring.status()
+        return {
+            "gateway": {
+                "name": self._name, "version": __version__, "uptime_s": self._uptime_s(),
+                "clock_synchronised": self._clock.synchronised(), "registry": self._enrolment.fault or "ok",
+                "workers": msgspec.to_builtins(dict(self._workers)),
+                "overdue": list(self._promises.overdue(now)),
+            },
+            "uplink": self._uplink_answer(now),
+            "ring": {
+                "healthy": ring.healthy, "problem": ring.problem, "epoch": ring.epoch, "commits": ring.commits,
+                "streams": msgspec.to_builtins(ring.streams),
+                "backlog": {stream.name.lower(): self._ring.backlog(stream).records for stream in Stream},
+                "newest_seq": {stream.name.lower(): self._ring.backlog(stream).newest_seq for stream in Stream},
+            },
+            "radio": self._radio_answer(),
+            "meters": self._meters(),
+        }
+
+    def line(self) -> str:
+        """Return the one line for `systemctl status`."""
+        states = self._fleet.states()
+        reading = sum(1 for state in states.values() if state.readings and not state.last_failure)
+        backlog = sum(self._ring.backlog(stream).records for stream in Stream)
+        uplink = self._uplink()
+        link = uplink if isinstance(uplink, str) else "uplink up" if uplink.connected else "uplink down"
+        registry = f"; registry: {self._enrolment.fault}" if self._enrolment.fault else ""
+        return f"{reading} of {len(states)} meters read; {backlog} records wait; {link}{registry}"
+
+    def _uplink_answer(self, now: float) -> dict[str, Any]:
+        state = self._uplink()
+        if isinstance(state, str):
+            return {"connected": False, "last_error": state}
+        answer: dict[str, Any] = msgspec.to_builtins(state)
+        answer["for_s"] = now - answer.pop("since")
+        return answer
+
+    def _radio_answer(self) -> dict[str, Any]:
+        radio = self._links.radio
+        if radio is None:
+            return {"present": False, "detail": "not watched"}
+        return {
+            "present": radio.present, "reason": radio.reason, "detail": radio.detail,
+            "channel": radio.facts.channel if radio.facts else None,
+            "noise_dbm": radio.facts.noise_dbm if radio.facts else None,
+            "peers": [{**msgspec.to_builtins(peer), "grade": peer.grade.label} for peer in self._links.states],
+        }
+
+    def _meters(self) -> list[dict[str, Any]]:
+        states, refused = self._fleet.states(), self._fleet.refused()
+        answer = []
+        for meter in self._enrolment.meters:
+            link = self._links.peer_of(meter)
+            answer.append({
+                "name": meter.name, "address": f"{meter.host}:{meter.port}", "profile": meter.profile,
+                "state": _word(states.get(meter.name), refused.get(meter.name, ""), paused=meter.paused),
+                "rssi_dbm": None if link is None else link.rssi_avg_dbm,
+                "link_grade": None if link is None else link.grade.label,
+                **_counters(states.get(meter.name)),
+                "problem": refused.get(meter.name, ""),
+            })
+        return answer
+
+
+def _counters(state: PollerState | None) -> dict[str, Any]:
+    """Return what a person asks first: how fresh, how often, where on the recovery ladder, and why."""
+    if state is None:
+        return {}
+    ladder = state.ladder
+    return {
+        "last_reading_age_s": state.last_reading_age_s, "readings": state.readings, "failed": state.failed,
+        "skipped": state.skipped, "connects": state.connects, "circuit": ladder.circuit.value,
+        "recovery": f"{ladder.repeats}/{ladder.reconnects}/{ladder.rests}", "last_failure": state.last_failure,
+        "failures": state.failures, "not_read": state.not_read,
+    }
+
+
+def _word(state: PollerState | None, refused: str, *, paused: bool) -> str:
+    if paused:
+        return "paused"
+    if refused:
+        return "refused"
+    if state is None or not state.slots:
+        return "starting"
+    if state.ladder.circuit != "closed":
+        return "resting"
+    return "failing" if state.last_failure else "reading"

@@ -1,0 +1,80 @@
+"""Runs the uplink as soon as there is an access token, and keeps saying why while there is none."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from edge.clock import Clock
+from edge.config import Settings
+from edge.errors import ConfigError
+from edge.health.promise import Pulse
+from edge.ring.store import Ring
+from edge.uplink.uplink import Uplink, UplinkState
+
+log = logging.getLogger(__name__)
+
+TOKEN_FILE = "uplink.token"      # noqa: S105 - a file's name in the state directory
+LOOK_S = 15.0
+SPARE_S = 30.0
+
+
+def token_path(settings: Settings) -> Path:
+    """Return the file that holds the gateway's access token."""
+    return Path(settings.uplink.token_file or Path(settings.gateway.state_dir) / TOKEN_FILE)
+
+
+def read_token(path: Path) -> str:
+    """Return the token, without the newline that an editor leaves. ConfigError in one line, never with the token."""
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no access token; put the device's token from ThingsBoard there") from error
+    except (OSError, UnicodeDecodeError) as error:
+        what = error.strerror if isinstance(error, OSError) else "is not ASCII text"
+        raise ConfigError(f"{path}: the access token cannot be read: {what}") from error
+    if not token or not token.isprintable() or " " in token:
+        raise ConfigError(f"{path}: holds no access token; it must be one word")
+    return token
+
+
+class Upstream:
+    """Owns the uplink over its life."""
+
+    def __init__(self, settings: Settings, ring: Ring, clock: Clock, rng: random.Random,
+                 profile_of: Callable[[str], str]) -> None:
+        """`profile_of` names a meter's device profile, for ThingsBoard's device creation."""
+        self._settings = settings
+        self._ring = ring
+        self._clock = clock
+        self._rng = rng
+        self._profile_of = profile_of
+        self._uplink: Uplink | None = None
+        self._waits_for = "not started yet"
+
+    def state(self) -> UplinkState | str:
+        """Return the uplink's state, or one line on why there is none."""
+        return self._uplink.state() if self._uplink else self._waits_for
+
+    async def run(self, pulse: Pulse) -> None:
+        """Drain the ring until cancelled; then within 2 s everything un-acknowledged stays in the ring."""
+        token = await self._token(pulse)
+        settings = self._settings
+        self._uplink = Uplink(
+            self._ring, settings.uplink, gateway_name=settings.gateway.name, token=token, clock=self._clock,
+            promise=pulse, rng=self._rng, profile_of=self._profile_of)
+        await self._uplink.run()
+
+    async def _token(self, pulse: Pulse) -> str:
+        told = ""
+        while True:
+            pulse(LOOK_S + SPARE_S)
+            try:
+                return read_token(token_path(self._settings))
+            except ConfigError as error:
+                self._waits_for = str(error)
+                log.log(logging.DEBUG if told == self._waits_for else logging.WARNING,
+                        "nothing is sent yet: %s; it is looked for every %g s", error, LOOK_S)
+                told = self._waits_for
+            await asyncio.sleep(LOOK_S)
