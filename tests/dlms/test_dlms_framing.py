@@ -1,5 +1,7 @@
 """Wrapper and HDLC frames: worked examples, round trips, streams cut anywhere, noise."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,7 +63,7 @@ frames = st.builds(HdlcFrame, addresses, addresses, st.integers(0, 255),
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(edges)]
 
 
 @given(st.lists(frames, max_size=6), st.lists(st.integers(0, 10_000), max_size=20), st.booleans(), st.integers(0, 3))
@@ -202,11 +204,12 @@ def test_wrapper_faults(octets: str) -> None:
 
 
 def test_wrapper_meets_a_bridge() -> None:
-    for pieces in ([b"Port already in use\r\n"], [b"P", b"ort already", b" in use\r", b"\n"]):
+    for *pieces, last in ([b"Port already in use\r\n"], [b"P", b"ort already", b" in use\r", b"\n"]):
         deframer = wrapper.WrapperDeframer()
+        for piece in pieces:
+            assert deframer.feed(piece) == []
         with pytest.raises(BridgeBusy, match="Port already in use"):
-            for piece in pieces:
-                deframer.feed(piece)
+            deframer.feed(last)
     deframer = wrapper.WrapperDeframer()
     deframer.feed(b"busy")
     assert deframer.text() == "busy"

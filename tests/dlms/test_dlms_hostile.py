@@ -1,6 +1,7 @@
 """Altered frames, APDUs and data: rejected or brought back into step, in bounded time and memory, however they are cut."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -73,13 +74,19 @@ def asking(request: str) -> Association:
     return association
 
 
+def feed(association: Association, pieces: Iterator[bytes], *, until_the_end: bool = False) -> None:
+    for piece in pieces:
+        association.receive_data(piece, 1.0)
+    if until_the_end:
+        association.handle_timer(association.next_timer() or 0.0)
+
+
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("item", layer("apdu"))
 def test_apdu(item: dict[str, Any], cut: str) -> None:
     association = asking(item["request"])
     with pytest.raises(MeterError):
-        for piece in CUTS[cut](wrapper.encode(1, 1, bytes.fromhex(item["hex"]))):
-            association.receive_data(piece, 1.0)
+        feed(association, CUTS[cut](wrapper.encode(1, 1, bytes.fromhex(item["hex"]))))
     assert association.next_event() is None
     assert association.state is State.FAILED
     with pytest.raises(LocalStateError):
@@ -104,11 +111,7 @@ def test_wrapper(item: dict[str, Any], cut: str) -> None:
     association._exchange._invoke_id = 10           # type: ignore[union-attr]
     began = time.process_time()
     with pytest.raises((Violation, NoAnswer)):
-        for piece in CUTS[cut](bytes.fromhex(item["hex"])):
-            association.receive_data(piece, 1.0)
-        due = association.next_timer()
-        assert due is not None
-        association.handle_timer(due)
+        feed(association, CUTS[cut](bytes.fromhex(item["hex"])), until_the_end=True)
     assert association.next_event() is None
     assert time.process_time() - began < LIMIT_S
 
