@@ -85,6 +85,7 @@ class Poller:
         self._on_learned = on_learned
         self._learned = learned
         self._link: Link | None = None
+        self._schedule: Schedule | None = None
 
     async def run(self) -> None:
         """Poll until cancelled; cancelling ends an open exchange hard, an idle association politely within a deadline.
@@ -94,7 +95,7 @@ class Poller:
         self._link = Link(
             self.meter.name, self.profile, self._learned, self._associate, self._connect, counters=self.counters,
             on_learned=self._on_learned, pulse=self._promise)
-        schedule = Schedule.spread(self.meter.name, self.interval_s, self._clock.monotonic())
+        schedule = self._schedule = Schedule.spread(self.meter.name, self.interval_s, self._clock.monotonic())
         tick = schedule.first()
         try:
             while True:
@@ -113,6 +114,7 @@ class Poller:
         return PollerState(
             meter=self.meter.name, interval_s=self.interval_s, between=self.between,
             connected=link is not None and link.is_open, ladder=self.recovery.state(now),
+            due=self._schedule.due(now) if self._schedule is not None else 0,
             slots=counters.readings + failed, readings=counters.readings, partial=counters.partial, failed=failed,
             failures={reason.value: count for reason, count in counters.failures.items()}, skipped=counters.skipped,
             connects=counters.connects, drops_idle=counters.drops_idle, keep_alives=counters.keep_alives,

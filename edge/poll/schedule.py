@@ -61,6 +61,13 @@ class Schedule:
         """Return when grid tick `index` is due. Multiplied, not added up: no rounding error accumulates."""
         return self.started + (self.share + index) * self.interval_s
 
+    def due(self, now: float) -> int:
+        """Return how many ticks have been due until `now`, the early first one included."""
+        first = self.first()
+        if now < first.at:
+            return 0
+        return max(math.floor((now - self.started) / self.interval_s - self.share) + 1, 0) + (first.index < 0)
+
     def following(self, last: Tick, now: float) -> Tick:
         """Return the first tick after `last` that is not in the past, and how many were skipped to get there."""
         index = max(last.index + 1, math.ceil((now - self.started) / self.interval_s - self.share))

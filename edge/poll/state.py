@@ -15,8 +15,8 @@ LATENESS_KEPT = 128
 class PollerState:
     """One meter's poller. Ages and times in seconds; None = has not happened.
 
-    `readings + failed == slots`: each slot of the schedule that was served left one record. `skipped` are slots that
-    an overrunning poll ran over. `failures` counts by reason; `lateness_s` are the newest polls', oldest first.
+    `due` slots of the schedule have come so far. Each was served and left one record (`slots == readings + failed`),
+    or was run over by the poll before it (`skipped`), or is being served now. `failures` counts by reason; `lateness_s` are the newest polls', oldest first.
     """
 
     meter: str
@@ -24,6 +24,7 @@ class PollerState:
     between: Between
     connected: bool
     ladder: LadderState
+    due: int
     slots: int
     readings: int
     partial: int

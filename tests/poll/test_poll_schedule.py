@@ -47,6 +47,9 @@ def test_ticks_stay_on_the_grid_never_burst_and_every_slot_is_accounted_for(name
         assert following.skipped == following.index - tick.index - 1
         assert following.at == schedule.at(following.index)         # on the grid exactly: nothing drifts
         served, skipped, tick = served + 1, skipped + following.skipped, following
+        assert served + skipped - 1 <= schedule.due(at) + 1
+        assert abs(schedule.due(tick.at) - (served + skipped)) <= 1      # rounding may put a tick on either side of itself
+        assert schedule.due(tick.at + interval_s / 2) == served + skipped
     assert served + skipped == tick.index - first_index + 1
 
 
