@@ -5,7 +5,6 @@ first: its lengths, and the initiate-response inside.
 """
 
 import re
-from enum import IntFlag
 from typing import NamedTuple
 
 from dlms_cosem import enumerations
@@ -16,24 +15,9 @@ from dlms_cosem.protocol.xdlms import conformance as library_conformance
 
 from edge.dlms import apdu
 from edge.dlms.axdr import decode_length
+from edge.dlms.conformance import Conformance
 from edge.errors import FailReason, Refused, Violation
 
-
-class Conformance(IntFlag):
-    """Conformance block: which services a side offers. Bit 0 of the standard is the highest of 24."""
-
-    ATTRIBUTE_0_GET = 0x00_20_00
-    BLOCK_TRANSFER_WITH_GET = 0x00_10_00
-    MULTIPLE_REFERENCES = 0x00_02_00
-    GET = 0x00_00_10
-    SET = 0x00_00_08
-    SELECTIVE_ACCESS = 0x00_00_04
-    ACTION = 0x00_00_01
-
-
-OFFERED = (Conformance.GET | Conformance.BLOCK_TRANSFER_WITH_GET | Conformance.MULTIPLE_REFERENCES
-           | Conformance.SELECTIVE_ACCESS)
-"""What this client really does. Never offer a service whose answers it cannot read."""
 
 DLMS_VERSION = 6
 _AUTHENTICATION_REQUIRED = 14       # result 0 with this diagnostic: accepted so far, a high-level exchange must follow

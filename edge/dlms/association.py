@@ -15,9 +15,9 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from edge.dlms import acse, apdu, hdlc
-from edge.dlms.acse import Conformance
 from edge.dlms.apdu import Pushed
 from edge.dlms.axdr import encode_length
+from edge.dlms.conformance import Conformance
 from edge.dlms.cosem import Attribute
 from edge.dlms.get import GetExchange, GetResult
 from edge.dlms.hdlc_link import HdlcLink

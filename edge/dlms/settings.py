@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from edge.dlms import acse, hdlc
+from edge.dlms import hdlc
+from edge.dlms.conformance import OFFERED
 from edge.dlms.hdlc_parameters import DEFAULT_INFO_BYTES, SMALLEST_INFO_BYTES
 
 LARGEST_INFO_BYTES = 2030      # what fits the 11-bit length field with addresses, control and checksums
@@ -30,7 +31,7 @@ class AssociationSettings:
     max_info_bytes: int = DEFAULT_INFO_BYTES
     association_timeout_s: float = 8.0
     exchange_timeout_s: float = 8.0
-    conformance: int = acse.OFFERED
+    conformance: int = OFFERED
     first_invoke_id: int = 1
     snrm_parameters: bool | None = None
     link_repeat_s: float = 3.0

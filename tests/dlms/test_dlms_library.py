@@ -19,7 +19,7 @@ from dlms_cosem.protocol.xdlms import InitiateRequest
 from dlms_cosem.protocol.xdlms.conformance import Conformance as LibraryConformance
 
 from edge.dlms import acse
-from edge.dlms.acse import Conformance
+from edge.dlms.conformance import OFFERED, Conformance
 from edge.errors import FailReason, Refused, Violation
 
 AARE = bytes.fromhex("6129a109060760857405080101a203020100a305a103020100be10040e0800065f1f040000121d04000007")
@@ -68,7 +68,7 @@ def test_conformance_bits_are_where_both_sides_think(flag: Conformance, name: st
 
 def test_offered_services_are_those_that_can_be_read() -> None:
     """The library's own default offers general block transfer, access and event-notification, which nobody here reads."""
-    offered = LibraryConformance.from_bytes(acse.OFFERED.to_bytes(4, "big"))
+    offered = LibraryConformance.from_bytes(OFFERED.to_bytes(4, "big"))
     assert {name for name in LibraryConformance.conformance_bit_position if getattr(offered, name)} == {
         "get", "block_transfer_with_get_or_read", "multiple_references", "selective_access"}
 
@@ -76,7 +76,7 @@ def test_offered_services_are_those_that_can_be_read() -> None:
 # -- AARE ------------------------------------------------------------------------------------------------------------------
 
 def test_aare_is_read() -> None:
-    assert acse.accepted(AARE, acse.OFFERED) == (acse.OFFERED, 1024)
+    assert acse.accepted(AARE, OFFERED) == (OFFERED, 1024)
 
 
 def long_aare() -> bytes:
@@ -89,7 +89,7 @@ def test_long_aare_is_read_although_the_library_cannot() -> None:
     """Upstream issue 116: seen on a real meter."""
     with pytest.raises(ValueError, match="lenght"):
         ApplicationAssociationResponse.from_bytes(long_aare())
-    assert acse.accepted(long_aare(), acse.OFFERED) == (acse.OFFERED, 1024)
+    assert acse.accepted(long_aare(), OFFERED) == (OFFERED, 1024)
 
 
 def with_initiate(content: str) -> bytes:
@@ -111,7 +111,7 @@ def test_initiate_responses_that_are_none_are_refused_before_the_library_prints_
     content: str, capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(Violation):
-        acse.accepted(with_initiate(content), acse.OFFERED)
+        acse.accepted(with_initiate(content), OFFERED)
     assert capsys.readouterr() == ("", "")
 
 
@@ -125,17 +125,17 @@ def test_initiate_responses_that_are_none_are_refused_before_the_library_prints_
 def test_refusals(aare: bytes, text: str | None, temporary: bool) -> None:
     if text is None:
         with pytest.raises(Violation):
-            acse.accepted(aare, acse.OFFERED)
+            acse.accepted(aare, OFFERED)
         return
     with pytest.raises(Refused, match=text) as caught:
-        acse.accepted(aare, acse.OFFERED)
+        acse.accepted(aare, OFFERED)
     assert caught.value.temporary is temporary
     assert caught.value.reason is FailReason.ASSOCIATION_REFUSED
 
 
 def test_other_dlms_version_is_refused() -> None:
     with pytest.raises(Violation, match="version 6"):
-        acse.accepted(with_initiate("0800055f1f040000121d04000007"), acse.OFFERED)
+        acse.accepted(with_initiate("0800055f1f040000121d04000007"), OFFERED)
 
 
 def test_every_altered_aare_is_read_or_refused_with_one_of_two_errors() -> None:
@@ -143,7 +143,7 @@ def test_every_altered_aare_is_read_or_refused_with_one_of_two_errors() -> None:
         for octet in (0x00, 0x7F, 0x80, 0xFF, AARE[place] ^ 1, AARE[place] ^ 0x20):
             altered = AARE[:place] + bytes((octet,)) + AARE[place + 1:]
             try:
-                acse.accepted(altered, acse.OFFERED)
+                acse.accepted(altered, OFFERED)
             except (Violation, Refused) as why:
                 assert "\n" not in str(why)      # noqa: PT017 - the point is which types come out
 

@@ -1,0 +1,20 @@
+"""The conformance block: which services a side offers (IEC 62056-5-3 clause 9.4.6.1)."""
+
+from enum import IntFlag
+
+
+class Conformance(IntFlag):
+    """Conformance block: which services a side offers. Bit 0 of the standard is the highest of 24."""
+
+    ATTRIBUTE_0_GET = 0x00_20_00
+    BLOCK_TRANSFER_WITH_GET = 0x00_10_00
+    MULTIPLE_REFERENCES = 0x00_02_00
+    GET = 0x00_00_10
+    SET = 0x00_00_08
+    SELECTIVE_ACCESS = 0x00_00_04
+    ACTION = 0x00_00_01
+
+
+OFFERED = (Conformance.GET | Conformance.BLOCK_TRANSFER_WITH_GET | Conformance.MULTIPLE_REFERENCES
+           | Conformance.SELECTIVE_ACCESS)
+"""What this client really does. Never offer a service whose answers it cannot read."""
