@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class NoDaemon(EdgeError):
-    """No gateway runs here, or none that answers."""
+    """No gateway runs here."""
 
 
 @asynccontextmanager
@@ -131,7 +131,7 @@ class _Server:
 def ask(runtime_dir: Path, request: str, *, timeout_s: float = 5.0, **arguments: Any) -> dict[str, Any]:
     """Send one request to the running daemon and return its answer without the `ok`. Blocks up to `timeout_s`.
 
-    Raises NoDaemon when none answers there, EdgeError with the daemon's own line when it refuses.
+    Raises NoDaemon when none runs, EdgeError when it does not answer, or with its own line when it refuses.
     """
     path = runtime_dir / SOCKET_NAME
     deadline = time.monotonic() + timeout_s
@@ -142,17 +142,17 @@ def ask(runtime_dir: Path, request: str, *, timeout_s: float = 5.0, **arguments:
             connection.sendall(_line({"request": request} | arguments))
             line = _receive_line(connection, deadline)
         except TimeoutError as error:
-            raise NoDaemon(f"{path}: the gateway did not answer within {timeout_s:g} s; see its log") from error
+            raise EdgeError(f"{path}: the gateway did not answer within {timeout_s:g} s; see its log") from error
         except PermissionError as error:
             raise EdgeError(f"{path}: permission denied; run this as the gateway's user or as root") from error
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise NoDaemon(f"{path}: no gateway is running here; start it with `halow-gateway run`") from error
         except OSError as error:
-            raise NoDaemon(f"{path}: the gateway did not answer: {error.strerror or error}") from error
+            raise EdgeError(f"{path}: the gateway did not answer: {error.strerror or error}") from error
     try:
         answer = msgspec.json.decode(line, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise NoDaemon(f"{path}: the answer is not a line of JSON; is another program listening there?") from error
+        raise EdgeError(f"{path}: the answer is not a line of JSON; is another program listening there?") from error
     if not answer.pop("ok", False):
         raise EdgeError(f"the gateway refused {request}: {answer.get('error', 'without a reason')}")
     return answer

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edge.config import Settings
     from edge.store.registry import Registry
 
+RELOAD_TIMEOUT_S = 15.0      # pollers that stop close their associations first
 DEFAULT_CONFIG = Path("/etc/halow-gateway/gateway.toml")
 
 
@@ -73,9 +74,10 @@ def poke(settings: "Settings") -> str:
     from edge.control import NoDaemon, ask
 
     try:
-        ask(Path(settings.gateway.runtime_dir), "reload")
+        answer = ask(Path(settings.gateway.runtime_dir), "reload", timeout_s=RELOAD_TIMEOUT_S)
     except NoDaemon:
         return "No gateway is running; it takes effect at the next start."
     except EdgeError as error:
-        return f"The running gateway was not told ({error}); it looks for changes itself every few seconds."
-    return "The running gateway has taken it up."
+        return f"The running gateway has not taken it up yet: {error}"
+    refused = [f"{name}: {reason}" for name, reason in dict(answer.get("refused") or {}).items()]
+    return " ".join(["The running gateway has taken it up.", *(f"It cannot poll {line}." for line in refused)])

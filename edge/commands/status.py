@@ -11,6 +11,7 @@ import click
 
 from edge.commands import table
 from edge.commands.context import State, pass_state
+from edge.commands.statusview import compact
 
 LABEL_WIDTH = 10
 
@@ -36,7 +37,7 @@ def status(state: State, as_json: bool) -> None:      # noqa: FBT001 - click pas
         click.echo(msgspec.json.format(msgspec.json.encode(answer)).decode())
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        click.echo(render(answer, width=width))
+        click.echo(render(compact(answer), width=width))
 
 
 def render(answer: Mapping[str, Any], *, width: int | None = None) -> str:

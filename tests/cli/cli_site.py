@@ -57,7 +57,9 @@ class Site:
         return Registry.open(self.state_dir / "registry.db")
 
     @contextmanager
-    def daemon(self, status: dict[str, Any] | None = None) -> Iterator[list[dict[str, Any]]]:
+    def daemon(
+        self, status: dict[str, Any] | None = None, reloaded: dict[str, Any] | None = None,
+    ) -> Iterator[list[dict[str, Any]]]:
         """Be the running gateway's control socket; the list grows with every request."""
         requests: list[dict[str, Any]] = []
         ready, stop = threading.Event(), asyncio.Event()
@@ -65,7 +67,7 @@ class Site:
 
         async def reload(request: dict[str, Any]) -> dict[str, Any]:
             requests.append(request)
-            return {}
+            return reloaded or {}
 
         async def tell(request: dict[str, Any]) -> dict[str, Any]:
             requests.append(request)

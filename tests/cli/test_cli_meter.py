@@ -142,13 +142,18 @@ def test_a_running_gateway_is_told_of_every_change_and_of_nothing_else(two: Site
 def test_a_gateway_that_does_not_take_it_does_not_undo_the_change(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     from edge.errors import EdgeError
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise EdgeError("busy")
 
     monkeypatch.setattr("edge.control.ask", refuse)
-    assert "was not told (busy); it looks for changes itself" in two.good("meter", "pause", "m1")
+    assert "The running gateway has not taken it up yet: busy" in two.good("meter", "pause", "m1")
     with two.registry() as registry:
         assert registry.get("m1").paused
+
+
+def test_a_meter_that_the_gateway_cannot_poll_is_named_with_the_reason(two: Site) -> None:
+    with two.daemon(reloaded={"started": [], "refused": {"m1": "no password is stored"}}):
+        assert two.good("meter", "edit", "m1", "--port", "1") == f"Changed m1. {LIVE} It cannot poll m1: no password is stored.\n"
 
 
 @pytest.mark.parametrize(("raw", "args", "stored"), [

@@ -7,6 +7,7 @@ from cli_site import Site
 
 from edge.commands import table
 from edge.commands.status import figure, render
+from edge.commands.statusview import compact
 from edge.config import default_toml
 from edge.model import Meter
 
@@ -52,6 +53,44 @@ def test_whatever_a_status_holds_it_is_laid_out() -> None:
     assert "y 1 s" in text
 
 
+def test_what_fits_on_the_screen_is_chosen_and_trouble_is_never_left_out() -> None:
+    stream = {"backlog": 5, "in_memory": 0, "lost": 0, "slots": 2, "slots_quarantined": 0, "size_bytes": 1024, "io_errors": 0}
+    shown = compact({
+        "gateway": {"name": "gw", "workers": {"vitals": {"phase": "running", "last_error": ""},
+                                              "radio": {"phase": "parked", "last_error": "gone"}}},
+        "uplink": {"connected": False, "acked_records": 0, "refused": 0, "takeovers": 2, "last_error": "no route", "for_s": 3.0},
+        "ring": {"healthy": False, "problem": "disk full", "streams": {"alarm": stream, "instant": stream | {"io_errors": 3}},
+                 "backlog": {"alarm": 5, "instant": 5}, "epoch": 7},
+        "radio": {"present": True, "peers": [{"mac": "02:00:5e:10:00:01", "grade": "good", "rssi_dbm": -70, "samples": 9}]},
+        "meters": [{"name": "m1", "state": "failing", "slots": 4, "readings": 3, "failed": 1, "last_failure": "no_answer: x",
+                    "lateness_s": [0.5, 0.1, 0.2], "last_reading_age_s": 2.0, "ladder": {"circuit": "closed"}}],
+        "later": {"x": 1},
+    })
+    assert shown == {
+        "gateway": {"name": "gw", "workers": {"radio": "parked: gone"}},
+        "uplink": {"connected": False, "acked_records": 0, "takeovers": 2, "last_error": "no route", "for_s": 3.0},
+        "ring": {"healthy": False, "problem": "disk full", "waiting": {"alarm": 5, "instant": 5}, "size_bytes": 2048,
+                 "quota_bytes": 0, "written_bytes": 0, "lost": 0, "in_memory": None, "slots_quarantined": None,
+                 "slots_strange": None, "io_errors": 3, "evictions": None},
+        "radio": {"present": True},
+        "meters": [{"name": "m1", "state": "failing", "last_value_s": 2.0, "good_percent": 75.0, "polls": 4, "failed": 1,
+                    "late_s": 0.2, "rssi_dbm": None, "link": None, "address": None, "why": "no_answer: x"}],
+        "later": {"x": 1},
+        "radio peers": [{"mac": "02:00:5e:10:00:01", "grade": "good", "rssi_dbm": -70, "rssi_avg_dbm": None, "trend_db": None,
+                         "snr_db": None, "age_s": None, "retries_per_100": None, "lost_because": None}],
+    }
+    assert "parked: gone" in render(shown)
+    (line,) = (line for line in render(shown).splitlines() if line.startswith("m1"))
+    assert line.split() == ["m1", "failing", "2", "s", "75", "%", "4", "1", "0.2", "s", "no_answer:", "x"]
+
+
+def test_a_healthy_crew_is_one_word_and_an_empty_answer_is_no_failure() -> None:
+    running = {"phase": "running", "last_error": ""}
+    assert compact({"gateway": {"workers": {"a": running, "b": running}}}) == {"gateway": {"workers": "all 2 running"}}
+    assert compact({}) == {}
+    assert render(compact({"ring": {}, "radio": {}, "uplink": {}, "gateway": {}, "meters": []})).splitlines()[-1] == "meters    none"
+
+
 @pytest.mark.parametrize(("key", "value", "text"), [
     ("age_s", 0, "0 s"), ("age_s", 0.84, "0.8 s"), ("age_s", 9.96, "10 s"), ("age_s", 59.4, "59 s"), ("age_s", 60, "1 min"),
     ("age_s", 185, "3 min 5 s"), ("age_s", 7_800, "2 h 10 min"), ("age_s", 90_061, "1 d 1 h"), ("age_s", -5, "-5 s"),
@@ -73,7 +112,7 @@ def test_status_asks_the_running_gateway(site: Site) -> None:
     assert site.refused("status") == [
         f"{site.runtime_dir}/control.sock: no gateway is running here; start it with `halow-gateway run`"]
     with site.daemon(STATUS) as requests:
-        assert site.good("status") == render(STATUS) + "\n"
+        assert site.good("status") == render(compact(STATUS)) + "\n"
         assert json.loads(site.good("status", "--json")) == STATUS
         assert requests == [{"request": "status"}] * 2
 

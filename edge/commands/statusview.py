@@ -1,0 +1,74 @@
+"""What of a status fits on one screen (pure): the daemon's answer in, a shorter one for `status.render` out.
+
+Counters that are zero and say nothing new are left out; whatever is wrong is never left out. A part that the daemon
+does not tell of is missing here too, so an older or newer daemon is shown as far as both understand each other.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Data = Mapping[str, Any]
+
+_PEER = ("mac", "grade", "rssi_dbm", "rssi_avg_dbm", "trend_db", "snr_db", "age_s", "retries_per_100", "lost_because")
+
+
+def compact(answer: Data) -> dict[str, Any]:
+    """Choose and join. Sections that are not known pass through as they are."""
+    shown = dict(answer)
+    for key, view in (("gateway", _gateway), ("uplink", _uplink), ("ring", _ring), ("radio", _radio)):
+        if isinstance(answer.get(key), Mapping):
+            shown[key] = view(answer[key])
+    if isinstance(answer.get("meters"), list):
+        shown["meters"] = [_meter(meter) for meter in answer["meters"]] or "none"
+    peers = (answer.get("radio") or {}).get("peers")
+    if peers:
+        shown["radio peers"] = [{key: peer.get(key) for key in _PEER} for peer in peers]
+    return shown
+
+
+def _gateway(gateway: Data) -> dict[str, Any]:
+    shown = dict(gateway)
+    workers = shown.pop("workers", None) or {}
+    idle = {name: ": ".join(filter(None, (worker.get("phase"), worker.get("last_error"))))
+            for name, worker in workers.items() if worker.get("phase") != "running"}
+    shown["workers"] = f"all {len(workers)} running" if workers and not idle else idle
+    return shown
+
+
+def _uplink(uplink: Data) -> dict[str, Any]:
+    keep = {key: value for key, value in uplink.items() if value or key in ("connected", "acked_records")}
+    keep.pop("since", None)
+    return keep
+
+
+def _ring(ring: Data) -> dict[str, Any]:
+    streams: Sequence[Data] = list((ring.get("streams") or {}).values())
+    shown: dict[str, Any] = {key: ring.get(key) for key in ("healthy", "problem")} | {"waiting": ring.get("backlog")}
+    for key in ("size_bytes", "quota_bytes", "written_bytes"):
+        shown[key] = sum(stream.get(key, 0) for stream in streams) if streams else None
+    for key in ("lost", "in_memory", "slots_quarantined", "slots_strange", "io_errors", "evictions"):
+        total = sum(stream.get(key, 0) for stream in streams)
+        shown[key] = total if total or (key == "lost" and streams) else None
+    return shown
+
+
+def _radio(radio: Data) -> dict[str, Any]:
+    return {key: value for key, value in radio.items() if key != "peers"}
+
+
+def _meter(meter: Data) -> dict[str, Any]:
+    slots = meter.get("slots")
+    lateness = sorted(meter.get("lateness_s") or ())
+    return {
+        "name": meter.get("name"),
+        "state": meter.get("state"),
+        "last_value_s": meter.get("last_reading_age_s"),
+        "good_percent": round(100 * meter.get("readings", 0) / slots, 1) if slots else None,
+        "polls": slots,
+        "failed": meter.get("failed"),
+        "late_s": lateness[len(lateness) // 2] if lateness else None,
+        "rssi_dbm": meter.get("rssi_dbm"),
+        "link": meter.get("link_grade"),
+        "address": meter.get("address"),
+        "why": meter.get("refused") or meter.get("last_failure") or meter.get("not_read"),
+    }
