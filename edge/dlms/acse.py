@@ -18,7 +18,6 @@ from edge.dlms.axdr import decode_length
 from edge.dlms.conformance import Conformance
 from edge.errors import FailReason, Refused, Violation
 
-
 DLMS_VERSION = 6
 _AUTHENTICATION_REQUIRED = 14       # result 0 with this diagnostic: accepted so far, a high-level exchange must follow
 _USER_INFORMATION = 0xBE
