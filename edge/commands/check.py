@@ -11,6 +11,7 @@ import click
 from edge.commands.context import State, pass_state
 from edge.config import MIB, Settings
 from edge.errors import ConfigError, EdgeError
+from edge.model import Meter
 
 NET = Path("/sys/class/net")
 _MARKS = {"good": "ok  ", "note": "note", "bad": "BAD "}
@@ -114,6 +115,17 @@ def _registry(settings: Settings, state: State) -> Iterator[Finding]:
                                  f"halow-gateway meter edit {meter.name} --profile ...")
         elif (meter.authentication or profile.association.authentication) == "lls" and meter.name not in secret:
             yield Finding("bad", f"meter {meter.name}: no password; halow-gateway meter set-password {meter.name}")
+    yield from _twins(meters)
+
+
+def _twins(meters: tuple[Meter, ...]) -> Iterator[Finding]:
+    """A meter serves one client at a time, so two names for one address keep each other out."""
+    at: dict[tuple[object, ...], list[str]] = {}
+    for meter in meters:
+        at.setdefault((meter.host, meter.port, meter.server_logical, meter.server_physical), []).append(meter.name)
+    for (host, port, *_), names in at.items():
+        if len(names) > 1:
+            yield Finding("note", f"meters {', '.join(names)}: have one address, {host}:{port}; is one of them wrong?")
 
 
 def _token(settings: Settings, _: State) -> Iterator[Finding]:

@@ -184,6 +184,14 @@ def test_check_when_all_is_well(site: Site) -> None:
     assert found["note"] == ["radio: not watched, by radio.kind"]
 
 
+def test_check_names_meters_that_share_one_address(site: Site) -> None:
+    with site.registry() as registry:
+        for name, physical in (("a", None), ("b", None), ("c", 18)):
+            registry.add(Meter(name, "10.0.0.1", 4059, authentication="none", server_physical=physical))
+    _, found = checked(site)
+    assert "meters a, b: have one address, 10.0.0.1:4059; is one of them wrong?" in found["note"]
+
+
 def test_check_names_everything_that_stands_in_the_way(site: Site) -> None:
     site.configure(f'[uplink]\ntls = true\nca_file = "{site.base}/ca.pem"\n[radio]\nkind = "simulated"\ntrace = "/none"\n'
                    '[clock]\ntrust_wall = true\n')
