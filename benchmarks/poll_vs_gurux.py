@@ -17,10 +17,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "demo")]
-
-from gurux_client import GuruxReader
 from gurux_dlms.objects import GXDLMSRegister
 
 from edge.demo.meter_apdu import Manners
@@ -33,6 +29,7 @@ from edge.poll.session import MeterSession
 from edge.poll.transport import TcpTransport
 
 PASSWORD = b"12345678"
+GURUX_CLIENT = Path(__file__).parent.parent / "tests" / "demo"
 NINE = tuple(spec.target for spec in load_profiles()["generic-three-phase"].objects)
 BOTH = ("wrapper", "hdlc")
 
@@ -53,7 +50,8 @@ class Ours:
 
     def __init__(self, framing: str, port: int, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        settings = AssociationSettings(framing=framing, client_sap=1, server_logical=1, authentication="lls", password=PASSWORD)
+        settings = AssociationSettings(
+            framing=framing, client_sap=1, server_logical=1, authentication="lls", password=PASSWORD)
         self.session = loop.run_until_complete(self._open(settings, port))
 
     async def _open(self, settings: AssociationSettings, port: int) -> MeterSession:
@@ -77,6 +75,9 @@ class Theirs:
     """gurux-dlms on a blocking socket; its register objects are made once."""
 
     def __init__(self, framing: str, port: int) -> None:
+        sys.path.insert(0, str(GURUX_CLIENT))
+        from gurux_client import GuruxReader
+
         self.reader = GuruxReader("127.0.0.1", port, framing, client_sap=1, server_address=1, password=PASSWORD)
         self.reader.connect()
         self.wanted = [(GXDLMSRegister(str(target.obis).replace("-", ".").replace(":", ".")), 2) for target in NINE]
@@ -130,14 +131,14 @@ def run(ports: dict[str, int], count: int, rounds: int) -> int:
             if number:             # the first round warms caches up
                 figures[key].append(figure)
     print(f"nine values, GET-with-list on a kept association, {rounds} rounds x {count} polls, medians")
-    print(f"{'framing':9} {'client':15} {'CPU ms/poll':>12} {'min..max':>15} {'wall ms/poll':>13} {'CPU against gurux':>18}")
+    print(f"{'framing':9} {'client':15} {'CPU ms/poll':>12} {'min..max':>15} {'wall ms/poll':>13} {'CPU to gurux':>13}")
     status = 0
     for (framing, client), pairs in figures.items():
         cpu, wall = (statistics.median(column) for column in zip(*pairs, strict=True))
         least, most = min(pair[0] for pair in pairs), max(pair[0] for pair in pairs)
         gurux = statistics.median(pair[0] for pair in figures[framing, "gurux-dlms"])
         status |= cpu > gurux
-        print(f"{framing:9} {client:15} {cpu:12.3f} {f'{least:.3f}..{most:.3f}':>15} {wall:13.3f} {cpu / gurux:17.2f}x")
+        print(f"{framing:9} {client:15} {cpu:12.3f} {f'{least:.3f}..{most:.3f}':>15} {wall:13.3f} {cpu / gurux:12.2f}x")
     return status
 
 
@@ -150,7 +151,8 @@ def main() -> int:
     if options.be_meters:
         asyncio.run(be_meters())
         return 0
-    with subprocess.Popen([sys.executable, __file__, "--be-meters"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as meters:
+    command = [sys.executable, __file__, "--be-meters"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as meters:
         assert meters.stdout is not None
         ports = dict(zip(BOTH, map(int, meters.stdout.readline().split()), strict=True))
         try:

@@ -13,9 +13,9 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from edge.dlms.association import GetResult
 from edge.dlms.axdr import Integer
 from edge.dlms.cosem import UNITS, AccessError, Attribute
+from edge.dlms.get import GetResult
 from edge.errors import FailReason, Refused, WrongMeter
 from edge.meters.exact import Exact, exact, rescaled
 from edge.meters.profile import ObjectSpec, Profile

@@ -1,8 +1,8 @@
 """From the registry's meter and its profile to the settings of one association."""
 
 from edge.config import PollSettings
-from edge.dlms.acse import OFFERED
-from edge.dlms.association import AssociationSettings, Conformance
+from edge.dlms.conformance import OFFERED, Conformance
+from edge.dlms.settings import AssociationSettings
 from edge.errors import ConfigError
 from edge.meters.profile import Profile
 from edge.model import Meter

@@ -8,8 +8,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from edge.dlms.association import AssociationSettings, Conformance, GetResult
+from edge.dlms.conformance import Conformance
 from edge.dlms.cosem import AccessError, Attribute
+from edge.dlms.get import GetResult
+from edge.dlms.settings import AssociationSettings
 from edge.errors import EdgeError, MeterError, WrongMeter
 from edge.health.promise import Pulse
 from edge.meters import reading

@@ -16,7 +16,8 @@ class PollerState:
     """One meter's poller. Ages and times in seconds; None = has not happened.
 
     `due` slots of the schedule have come so far. Each was served and left one record (`slots == readings + failed`),
-    or was run over by the poll before it (`skipped`), or is being served now. `failures` counts by reason; `lateness_s` are the newest polls', oldest first.
+    or was run over by the poll before it (`skipped`), or is being served now. `failures` counts by reason; `lateness_s`
+    are the newest polls', oldest first.
     """
 
     meter: str

@@ -81,7 +81,7 @@ def test_a_directory_of_ones_own_adds_and_replaces(tmp_path: Path) -> None:
     (("[[objects]]", "[quirks]\nno_lists = true\n[[objects]]"), "quirks", "no_lists"),
     (('unit = "Wh"', 'unit = "Wh"\nclass_id = 70000'), "objects[0].class_id", "70000"),
     (('unit = "Wh"', 'unit = "Wh"\n[[objects]]\nkey = "active_energy"\nobis = "1-0:2.8.0"'), "objects[1].key", "active_energy"),
-    (('[[objects]]', '[identity]\nobis = "0-0:300.0.0"\n[[objects]]'), "identity.obis", "0-0:300.0.0"),
+    (("[[objects]]", '[identity]\nobis = "0-0:300.0.0"\n[[objects]]'), "identity.obis", "0-0:300.0.0"),
     (('name = "mine"', 'name = "other"'), "name", "other"),
     (('name = "mine"', 'name = "mine'), "", "line 2"),
 ])

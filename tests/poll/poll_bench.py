@@ -26,7 +26,7 @@ from edge.poll.session import MeterSession
 from edge.poll.transport import TcpTransport
 
 PROFILES = load_profiles()
-PASSWORD = b"12345678"
+PASSWORD = b"24681357"
 QUICK = PollSettings(interval_s=0.05, connect_timeout_s=2.0, exchange_timeout_s=0.5, backoff_first_s=0.02, backoff_max_s=0.1,
                      breaker_failures=5, breaker_open_s=0.3, breaker_open_max_s=1.0)
 

@@ -161,7 +161,7 @@ async def test_a_wrong_password_is_tried_once_and_never_blindly_again() -> None:
 
 
 async def test_a_one_client_bridge_that_serves_somebody_else() -> None:
-    async with simulated("hdlc", Quirks(second_client="refused")) as (meter, row):
+    async with simulated("hdlc", Quirks(second_client="refused")) as (_, row):
         reader, writer = await asyncio.open_connection(row.host, row.port)
         async with Bench(row).running() as bench:
             await bench.sink.until(lambda records: records)
