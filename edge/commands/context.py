@@ -69,8 +69,8 @@ def read_input(name: str, limit_bytes: int) -> bytes:
         raise EdgeError(f"{name}: cannot be read: {error.strerror}") from error
 
 
-def poke(settings: "Settings") -> str:
-    """Tell a running gateway that the registry changed, and return one sentence on when the change takes effect."""
+def poke(settings: "Settings", *names: str) -> str:
+    """Tell a running gateway that these meters changed, and return a sentence or two on when that takes effect."""
     from edge.control import NoDaemon, ask
 
     try:
@@ -79,5 +79,5 @@ def poke(settings: "Settings") -> str:
         return "No gateway is running; it takes effect at the next start."
     except EdgeError as error:
         return f"The running gateway has not taken it up yet: {error}"
-    refused = [f"{name}: {reason}" for name, reason in dict(answer.get("refused") or {}).items()]
-    return " ".join(["The running gateway has taken it up.", *(f"It cannot poll {line}." for line in refused)])
+    refused = [str(reason) for name, reason in dict(answer.get("refused") or {}).items() if name in names]
+    return "\n".join(["The running gateway has taken it up.", *(f"It cannot poll: {reason}" for reason in refused)])

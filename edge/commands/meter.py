@@ -109,7 +109,7 @@ def add(
     new = Meter(**(fields | chosen))
     with state.registry(settings) as registry:
         registry.add(new, password)
-    click.echo(f"Added {name}. {poke(settings)}")
+    click.echo(f"Added {name}. {poke(settings, name)}")
     if not password and (new.authentication or profile.association.authentication) == "lls":
         click.echo(f"It wants a password: halow-gateway meter set-password {name}")
 
@@ -133,7 +133,7 @@ def edit(state: State, /, name: str, host: str | None, unset: tuple[str, ...], *
         _profile(changes["profile"])
     with state.registry(settings) as registry:
         registry.update(dataclasses.replace(registry.get(name), **changes))
-    click.echo(f"Changed {name}. {poke(settings)}")
+    click.echo(f"Changed {name}. {poke(settings, name)}")
 
 
 @meter.command()
@@ -188,7 +188,7 @@ def set_password(
         else:
             password = from_file(password_file, as_hex=as_hex) if password_file else from_prompt(name, as_hex=as_hex)
         registry.set_password(name, password)
-    click.echo(f"{'Removed' if clear else 'Set'} the password of {name}. {poke(settings)}")
+    click.echo(f"{'Removed' if clear else 'Set'} the password of {name}. {poke(settings, name)}")
 
 
 @meter.command("import")
@@ -208,7 +208,7 @@ def import_(state: State, file: str, update: bool) -> None:      # noqa: FBT001 
         raise EdgeError(f"{file}: byte {error.start} is not UTF-8; save it as UTF-8 CSV") from None
     with state.registry(settings) as registry:
         done = registry.import_csv(text, update=update, profiles=profiles)
-    click.echo(f"Added {len(done.added)}, updated {len(done.updated)}. {poke(settings)}")
+    click.echo(f"Added {len(done.added)}, updated {len(done.updated)}. {poke(settings, *done.added, *done.updated)}")
 
 
 @meter.command()
@@ -229,7 +229,7 @@ def _set_paused(state: State, names: tuple[str, ...], *, paused: bool) -> None:
     for name in names:
         click.echo(f"{name} is {word}." if name in changed else f"{name} was {word} already.")
     if changed:
-        click.echo(poke(settings))
+        click.echo(poke(settings, *changed))
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

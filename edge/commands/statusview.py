@@ -57,18 +57,19 @@ def _radio(radio: Data) -> dict[str, Any]:
 
 
 def _meter(meter: Data) -> dict[str, Any]:
-    slots = meter.get("slots")
-    lateness = sorted(meter.get("lateness_s") or ())
+    readings, failed = meter.get("readings"), meter.get("failed")
+    polls = readings + failed if isinstance(readings, int) and isinstance(failed, int) else None
+    circuit = meter.get("circuit")
     return {
         "name": meter.get("name"),
         "state": meter.get("state"),
         "last_value_s": meter.get("last_reading_age_s"),
-        "good_percent": round(100 * meter.get("readings", 0) / slots, 1) if slots else None,
-        "polls": slots,
-        "failed": meter.get("failed"),
-        "late_s": lateness[len(lateness) // 2] if lateness else None,
+        "polls": polls,
+        "good_percent": round(100 * readings / polls, 1) if polls and readings is not None else None,
+        "circuit": None if circuit == "closed" else circuit,
+        "recovery": meter.get("recovery"),
         "rssi_dbm": meter.get("rssi_dbm"),
         "link": meter.get("link_grade"),
         "address": meter.get("address"),
-        "why": meter.get("refused") or meter.get("last_failure") or meter.get("not_read"),
+        "why": meter.get("problem") or meter.get("last_failure") or meter.get("not_read"),
     }

@@ -152,8 +152,9 @@ def test_a_gateway_that_does_not_take_it_does_not_undo_the_change(two: Site, mon
 
 
 def test_a_meter_that_the_gateway_cannot_poll_is_named_with_the_reason(two: Site) -> None:
-    with two.daemon(reloaded={"started": [], "refused": {"m1": "no password is stored"}}):
-        assert two.good("meter", "edit", "m1", "--port", "1") == f"Changed m1. {LIVE} It cannot poll m1: no password is stored.\n"
+    with two.daemon(reloaded={"started": [], "refused": {"m1": "meter m1: no password is stored", "m2": "meter m2: ..."}}):
+        assert two.good("meter", "edit", "m1", "--port", "1") == (
+            f"Changed m1. {LIVE}\nIt cannot poll: meter m1: no password is stored\n")
 
 
 @pytest.mark.parametrize(("raw", "args", "stored"), [

@@ -62,8 +62,8 @@ def test_what_fits_on_the_screen_is_chosen_and_trouble_is_never_left_out() -> No
         "ring": {"healthy": False, "problem": "disk full", "streams": {"alarm": stream, "instant": stream | {"io_errors": 3}},
                  "backlog": {"alarm": 5, "instant": 5}, "epoch": 7},
         "radio": {"present": True, "peers": [{"mac": "02:00:5e:10:00:01", "grade": "good", "rssi_dbm": -70, "samples": 9}]},
-        "meters": [{"name": "m1", "state": "failing", "slots": 4, "readings": 3, "failed": 1, "last_failure": "no_answer: x",
-                    "lateness_s": [0.5, 0.1, 0.2], "last_reading_age_s": 2.0, "ladder": {"circuit": "closed"}}],
+        "meters": [{"name": "m1", "state": "failing", "readings": 3, "failed": 1, "last_failure": "no_answer: x", "problem": "",
+                    "last_reading_age_s": 2.0, "circuit": "closed", "recovery": "0/1/0", "skipped": 0}],
         "later": {"x": 1},
     })
     assert shown == {
@@ -73,15 +73,15 @@ def test_what_fits_on_the_screen_is_chosen_and_trouble_is_never_left_out() -> No
                  "quota_bytes": 0, "written_bytes": 0, "lost": 0, "in_memory": None, "slots_quarantined": None,
                  "slots_strange": None, "io_errors": 3, "evictions": None},
         "radio": {"present": True},
-        "meters": [{"name": "m1", "state": "failing", "last_value_s": 2.0, "good_percent": 75.0, "polls": 4, "failed": 1,
-                    "late_s": 0.2, "rssi_dbm": None, "link": None, "address": None, "why": "no_answer: x"}],
+        "meters": [{"name": "m1", "state": "failing", "last_value_s": 2.0, "polls": 4, "good_percent": 75.0, "circuit": None,
+                    "recovery": "0/1/0", "rssi_dbm": None, "link": None, "address": None, "why": "no_answer: x"}],
         "later": {"x": 1},
         "radio peers": [{"mac": "02:00:5e:10:00:01", "grade": "good", "rssi_dbm": -70, "rssi_avg_dbm": None, "trend_db": None,
                          "snr_db": None, "age_s": None, "retries_per_100": None, "lost_because": None}],
     }
     assert "parked: gone" in render(shown)
     (line,) = (line for line in render(shown).splitlines() if line.startswith("m1"))
-    assert line.split() == ["m1", "failing", "2", "s", "75", "%", "4", "1", "0.2", "s", "no_answer:", "x"]
+    assert line.split() == ["m1", "failing", "2", "s", "4", "75", "%", "0/1/0", "no_answer:", "x"]
 
 
 def test_a_healthy_crew_is_one_word_and_an_empty_answer_is_no_failure() -> None:
