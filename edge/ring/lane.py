@@ -52,7 +52,9 @@ class Lane:
         self.dictionary = Dictionary()
         self.pending: list[bytes] = []
         self.first = log.view.next_ordinal
+        self.busy = False                 # the writer has a commit of this lane in hand; never two at once
         self.inflight = 0                 # of `pending`, handed to the writer
+        self.state_wanted = False         # the next commit brings everything, and the state with it
         self.full = 0                     # of `pending`, fill whole pages
         self.gaps: list[tuple[int, int, int]] = []
         self.dropped: list[tuple[int, int]] = []      # ordinals that memory had no room for
@@ -143,14 +145,15 @@ class Lane:
 
     def take(self, count: int, *, state_due: bool) -> Commit:
         """Return the first `count` pending records as a commit; `done` ends it."""
-        self.inflight = count
+        assert not self.busy
+        self.busy, self.inflight, self.state_wanted = True, count, False
         rows = tuple(self.pending[:count])
         gaps = tuple(gap for gap in self.gaps if gap[0] < self.first + count)
         return Commit(self.first, rows, tuple(self.dictionary.entries), gaps, state_due)
 
     def done(self, end: int) -> int:
         """Everything below ordinal `end` is durable. Returns how many records that were."""
-        self.inflight = 0
+        self.busy, self.inflight = False, 0
         count = max(0, min(end, self.end) - self.first)
         if count:
             del self.pending[:count]

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edge.errors import RingError
+from edge.errors import LocalStateError, RingError
 from edge.model import SEQ_BITS
 from edge.ring.ackset import ORDINAL_MASK, AckSet
 from edge.ring.dictionary import dict_payloads
@@ -127,6 +127,8 @@ class StreamLog:
         Raises OSError when storage fails for good; `view.next_ordinal` tells how far it came. Never to be repeated
         for records below that.
         """
+        if commit.first < self.view.next_ordinal:
+            raise LocalStateError(f"ring {self.view.stream.name.lower()}: records are committed twice")
         if not self.begun:
             self.begin()
         frames = self._frames(commit)
@@ -215,7 +217,8 @@ class StreamLog:
 
     def _attach_state(self, body: list[Frame], commit: Commit, room: int) -> AckSet | None:
         """Let the state ride in the last data page when it fits, else give it its own page when due."""
-        if self._clean:
+        losses = self.view.state.losses
+        if self._clean and losses.durable_no == losses.last_no:
             return None
         holes = any(not row for row in commit.records)
         due = commit.state_due or self.state_due or holes
@@ -227,7 +230,6 @@ class StreamLog:
         if last is not None and len(last.payload) + len(payload) <= PAGE_PAYLOAD_BYTES:
             body[-1] = last._replace(flags=last.flags | FrameFlag.STATE, payload=payload + last.payload)
         elif due and room >= frame_pages(len(payload)):
-            losses = self.view.state.losses
             kind = FrameType.LOSS if losses.durable_no < losses.last_no else FrameType.ACK
             end = body[-1].first_seq + body[-1].records if body else self._seq(self.view.next_ordinal)
             body.append(Frame(kind, 0, 0, end, payload))

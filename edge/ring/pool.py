@@ -31,18 +31,20 @@ class SlotPool:
         free = self._free(view)
         if free is not None:
             return free
+        full = OSError(errno.ENOSPC, "no slot to write to", str(self.directory))
         if self.may_grow():
             try:
                 return self.grow()
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
+                full = error
         own = [slot for slot in view.segments if slot.condition is Condition.USED]
         if len(own) < OWN_SLOTS_AT_LEAST:
             strange = self._strange()
             if strange is not None:
                 return strange
-            raise OSError(errno.ENOSPC, "no slot to write to", str(self.directory))
+            raise full
         return own[0]
 
     def _free(self, view: StreamView) -> Slot | None:

@@ -21,6 +21,7 @@ from edge.ring.frame import (
     open_frame,
     peek,
     unpack_all,
+    unpack_count,
     unpack_first,
 )
 from edge.ring.layout import HEADER_PAGES, SlotHeader
@@ -155,7 +156,7 @@ class Segment:
 
     def _gaps(self, frame: Frame) -> None:
         streams = {stream.name.lower(): int(stream) for stream in Stream}
-        for row in rows(frame.payload, frame.flags):
+        for row in rows(frame):
             schema = self.tables.schemas.get(row[0])
             if schema is not None and schema.kind is Kind.GAP and row[3] in streams:
                 stream = streams[row[3]]
@@ -170,11 +171,10 @@ class Segment:
             self.next_page = max(self.next_page, min(self.pages, page + frame_pages(head.length)))
 
 
-def rows(payload: bytes, flags: int) -> list[Any]:
-    """Return the records of a DATA payload, each [schema, device, t_ms, values...]. Raises Undecodable."""
-    values = unpack_all(payload)
-    if flags & FrameFlag.STATE:
-        del values[:1]
+def rows(frame: Frame) -> list[Any]:
+    """Return the records of a DATA frame, each [schema, device, t_ms, values...]. Raises Undecodable."""
+    states = 1 if frame.flags & FrameFlag.STATE else 0
+    values = unpack_count(frame.payload, frame.records + states)[states:]
     if any(type(row) is not list or len(row) < 3 for row in values):
         raise Undecodable("not a record")
     return values

@@ -114,7 +114,7 @@ class Ring:
         ticket = lane.put(record)
         if self._problem:
             self._brought_news()
-        elif not lane.inflight and (lane.full or lane.timer is None):
+        elif not lane.busy and (lane.full or lane.timer is None):
             self._arm(lane)
         return ticket
 
@@ -130,8 +130,8 @@ class Ring:
         lane.log.ack(first, last)
         if last >= lane.first:
             lane.acknowledge(first, last)
-        if lane.log.state_due and not lane.inflight and not self._problem:
-            self._commit(lane, 0, state_due=True)
+        if lane.log.state_due:
+            self._commit_state(lane)
         elif "acks" not in self._timers:
             self._later("acks", self._settings.ack_commit_s, self._write_acks)
 
@@ -212,7 +212,7 @@ class Ring:
         self._closing = True
         for timer in [*self._timers.values(), *(lane.timer for lane in self._lanes.values() if lane.timer is not None)]:
             timer.cancel()
-        if self._jobs:
+        while self._jobs:
             await asyncio.wait(self._jobs)
         for lane in self._lanes.values():
             if lane.pending or not lane.log.clean:
@@ -246,17 +246,24 @@ class Ring:
 
     def _arm(self, lane: Lane) -> None:
         """See to it that what waits is committed: full pages at once, the rest when the window closes."""
-        if lane.inflight or self._problem or self._closing:
+        if lane.busy or self._problem or self._closing:
             return
-        if lane.full:
+        if lane.state_wanted:
+            self._commit(lane, len(lane.pending), state_due=True)
+        elif lane.full:
             self._commit(lane, lane.full)
         elif lane.pending and lane.timer is None:
             lane.timer = self._loop.call_later(lane.window_s, self._window_closed, lane)
 
     def _window_closed(self, lane: Lane) -> None:
         lane.timer = None
-        if not lane.inflight and not self._problem and lane.pending:
+        if lane.pending and not lane.busy and not self._problem:
             self._commit(lane, len(lane.pending))
+
+    def _commit_state(self, lane: Lane) -> None:
+        """Commit everything that waits and the state, now or after the commit that is under way."""
+        lane.state_wanted = True
+        self._arm(lane)
 
     def _commit(self, lane: Lane, count: int, *, state_due: bool = False) -> None:
         job = self._loop.run_in_executor(self._pool, self._engine.commit, lane.stream,
@@ -285,15 +292,14 @@ class Ring:
         self._news.set()
 
     def _write_acks(self) -> None:
-        if not self._problem and not self._closing:
-            for lane in self._lanes.values():
-                if not lane.log.clean and not lane.inflight:
-                    self._commit(lane, 0, state_due=True)
+        for lane in self._lanes.values():
+            if not lane.log.clean:
+                self._commit_state(lane)
 
     def _after_read(self, lane: Lane) -> None:
         # reading may have found damage: the loss becomes durable, then it is told
-        if lane.log.state_due and not lane.inflight and not self._problem and not self._closing:
-            self._commit(lane, 0, state_due=True)
+        if lane.log.state_due:
+            self._commit_state(lane)
 
     def _tell(self, losses: "list[tuple[Stream, Loss]] | tuple[tuple[Stream, Loss], ...]") -> None:
         lane = self._lanes[Stream.ALARM]
@@ -319,7 +325,7 @@ class Ring:
 
     def _retry(self) -> None:
         for lane in self._lanes.values():
-            if not lane.inflight:
+            if not lane.busy:
                 self._drop_to_log(lane)
                 self._commit(lane, len(lane.pending), state_due=True)
 
@@ -367,20 +373,17 @@ class Ring:
         for stream in streams:
             keep = partial(self._engine.anchor, stream, anchor, unless_known=unless_known)
             self._pool.submit(keep)
-            lane = self._lanes[stream]
-            if at_once and not self._problem and not lane.inflight:
-                self._commit(lane, len(lane.pending), state_due=True)
+            if at_once:
+                self._commit_state(self._lanes[stream])
         if at_once:
             self._loop.run_in_executor(self._pool, int).add_done_callback(lambda _: self._brought_news())
 
     async def _anchored(self, anchor: Anchor, streams: tuple[Stream, ...]) -> None:
         for stream in streams:
             await self._call(self._engine.anchor, stream, anchor)
-            lane = self._lanes[stream]
-            while lane.inflight:
-                await asyncio.wait(self._jobs)
-            self._commit(lane, len(lane.pending), state_due=True)
-        await asyncio.wait(self._jobs)
+            self._commit_state(self._lanes[stream])
+        while self._jobs:
+            await asyncio.wait(self._jobs)
 
     def _may_hand_out(self, stream: Stream) -> bool:
         return self._memory_anchor is not None or self._hold_s[stream] == float("inf")

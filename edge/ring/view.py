@@ -253,7 +253,7 @@ class StreamView:
         frame = open_frame(head, data, slot.segment.uid) if head is not None else None
         if frame is None or frame.first_seq != entry.first_seq or frame.type != FrameType.DATA:
             raise Undecodable("the frame is not readable any more")
-        return rows(frame.payload, frame.flags), len(frame.payload) // max(1, frame.records)
+        return rows(frame), len(frame.payload) // max(1, frame.records)
 
     def _stored(self, row: list[Any], entry: Entry, ordinal: int) -> Stored:
         seq = (entry.first_seq & ~ORDINAL_MASK) | ordinal
