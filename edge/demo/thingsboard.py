@@ -13,7 +13,7 @@ is `thingsboard_contract`. Here are the sockets, one session per identity, and o
 import asyncio
 import logging
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from moat.lib.mqtt import (
     MQTTConnectPacket,
@@ -40,21 +40,23 @@ class _Connection(asyncio.Protocol):
         self._machine = MQTTBrokerClientStateMachine()
         self._transport: asyncio.Transport | None = None
         self.deaf = False
+        self.closed = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)        # uvloop's is no subclass
         self._server.connections.add(self)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._server.connections.discard(self)
+        self.closed.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         if self.deaf:
             return
         try:
             for packet in self._machine.feed_bytes(data):
-                self._packet(packet)
+                if not self.deaf:           # a connection that is being closed hears nothing more
+                    self._packet(packet)
         except MQTTException as error:
             log.info("stand-in: closes a connection: %s", error)
             self.cut()
@@ -139,8 +141,10 @@ class ThingsBoard:
         """Refuse new connections and cut those there are. What is stored stays; sessions never did."""
         if self._server is not None:
             self._server.close()
-        for connection in list(self.connections):
+        ending = list(self.connections)
+        for connection in ending:
             connection.cut()
+        await asyncio.gather(*(connection.closed for connection in ending))
         if self._server is not None:
             await self._server.wait_closed()
             self._server = None

@@ -10,6 +10,7 @@ A link that went dead is noticed
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -72,6 +73,7 @@ class Drain:
         self._next: tuple[Lane, Packed] | None = None  # packed, and waiting for room
         self._refusal = ""
         self._commits_seen = 0
+        self._look_back_at = self._now() + TICK_S
 
     @property
     def in_flight(self) -> tuple[int, int]:
@@ -95,17 +97,19 @@ class Drain:
             if self._commits_seen != self._shared.commits:
                 self._commits_seen = self._shared.commits
                 self._source.committed()
-            await self._settle()
+            await self._take_acks()
+            self._read_messages()
+            self._raise_if_over()
+            self._look_back()
             rest_s = min(await self._fill(), self._until_deadline())
             self._shared.promise(rest_s + SLACK_S)
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(rest_s):
                     await self._shared.activity.wait()
-            except TimeoutError:
-                self._tick()
 
-    def suspect_head(self) -> None:
-        """After the end: note what was at its head, if the end can be the doing of a record."""
+    async def finish(self) -> None:
+        """After the end: take the last answers, and note what was at the head if a record can be to blame."""
+        await self._take_acks()
         head = next((pending for pending in self._pending.values() if pending.flight), None)
         if head is None or head.flight is None or self._refusal:
             return
@@ -117,7 +121,7 @@ class Drain:
 
     # ---- what came in
 
-    async def _settle(self) -> None:
+    async def _take_acks(self) -> None:
         for ack in self._session.take_acks():
             pending = self._pending.pop(ack.packet_id, None)
             if pending is None:
@@ -126,8 +130,6 @@ class Drain:
                 self._announcement_answered(pending.device, ack)
             else:
                 await self._flight_answered(pending.flight, ack)
-        self._read_messages()
-        self._raise_if_over()
 
     async def _flight_answered(self, flight: _Flight, ack: Ack) -> None:
         judgement = judge(ack.reason)
@@ -142,8 +144,9 @@ class Drain:
             return
         if flight.refused:
             self._shared.poison.refused(flight.batch.records, flight.refused)
-            self._source.give_back(flight.lane, flight.batch.records)
-            self._forget_next()
+            if len(flight.batch.records) > 1:                  # a lone one is set aside
+                self._source.give_back(flight.lane, flight.batch.records)
+                self._forget_next()
             return
         self._shared.ring.ack(flight.batch.span)
         self.progress += 1
@@ -199,12 +202,14 @@ class Drain:
             ends.append(oldest.sent_at + settings.ack_timeout_s)
         return max(0.001, min(ends) - now)
 
-    def _tick(self) -> None:
-        """Look again for records that were held back when the cursor passed them."""
-        self._source.committed()
+    def _look_back(self) -> None:
+        """Now and then, look again for records that were held or set aside when the cursor passed them."""
+        if self._now() < self._look_back_at or self._next is not None:
+            return
+        self._look_back_at = self._now() + TICK_S
         busy = {pending.flight.lane for pending in self._pending.values() if pending.flight}
         for lane in Lane:
-            if lane not in busy and self._next is None:
+            if lane not in busy:
                 self._source.look_back(lane)
 
     # ---- what goes out
@@ -243,7 +248,9 @@ class Drain:
     async def _worth_sending(self, lane: Lane, packed: Packed) -> bool:
         """Deal with a batch that says nothing, and with a record that is too large for any server."""
         batch = packed.batch
-        if packed.publishes and all(len(p.payload) <= self.pace.record_limit_bytes for p in packed.publishes):
+        # Only a lone record can be larger than a batch may be.
+        too_large = any(len(publish.payload) > self.pace.record_limit_bytes for publish in packed.publishes)
+        if packed.publishes and not too_large:
             return True
         self._source.take(lane, len(batch.records))
         self._next = None

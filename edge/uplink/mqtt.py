@@ -245,7 +245,9 @@ class Session:
             if self.loss is None and self._client._connection is not None and not self._buffered_bytes():
                 self.loss = Loss("closed by the gateway")
                 with suppress(OSError, TimeoutError):
-                    await asyncio.wait_for(self._client.disconnect(), CLOSE_TIMEOUT_S)
+                    # Not wait_for: before Python 3.12 it can swallow a cancellation that comes as the inner call ends.
+                    async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                        await self._client.disconnect()
         finally:
             self.abort()
 

@@ -11,6 +11,8 @@ from typing import Protocol
 import msgspec
 
 SHARE = 0.8                    # of every limit: clocks differ, and other clients of the tenant count too
+DEFAULT_PACKET_BYTES = 65_536  # ThingsBoard's max_payload_size, which means the whole packet
+OVERHEAD_BYTES = 64            # of a PUBLISH around its payload: header, topic, packet id, properties
 SPARE_IDS = 4                  # packet ids kept back: gmqtt hands out one less, SUBSCRIBE takes some
 
 
@@ -141,8 +143,8 @@ class Pace:
                  receive_maximum: int | None = None, packet_limit_bytes: int | None = None) -> None:
         self.window_messages = max(1, min(window_messages, (receive_maximum or 65_535) - SPARE_IDS))
         self.window_bytes = window_bytes
-        self.batch_bytes = batch_bytes
-        self.record_limit_bytes = 65_536 - 512          # ThingsBoard's default limit for a whole packet
+        self.batch_bytes = min(batch_bytes, DEFAULT_PACKET_BYTES - OVERHEAD_BYTES)
+        self.record_limit_bytes = DEFAULT_PACKET_BYTES - OVERHEAD_BYTES
         self.batch_points: int | None = None
         self._buckets: dict[tuple[bool, str], tuple[TokenBucket, ...]] = {}
         if packet_limit_bytes:
@@ -162,8 +164,8 @@ class Pace:
         self.batch_points = int(min(capacities)) if capacities else None
 
     def _cap_payload(self, limit_bytes: int) -> None:
-        self.batch_bytes = max(1, min(self.batch_bytes, int(limit_bytes * SHARE)))
-        self.record_limit_bytes = min(self.record_limit_bytes, max(1, limit_bytes - 512))
+        self.record_limit_bytes = min(self.record_limit_bytes, max(1, limit_bytes - OVERHEAD_BYTES))
+        self.batch_bytes = min(self.batch_bytes, int(limit_bytes * SHARE), self.record_limit_bytes)
 
     def room(self, messages: int, in_flight_bytes: int, more_bytes: int) -> bool:
         """Tell whether the window takes another publication. One always fits into an empty window."""

@@ -20,7 +20,7 @@ class BacklogView(Protocol):
 
     @property
     def newest_seq(self) -> int:
-        """The highest sequence number."""
+        """The highest sequence number; 0 in an empty stream."""
 
 
 class RingPort(Protocol):
@@ -29,8 +29,8 @@ class RingPort(Protocol):
     async def append(self, stream: Stream, record: Record) -> int:
         """Keep a record; durable when it returns."""
 
-    async def read(self, stream: Stream, *, after: int, limit_records: int, limit_bytes: int) -> list[Stored]:
-        """Return un-acknowledged records above `after`, ascending."""
+    async def read(self, stream: Stream, *, after: int | None, limit_records: int, limit_bytes: int) -> list[Stored]:
+        """Return un-acknowledged records above `after` (None: from the oldest), ascending."""
 
     def ack(self, span: SeqSpan) -> None:
         """Let go of a span."""

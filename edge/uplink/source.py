@@ -34,8 +34,8 @@ class Lane(Enum):
 
 @dataclass(slots=True)
 class _Queue:
-    start: int = -1                             # the lane holds what is above this ...
-    after: int = -1                             # ... and this was read already
+    start: int | None = None                    # the lane holds what is above this number ...
+    after: int | None = None                    # ... and was read up to this one
     until: int | None = None                    # last sequence number that belongs to this lane
     dry: bool = False                           # nothing more until the next commit
     records: deque[Stored] = field(default_factory=deque)
@@ -47,8 +47,8 @@ class Source:
     def __init__(self, ring: RingPort, order: Literal["oldest", "live+backfill"]) -> None:
         self._ring = ring
         self._queues = {lane: _Queue() for lane in (Lane.ALARM, Lane.BILLING, Lane.FRESH)}
-        if order == "live+backfill":
-            boundary = ring.backlog(Stream.INSTANT).newest_seq
+        boundary = ring.backlog(Stream.INSTANT).newest_seq
+        if order == "live+backfill" and boundary:
             self._queues[Lane.FRESH] = _Queue(start=boundary, after=boundary)
             self._queues[Lane.BACKFILL] = _Queue(until=boundary)
         self._fresh_turns = 0
@@ -104,7 +104,7 @@ class Source:
     def look_back(self, lane: Lane) -> None:
         """Start again at the oldest record: for those that were held or set aside. Only with nothing in flight."""
         queue = self._queues.get(lane)
-        if queue and queue.dry and not queue.records:
+        if queue and not queue.records:
             queue.after, queue.dry = queue.start, False
 
     async def _filled(self, lane: Lane) -> bool:

@@ -123,6 +123,10 @@ class _Payloads:
         self.own_bytes = self.gateway_bytes = 2       # brackets
         self.own_points = self.device_points = 0
 
+    @property
+    def largest_bytes(self) -> int:
+        return max(self.own_bytes if self.own else 0, self.gateway_bytes if self.devices else 0)
+
     def fits(self, record: Record, text: bytes, limit_bytes: int) -> bool:
         if not record.device:
             return self.own_bytes + len(text) + 1 <= limit_bytes
@@ -174,6 +178,8 @@ def pack(records: Sequence[Stored], limit_bytes: int, limit_points: int | None =
         if text:
             payloads.add(stored.record, text, points)
         taken += 1
+        if payloads.largest_bytes > limit_bytes:
+            break
     first, last = records[0], records[taken - 1]
     return payloads.packed(Batch(SeqSpan(first.stream, first.seq, last.seq), tuple(records[:taken])))
 

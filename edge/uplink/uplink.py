@@ -119,7 +119,9 @@ class Uplink:
             self._connected()
             await drain.run()
         except (Retryable, Rejected) as end:
-            return end, await self._ended(session)
+            progress = await self._ended(session)
+            session.abort()
+            return end, progress
         finally:
             if self._drain is not None:
                 self._drain, self._since = None, self._shared.clock.monotonic()
@@ -136,7 +138,7 @@ class Uplink:
         drain = self._drain
         if drain is None:
             return False
-        drain.suspect_head()
+        await drain.finish()
         if session.loss is not None and session.loss.reason == TAKEN_OVER:
             await self._taken_over(session.loss.text)
             return False

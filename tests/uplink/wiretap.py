@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Self
 
 PUBLISH, PUBACK = 3, 4
 
@@ -102,7 +103,7 @@ class WireTap:
         self._blackhole = False
         self._server: asyncio.Server | None = None
 
-    async def __aenter__(self) -> "WireTap":
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self

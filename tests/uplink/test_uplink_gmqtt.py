@@ -1,0 +1,82 @@
+"""The private names of gmqtt that edge/uplink/mqtt.py leans on, and the behaviour it counts on. Red: read the new release."""
+
+import asyncio
+import importlib.metadata
+import inspect
+
+import gmqtt
+from gmqtt.mqtt.connection import MQTTConnection
+from gmqtt.mqtt.constants import MQTTv50
+from gmqtt.mqtt.handler import MQTTConnectError, MqttPackageHandler
+from gmqtt.mqtt.package import Package
+from gmqtt.mqtt.utils import IdGenerator
+
+from edge.uplink.mqtt import NO_RECONNECT, _NoStore
+
+
+def test_the_pinned_release():
+    assert importlib.metadata.version("gmqtt") == "0.8.0"
+
+
+async def test_names_of_the_client():
+    client = gmqtt.Client("x", persistent_storage=_NoStore())
+    assert client._connection is None
+    assert client._is_active is False
+    assert hasattr(client._connection_state, "protocol_version")
+    assert isinstance(client._package_handler, MqttPackageHandler)
+    assert isinstance(client._package_handler.id_generator, IdGenerator)
+    assert client._package_handler.has_error is False
+    assert MQTTConnectError(0x87)._code == 0x87
+
+
+async def test_our_store_is_used_although_empty():
+    store = _NoStore()
+    assert gmqtt.Client("x", persistent_storage=store)._persistent_storage is store
+    assert not hasattr(store, "__len__")
+    assert set(dir(gmqtt.storage.PersistentStorage)) - set(dir(object)) - {"_check_empty", "_notify_waiters"} <= set(dir(store)) | {"__dict__", "__weakref__"}
+
+
+def test_names_of_the_connection():
+    source = inspect.getsource(MQTTConnection.__init__)
+    for name in ("_transport", "_keep_connection_callback", "_last_data_in"):
+        assert f"self.{name} =" in source, name
+
+
+async def test_a_replaced_puback_handler_is_the_one_called():
+    seen = []
+    handler = gmqtt.Client("x")._package_handler
+    handler._handle_puback_packet = lambda command, packet: seen.append((command, packet))
+    handler(Package(0x40, b"\x00\x07\x97"))
+    assert seen == [(0x40, b"\x00\x07\x97")]
+
+
+async def test_the_id_is_told_inside_publish():
+    store = _NoStore()
+    client = gmqtt.Client("x", persistent_storage=store)
+
+    class Connection:
+        def publish(self, message):
+            return 41 + message.qos, b"raw"
+
+    client._connection = Connection()
+    client.publish("t", b"p", qos=1)
+    assert store.last_packet_id == 42
+
+
+async def test_minus_two_never_reconnects():
+    client = gmqtt.Client("x")
+    client.set_config(NO_RECONNECT)
+    client._is_active = True
+    assert client._allow_reconnect() is False
+    client.set_config({"reconnect_retries": 0})
+    assert client._allow_reconnect() is True, "0 would reconnect once"
+
+
+async def test_a_refusal_of_mqtt_5_downgrades_and_leaves_connect_waiting():
+    client = gmqtt.Client("x")
+    client.set_config(NO_RECONNECT)
+    client._connection_state.protocol_version = MQTTv50
+    client._package_handler(Package(0x20, b"\x00\x01"))
+    await asyncio.sleep(0)
+    assert client._connection_state.protocol_version != MQTTv50
+    assert not client._connack_received.is_set()

@@ -1,0 +1,93 @@
+"""cloud/keys.toml lists every key the gateway can send: read from the schemas that make records, not from a copy."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from edge.daemon import vitals
+from edge.health import linkrecords
+from edge.meters.profile import load_profiles
+from edge.model import Field, Kind, Record, Schema, Stamp
+from edge.ring.losses import GAP_SCHEMA
+from edge.uplink import quarantine, uplink
+from edge.uplink.thingsboard import TEXT_MARK, element, key_of
+
+CONTRACT = tomllib.loads((Path(__file__).parents[2] / "cloud/keys.toml").read_text())
+KEYS = CONTRACT["key"]
+STRANGER = [Field("link_peer_0200000000ff_rssi_dbm"), Field("link_peer_0200000000ff_grade")]
+
+SCHEMAS = {
+    "failure": (Schema(Kind.FAILURE, (Field("reason"), Field("detail")), "p"), "meter"),
+    "meter link": (linkrecords.METER_LINK, "meter"),
+    "gateway link": (Schema(Kind.LINK, (*linkrecords.GATEWAY_FIELDS, *STRANGER)), "gateway"),
+    "gateway": (vitals.SCHEMA, "gateway"),
+    "event": (vitals.EVENT, "gateway"),
+    "takeover": (uplink.TAKEOVER, "gateway"),
+    "quarantine": (quarantine.SCHEMA, "gateway"),
+    "gap": (GAP_SCHEMA, "gateway"),
+    **{f"profile {name}": (Schema(Kind.READING, tuple(Field(spec.key) for spec in profile.objects), name), "meter")
+       for name, profile in load_profiles().items()},
+}
+
+
+def entries(key: str, kind: Kind, *, named_only: bool = True) -> list[dict]:
+    found = []
+    for entry in KEYS:
+        hit = re.fullmatch(entry["name"], key) if entry.get("pattern") else entry["name"] == key
+        of_kind = entry["record"] == "any" or kind.name in entry["record"].split(", ")
+        if hit and of_kind and not (named_only and entry.get("profile")):
+            found.append(entry)
+    return found
+
+
+def sent_keys(schema: Schema, *, synchronised: bool = False) -> list[str]:
+    """The keys in the JSON of a full record: what leaves, not what should."""
+    record = Record(schema, "", Stamp(0, 0, "b", synchronised), tuple(range(len(schema.fields))))
+    import msgspec
+
+    return list(msgspec.json.decode(element(record)[0])["values"])
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_key_that_can_be_sent_is_listed_once(name):
+    schema, device = SCHEMAS[name]
+    keys = sent_keys(schema)
+    assert len(keys) >= len(schema.fields)
+    for key in keys:
+        found = entries(key, schema.kind)
+        assert len(found) == 1, f"{key} of a {schema.kind.name} record: {len(found)} entries in cloud/keys.toml"
+        assert found[0]["device"] in (device, "any"), key
+
+
+def test_units_agree_with_the_schemas():
+    for schema, _ in SCHEMAS.values():
+        for field in schema.fields:
+            if field.unit:
+                assert entries(key_of(schema.kind, field.key), schema.kind)[0]["unit"] == field.unit, field
+
+
+@pytest.mark.parametrize("profile", load_profiles().values(), ids=lambda profile: profile.name)
+def test_profile_units_agree(profile):
+    for spec in profile.objects:
+        (entry,) = entries(spec.key, Kind.READING)
+        assert entry["unit"] == spec.unit, spec.key
+
+
+def test_keys_of_an_operators_own_profile_are_covered_by_the_pattern():
+    assert entries("reactive_power", Kind.READING) == []
+    assert [entry["profile"] for entry in entries("reactive_power", Kind.READING, named_only=False)] == [True]
+
+
+def test_the_contract_itself_is_whole():
+    for entry in KEYS:
+        assert set(entry) - {"pattern", "profile"} == {"name", "device", "type", "unit", "record", "meaning"}, entry["name"]
+        assert entry["device"] in ("meter", "gateway", "any")
+        assert entry["type"] in ("number", "text", "boolean")
+    assert CONTRACT["text_mark"] == TEXT_MARK
+
+
+def test_a_planted_key_is_noticed():
+    assert entries("linc_rssi", Kind.LINK) == []
+    assert entries("event", Kind.READING) == []

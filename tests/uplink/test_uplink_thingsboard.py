@@ -1,0 +1,158 @@
+"""Payloads: exact numbers, ThingsBoard's traps, splitting, and the same bytes every time."""
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.model import Batch, Field, Kind, Record, Schema, SeqSpan, Stamp, Stored, Stream
+from edge.uplink.thingsboard import (
+    GATEWAY_TELEMETRY,
+    INT64,
+    OWN_TELEMETRY,
+    announce,
+    decimal_text,
+    devices,
+    element,
+    key_of,
+    pack,
+    publishes,
+    safe_text,
+)
+
+READING = Schema(Kind.READING, (Field("voltage_l1", -2, "V", "1-1:32.7.0.255"), Field("active_energy", 0, "Wh")), "three-phase")
+FAILURE = Schema(Kind.FAILURE, (Field("reason"), Field("detail")), "three-phase")
+
+
+def stored(seq, device, schema, *values, ts=None, synchronised=True, stream=Stream.INSTANT):
+    stamp = Stamp(seq, 1_700_000_000_000 + seq if ts is None else ts, "boot", synchronised)
+    return Stored(stream, seq, Record(schema, device, stamp, values))
+
+
+def batch(*records):
+    return Batch(SeqSpan(records[0].stream, records[0].seq, records[-1].seq), records)
+
+
+def test_a_batch_on_the_wire():
+    own = stored(3, "", Schema(Kind.GATEWAY, (Field("uptime_s"),)), 17)
+    made = publishes(batch(
+        stored(1, "A", READING, 23012, 56281), stored(2, "B", READING, None, 0), own,
+        stored(4, "A", FAILURE, "no_answer", "no answer at 1/17 within 8 s", synchronised=False)))
+    meters = (
+        '{"A":[{"ts":1700000000001,"values":{"poll_ok":true,"voltage_l1":230.12,"active_energy":56281}},'
+        '{"ts":1700000000004,"values":{"poll_ok":false,"poll_fail_reason":"no_answer",'
+        '"poll_fail_detail":"no answer at 1/17 within 8 s","ts_q":"unsynchronised"}}],'
+        '"B":[{"ts":1700000000002,"values":{"poll_ok":true,"active_energy":0}}]}'
+    )
+    assert [(p.topic, p.payload.decode()) for p in made] == [
+        (OWN_TELEMETRY, '[{"ts":1700000000003,"values":{"uptime_s":17}}]'),
+        (GATEWAY_TELEMETRY, meters),
+    ]
+
+
+@pytest.mark.parametrize(("raw", "scaler", "text"), [
+    (23012, -2, "230.12"), (5, -3, "0.005"), (-5, -3, "-0.005"), (-1234, -3, "-1.234"), (2300, -1, "230.0"),
+    (7, 3, "7000"), (0, -2, "0.00"), (0, 5, "0"),
+    (2**63 - 1, 0, "9223372036854775807"), (2**63, 0, "9223372036854775808.0"), (-(2**63) - 1, 0, "-9223372036854775809.0"),
+    (1, -16, "0.0000000000000001"), (15, -17, "0.0000000000000002"), (25, -17, "0.0000000000000002"), (35, -17, "0.0000000000000004"),
+])
+def test_numbers(raw, scaler, text):
+    assert decimal_text(raw, scaler) == text
+
+
+@given(st.integers(-(2**70), 2**70), st.integers(-40, 20))
+def test_numbers_are_exact_where_thingsboard_keeps_numbers(raw, scaler):
+    text = decimal_text(raw, scaler)
+    value = Decimal(raw).scaleb(scaler)
+    if scaler >= -16:
+        assert Decimal(text) == raw * Decimal(10) ** scaler
+    else:
+        assert abs(Decimal(text) - value) <= Decimal("0.5e-16")
+    assert isinstance(msgspec.json.decode(text), int | float)
+    assert len(text.partition(".")[2]) <= 16
+    assert "." in text or int(text) in INT64
+
+
+@pytest.mark.parametrize(("text", "safe"), [
+    ("00123456", "#00123456"), ("-1.5", "#-1.5"), ("12.", "#12."), (".5", "#.5"), (" 7 ", "# 7 "), ("١٢", "#١٢"),
+    ("1.2.3", "1.2.3"), ("MSL-123", "MSL-123"), ("", ""), ("1e5", "1e5"), ("a\0b", "ab"), ("x\udcffy", "x?y"),
+])
+def test_text(text, safe):
+    assert safe_text(text) == safe
+
+
+@pytest.mark.parametrize(("kind", "field", "key"), [
+    (Kind.READING, "voltage_l1", "voltage_l1"), (Kind.FAILURE, "reason", "poll_fail_reason"), (Kind.LINK, "rssi_dbm", "link_rssi_dbm"),
+    (Kind.LINK, "link_grade", "link_grade"), (Kind.EVENT, "event", "event"), (Kind.EVENT, "detail", "event_detail"),
+    (Kind.ALARM, "alarm", "alarm"), (Kind.GAP, "count", "gap_count"), (Kind.GATEWAY, "uptime_s", "uptime_s"), (Kind.READING, "k" * 300, "k" * 255),
+])
+def test_keys(kind, field, key):
+    assert key_of(kind, field) == key
+
+
+def test_kinds_of_one_device_and_millisecond_share_no_key():
+    """They may bear the same stamp, so they must not overwrite each other (but for what is the same in both)."""
+    seen = {}
+    for kind in Kind:
+        schema = Schema(kind, (Field("detail"), Field("state"), Field(kind.name.lower())))
+        made, _ = element(Record(schema, "A", Stamp(0, 0, "b", synchronised=True), ("x", "y", "z")))
+        if kind in (Kind.READING, Kind.GATEWAY):
+            continue        # a meter's and the gateway's own: never the same device
+        for key in msgspec.json.decode(made)["values"]:
+            assert key not in seen, f"{key} of {kind.name} and {seen[key].name}"
+            seen[key] = kind
+
+
+def test_what_says_nothing_is_not_sent():
+    silent = stored(1, "", Schema(Kind.GATEWAY, (Field("uptime_s"),)), None, synchronised=False)
+    assert publishes(batch(silent)) == ()
+    both = publishes(batch(silent, stored(2, "A", READING, 1, 2)))
+    assert [p.topic for p in both] == [GATEWAY_TELEMETRY]
+
+
+def test_announcement():
+    assert announce("A", "three-phase").payload == b'{"device":"A","type":"three-phase"}'
+    assert announce("A", "").payload == b'{"device":"A","type":"default"}'
+    link = Schema(Kind.LINK, (Field("link_grade"),))
+    found = devices(batch(stored(1, "A", link, "good"), stored(2, "A", READING, 1, 2), stored(3, "B", link, "good")), {"B": "p", "A": ""}.__getitem__)
+    assert found == {"A": "three-phase", "B": "p"}
+
+
+names = st.sampled_from(["", "A", "B", 'quote"d', "Zähler 7"])
+values = st.one_of(st.none(), st.integers(-(2**66), 2**66), st.text(max_size=40))
+records = st.lists(st.tuples(names, values, values, st.booleans()), min_size=1, max_size=40).map(
+    lambda rows: [stored(i, name, READING, a, b, synchronised=sync) for i, (name, a, b, sync) in enumerate(rows, 1)])
+
+
+@given(records, st.integers(50, 4_000), st.one_of(st.none(), st.integers(1, 50)))
+def test_packing_loses_nothing_and_keeps_within_its_limits(everything, limit_bytes, limit_points):
+    rest, found = everything, []
+    while rest:
+        packed = pack(rest, limit_bytes, limit_points)
+        count = len(packed.batch.records)
+        assert packed.batch.records == tuple(rest[:count])
+        assert packed.batch.span == SeqSpan(Stream.INSTANT, rest[0].seq, rest[count - 1].seq)
+        assert count == 1 or all(len(p.payload) <= limit_bytes for p in packed.publishes)
+        assert limit_points is None or count == 1 or sum(points for _, points in packed.counts) <= limit_points
+        assert publishes(packed.batch) == packed.publishes, "the same batch, the same bytes"
+        for publish, (entries, points) in zip(packed.publishes, packed.counts, strict=True):
+            body = msgspec.json.decode(publish.payload)
+            elements = [("", e) for e in body] if publish.topic == OWN_TELEMETRY else [(d, e) for d, es in body.items() for e in es]
+            assert elements
+            assert all(element["values"] for _, element in elements)
+            assert points == sum(len(e["values"]) for _, e in elements)
+            assert entries == len(body)
+            found += [(device, e["ts"]) for device, e in elements]
+        rest = rest[count:]
+    assert sorted(found) == sorted((s.record.device, s.record.stamp.wall_ms) for s in everything)
+
+
+@given(records)
+def test_an_element_is_the_same_whatever_travels_beside_it(everything):
+    together = b"".join(p.payload for p in publishes(batch(*everything)))
+    for one in everything:
+        text, points = element(one.record)
+        assert text in together
+        assert points >= 1
