@@ -39,7 +39,8 @@ class SimulatedRadio:
             text = await asyncio.to_thread(self._path.read_text)
             trace = parse(text)
         except (OSError, ValueError) as error:
-            raise RadioAbsent(AbsentReason.NO_TRACE, f"{self._path}: {error}") from error
+            why = error.strerror if isinstance(error, OSError) else error
+            raise RadioAbsent(AbsentReason.NO_TRACE, f"{self._path}: {why}") from error
         if self._trace is None:
             self._started_at = self._monotonic()
         self._trace = trace

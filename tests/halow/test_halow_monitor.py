@@ -120,6 +120,7 @@ async def test_a_leaving_event_is_told_at_once_and_looked_after_soon():
         house.radio.events.put_nowait(LinkEvent(Change.PEER_REMOVED, A))
         states, _ = await house.until(lambda states, _: states[0].grade is Grade.LOST)
         assert states[0].lost_because == "disassociated"
+        assert (states[0].changed, states[1].changed) == (True, False), "its neighbour's change was told before"
         assert house.radio.looked == looked, "without waiting for a look"
         states, _ = await house.until(lambda states, _: states[0].grade is Grade.EXCELLENT)
         assert house.radio.looked == looked + 1
