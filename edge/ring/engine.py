@@ -67,7 +67,8 @@ class Engine:
         epoch = 1 + max(view.epoch for view in views.values())
         if epoch > MAX_EPOCH:
             raise RingError(f"ring {directory} has used up its {MAX_EPOCH} starts; move the directory away")
-        run = Run(epoch, self.boot, opened.boottime_ms, anchor_of(opened, self.boot, "open"))
+        self.opened = anchor_of(opened, self.boot, "open")
+        run = Run(epoch, self.boot, opened.boottime_ms, self.opened)
         self.logs: dict[Stream, StreamLog] = {}
         for stream, view in views.items():
             pool = SlotPool(fs, places[stream], found[stream], slot_bytes=slot_bytes, quota_bytes=bounds[stream])

@@ -51,8 +51,9 @@ class Ring:
                    Stream.INSTANT: settings.instant_commit_window_s}
         limit = min(settings.record_limit_bytes, engine.slot_bytes // 4)
         self._lanes = {s: Lane(engine.logs[s], windows[s], limit, boot_id) for s in Stream}
-        self._policy = AnchorPolicy(engine.boot)
-        self._memory_anchor: Anchor | None = None
+        opened = engine.opened
+        self._policy = AnchorPolicy(opened)
+        self._memory_anchor = opened if opened.synchronised else None
         self._hold_s = {s: min(hold_s, ALARM_HOLD_S) if s is Stream.ALARM else hold_s for s in Stream}
         self._opened_at = clock.monotonic()
         self._timers: dict[str, asyncio.TimerHandle] = {}

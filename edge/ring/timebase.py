@@ -119,10 +119,10 @@ class AnchorPolicy:
 
     __slots__ = ("_boot", "_last")
 
-    def __init__(self, boot: bytes) -> None:
-        """Take the boot that this run lives in."""
-        self._boot = boot
-        self._last: Anchor | None = None
+    def __init__(self, opened: Anchor) -> None:
+        """Take the clocks as they stood when the run was made durable; synchronised, they are its first anchor."""
+        self._boot = opened.boot
+        self._last = opened if opened.synchronised else None
 
     def observe(self, boottime_ms: int, wall_ms: int, *, synchronised: bool) -> Anchor | None:
         """Return an anchor that ought to become durable now, or None."""

@@ -349,13 +349,19 @@ def test_a_summary_says_what_the_next_segment_needs() -> None:
 
 
 def test_an_anchor_is_due_at_sync_at_a_step_and_hourly() -> None:
-    policy = AnchorPolicy(BOOT)
+    policy = AnchorPolicy(Anchor(BOOT, 500, 4, 0, "open"))
     assert policy.observe(1_000, 5, synchronised=False) is None
     assert policy.observe(2_000, 1_000_000, synchronised=True).quality == Quality.NTP
     assert policy.observe(3_000, 1_001_100, synchronised=True) is None
     assert policy.observe(4_000, 1_002_600, synchronised=True).wall_ms == 1_002_600
     assert policy.observe(4_000 + timebase.HOURLY_MS - 1, 1_002_600 + timebase.HOURLY_MS - 1, synchronised=True) is None
     assert policy.observe(4_000 + timebase.HOURLY_MS, 1_002_600 + timebase.HOURLY_MS, synchronised=True) is not None
+
+
+def test_a_synchronised_opening_is_the_first_anchor() -> None:
+    policy = AnchorPolicy(Anchor(BOOT, 500, 1_000_000, 3, "open"))
+    assert policy.observe(1_500, 1_001_000, synchronised=True) is None
+    assert policy.observe(2_500, 5_000_000, synchronised=True) is not None
 
 
 def test_an_anchor_may_grow_at_its_end() -> None:
