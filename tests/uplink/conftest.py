@@ -2,17 +2,15 @@
 
 import asyncio
 import itertools
-import os
 import random
 import shutil
-import signal
-import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import uvloop
+from mosquitto_broker import Mosquitto, free_port  # noqa: F401 - free_port is for the test modules
 
 from edge.clock import SystemClock
 from edge.config import RingSettings, UplinkSettings
@@ -109,47 +107,7 @@ async def until(condition, timeout_s=10.0):
     """Wait for something that has no event of its own."""
     async with asyncio.timeout(timeout_s):
         while not condition():
-            await asyncio.sleep(0.005)      # noqa: ASYNC110 - conditions over foreign processes and sockets
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Mosquitto:
-    """The Debian broker on a free loopback port, without persistence."""
-
-    def __init__(self, binary, directory, **options):
-        self.port = free_port()
-        self.process = None
-        self._binary = binary
-        self._config = directory / "mosquitto.conf"
-        lines = {"listener": f"{self.port} 127.0.0.1", "allow_anonymous": "true", "persistence": "false",
-                 "max_queued_messages": "0"} | options
-        self._config.write_text("".join(f"{key} {value}\n" for key, value in lines.items()))
-
-    async def start(self):
-        self.process = await asyncio.create_subprocess_exec(
-            self._binary, "-c", str(self._config), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL)
-        async with asyncio.timeout(5):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                except OSError:
-                    assert self.process.returncode is None, "mosquitto does not start"
-                    await asyncio.sleep(0.02)
-                else:
-                    writer.close()
-                    await writer.wait_closed()
-                    return
-
-    async def kill(self):
-        """Kill -9."""
-        if self.process is not None and self.process.returncode is None:
-            os.kill(self.process.pid, signal.SIGKILL)
-            await self.process.wait()
+            await asyncio.sleep(0.005)
 
 
 @pytest.fixture
