@@ -144,6 +144,9 @@ class Link:
                 and not any(attribute in self._refused for attribute in kept.attributes)):
             return kept
         made = reading.plan(self._profile, self.learned, identify=identify, whole_objects=whole, refused=self._refused)
+        if not made.attributes:      # all of them were refused: ask again, it may have been a matter of time
+            self._refused.clear()
+            made = reading.plan(self._profile, self.learned, identify=identify, whole_objects=whole)
         if not identify:
             self._plan = made
         return made

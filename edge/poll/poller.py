@@ -163,8 +163,9 @@ class Poller:
                     return
                 await self._sleep_until(not_before)
                 continue
+            doubtful = self.recovery.failures_in_row > 0
             try:
-                async with turn(self._gate, self._lane, self._promise):
+                async with turn(self._gate, self._lane, self._promise, doubtful=doubtful):
                     if first:
                         self.counters.lateness_s.append(self._clock.monotonic() - tick.at)
                         first = False

@@ -50,36 +50,57 @@ def test_misuse_is_told() -> None:
         gate.ask("a")
 
 
+def test_meters_that_failed_last_time_get_half_of_the_places_at_most() -> None:
+    gate = Gate(4)
+    for n in range(2):
+        assert gate.ask(f"dead {n}", doubtful=True)
+    assert not gate.ask("dead 2", doubtful=True)
+    assert gate.ask("alive 0")
+    assert gate.ask("alive 1")
+    assert not gate.ask("alive 2")
+    assert gate.leave("alive 0") == ("alive 2",)
+    assert gate.leave("dead 0") == ("dead 2",)
+    single = Gate(1)
+    assert single.ask("dead", doubtful=True), "with one place only, everybody uses it"
+
+
 moves = st.lists(st.tuples(st.booleans(), st.integers(0, 11)), max_size=200)
+kinds = st.lists(st.tuples(st.sampled_from([None, "x", "y"]), st.booleans()), min_size=12, max_size=12)
 
 
-@given(limit=st.integers(1, 4), lanes=st.lists(st.sampled_from([None, "x", "y"]), min_size=12, max_size=12), moves=moves)
-def test_never_too_many_never_two_in_a_lane_nobody_starves(limit: int, lanes: list[str | None], moves: list[tuple[bool, int]]) -> None:
+@given(limit=st.integers(1, 5), kinds=kinds, moves=moves)
+def test_never_too_many_never_two_in_a_lane_nobody_starves(limit: int, kinds: list[tuple[str | None, bool]], moves: list[tuple[bool, int]]) -> None:
     gate = Gate(limit)
     inside: list[int] = []
     queue: list[int] = []
+    lanes, doubtful = [kind[0] for kind in kinds], [kind[1] for kind in kinds]
+    half = max(1, limit // 2)
+
+    def held_up(n: int) -> bool:
+        return lanes[n] in [lanes[m] for m in inside if lanes[m] is not None] or (doubtful[n] and sum(doubtful[m] for m in inside) >= half)
 
     def check() -> None:
         assert len(inside) <= limit
         taken = [lanes[n] for n in inside if lanes[n] is not None]
         assert len(taken) == len(set(taken))
-        # whoever waits could not go: the house is full or the lane is taken
+        assert sum(doubtful[n] for n in inside) <= half
+        # whoever waits could not go
         for n in queue:
-            assert len(inside) == limit or lanes[n] in taken
+            assert len(inside) == limit or held_up(n)
         assert gate.state().inside == len(inside)
         assert gate.state().waiting == len(queue)
 
     for enters, n in moves:
         if enters and n not in inside and n not in queue:
-            (inside if gate.ask(n, lanes[n]) else queue).append(n)
+            (inside if gate.ask(n, lanes[n], doubtful=doubtful[n]) else queue).append(n)
         elif not enters:
             admitted = gate.leave(n)
             for pile in (inside, queue):
                 if n in pile:
                     pile.remove(n)
             for other in admitted:
-                ahead = queue[:queue.index(other)]
-                assert all(lanes[m] is not None for m in ahead), "only a taken lane may be passed over"
+                assert not held_up(other)
+                assert all(held_up(m) for m in queue[:queue.index(other)]), "passed over only who could not go"
                 queue.remove(other)
                 inside.append(other)
         check()

@@ -20,7 +20,7 @@ async def test_every_poll_over_fair_links_is_accounted_for() -> None:
 
 
 async def test_poor_links_make_failures_with_reasons_and_no_storm() -> None:
-    result = await run(6, 0.5, 6.0, "poor", seed=3)
+    result = await run(6, 0.5, 3.0, "poor", seed=3)
     assert result.unaccounted == 0
     assert result.wrong_values == 0
     assert result.readings + result.failed + result.skipped >= result.due

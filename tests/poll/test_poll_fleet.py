@@ -174,6 +174,24 @@ async def test_no_more_meters_than_the_gate_allows_are_asked_at_once() -> None:
             await meter.__aexit__(None, None, None)
 
 
+async def test_dead_meters_do_not_starve_the_living() -> None:
+    settings = slower(at_once=2, interval_s=0.1, exchange_timeout_s=0.5, breaker_failures=1000)
+    dead = [simulated(name=f"dead{n}", quirks=Quirks(meter_silent=True)) for n in range(6)]
+    async with simulated(name="alive") as (_, alive), Yard(settings).open() as yard:
+        rows = [(await meter.__aenter__())[1] for meter in dead]
+        await yard.fleet.apply([enrol(alive), *(enrol(row) for row in rows)])
+        await yard.sink.until(lambda _: len(yard.sink.reasons()) >= 6)       # now all of them are known to be doubtful
+        before = yard.fleet.states()["alive"]
+        await yard.readings_of("alive", 10)
+        after = yard.fleet.states()["alive"]
+        assert after.skipped == before.skipped
+        assert max(after.lateness_s[-10:]) < 0.1
+        assert len(yard.sink.reasons()) > 6, "the dead are still tried"
+        await yard.fleet.apply([])
+        for meter in dead:
+            await meter.__aexit__(None, None, None)
+
+
 async def test_a_bug_in_one_poller_is_answered_by_policy_and_harms_no_other(caplog: pytest.LogCaptureFixture) -> None:
     policy = RestartPolicy(vital=False, faults=1, delay_first_s=0.01, delay_max_s=0.01)
     async with simulated(name="a") as (_, a), simulated(name="b") as (_, b), Yard(policy=policy).open() as yard:

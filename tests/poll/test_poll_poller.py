@@ -93,6 +93,20 @@ async def test_an_object_the_meter_lacks_costs_nothing_after_the_first_poll() ->
         assert bench.poller.state().partial == len(bench.sink.records)
 
 
+async def test_a_meter_that_refuses_everything_is_asked_again_each_time() -> None:
+    profile = replace_struct(GENERIC_PROFILE, objects=tuple(
+        replace_struct(spec, obis=spec.obis.replace("1-0", "1-9")) for spec in GENERIC_PROFILE.objects))
+    async with simulated() as (meter, row):
+        async with Bench(row, profile=profile).running() as bench:
+            await bench.sink.until(lambda records: len(records) >= 3)
+            gets = meter.counters.gets
+            await bench.sink.until(lambda records: len(records) >= 5)
+        assert set(bench.sink.reasons()) == {"access_refused"}
+        assert meter.counters.gets > gets
+        assert meter.counters.associations == 1, "the way to the meter is sound"
+        assert bench.poller.state().ladder.circuit is Circuit.CLOSED
+
+
 async def test_126_requests_and_many_more_on_one_association() -> None:
     # The predecessor lost every association at the 126th GET, when the running invoke-id became 0x7E.
     async with simulated("hdlc") as (meter, row):
