@@ -17,8 +17,8 @@ larger. No page is ever written twice within a segment, so a power cut can only 
 import struct
 import zlib
 from collections.abc import Callable
-from enum import IntEnum, IntFlag
-from typing import Any, NamedTuple, cast
+from enum import IntEnum
+from typing import Any, Final, NamedTuple, cast
 
 import msgpack
 
@@ -44,12 +44,12 @@ class FrameType(IntEnum):
     DICT = 6
 
 
-class FrameFlag(IntFlag):
-    """Bits of the flags byte."""
+class FrameFlag:
+    """Bits of the flags byte. Plain numbers: they are looked at for every frame."""
 
-    ZLIB = 1        # the payload is compressed; readers know it, nothing writes it yet
-    STATE = 2       # DATA only: one state array stands before the records
-    GAP = 4         # DATA only: at least one record is a gap record
+    ZLIB: Final = 1        # the payload is compressed; readers know it, nothing writes it yet
+    STATE: Final = 2       # DATA only: one state array stands before the records
+    GAP: Final = 4         # DATA only: at least one record is a gap record
 
 
 class Frame(NamedTuple):
@@ -122,6 +122,7 @@ def open_frame(head: FrameHead, data: bytes, uid: int) -> Frame | None:
 # ---- msgpack ---------------------------------------------------------------------------------------------------------
 
 Packer = Callable[[Any], bytes]
+_MALFORMED = (ValueError, TypeError, msgpack.UnpackException)      # TypeError: a map as a map's key
 
 
 class Undecodable(Exception):
@@ -163,7 +164,7 @@ def unpack_all(payload: bytes) -> list[Any]:
     try:
         while unpacker.tell() < len(payload):
             values.append(unpacker.unpack())
-    except (ValueError, msgpack.UnpackException) as error:
+    except _MALFORMED as error:
         raise Undecodable(str(error)) from error
     return values
 
@@ -172,7 +173,7 @@ def unpack_count(payload: bytes, count: int) -> list[Any]:
     """Return the `count` values of a payload, in order; quicker. Raises Undecodable unless they fill it exactly."""
     try:
         values = msgpack.unpackb(b"\xdd" + count.to_bytes(4, "big") + payload, strict_map_key=False, ext_hook=_restored)
-    except (ValueError, msgpack.UnpackException) as error:
+    except _MALFORMED as error:
         raise Undecodable(str(error)) from error
     return cast("list[Any]", values)
 
@@ -181,7 +182,7 @@ def unpack_first(payload: bytes) -> Any:
     """Return the first value of a payload. Raises Undecodable."""
     try:
         return _unpacker(payload).unpack()
-    except (ValueError, msgpack.UnpackException) as error:
+    except _MALFORMED as error:
         raise Undecodable(str(error)) from error
 
 

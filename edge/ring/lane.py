@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from edge.errors import RingError
-from edge.model import SEQ_BITS, Record, Stored, Stream
+from edge.model import SEQ_BITS, Record, Stamp, Stored, Stream
 from edge.ring.dictionary import Dictionary
 from edge.ring.frame import PAGE_PAYLOAD_BYTES, new_packer, unpack_first
 from edge.ring.log import Commit, StreamLog
@@ -205,6 +205,9 @@ class Lane:
             row = self.pending[ordinal - self.first]
             if row:
                 values = unpack_first(row)
-                record = record_of(values, tables, run, self.boot_id, resolve(run.base_ms + values[2]))
+                moment = run.base_ms + values[2]
+                at = resolve(moment)
+                stamp = Stamp(moment, at.wall_ms, self.boot_id, at.synchronised)
+                record = record_of(values, tables, stamp)
                 found.append(Stored(self.stream, self.seq(ordinal), record))
         return found

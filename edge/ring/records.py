@@ -7,11 +7,9 @@ may be negative), and the values: integers of any size, text, or nil.
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-from edge.model import Record, Scalar, Stamp
+from edge.model import Record, Stamp
 from edge.ring.dictionary import Dictionary, Tables
 from edge.ring.frame import Packer, Undecodable
-from edge.ring.segment import Run
-from edge.ring.timebase import Resolved
 
 
 def boot_bytes(boot_id: str) -> bytes:
@@ -34,11 +32,9 @@ def pack_record(record: Record, base_ms: int, dictionary: Dictionary, pack: Pack
     return pack([schema, device, record.stamp.boottime_ms - base_ms, *record.values])
 
 
-def record_of(row: list[Any], tables: Tables, run: Run | None, boot_id: str, resolved: Resolved) -> Record:
+def record_of(row: list[Any], tables: Tables, stamp: Stamp) -> Record:
     """Return the record of a row. Raises Undecodable when the tables do not know it."""
     schema, device = tables.schemas.get(row[0]), tables.devices.get(row[1])
     if schema is None or device is None or len(row) != len(schema.fields) + 3:
         raise Undecodable("a record of an unknown schema or device")
-    values: tuple[Scalar, ...] = tuple(row[3:])
-    stamp = Stamp((run.base_ms if run is not None else 0) + row[2], resolved.wall_ms, boot_id, resolved.synchronised)
-    return Record(schema, device, stamp, values)
+    return Record(schema, device, stamp, tuple(row[3:]))

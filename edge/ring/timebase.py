@@ -40,6 +40,9 @@ class Anchor(NamedTuple):
         return self.quality >= Quality.RTC
 
 
+UNKNOWN_CLOCK = Anchor(b"", 0, 0, Quality.UNKNOWN, "lost")
+
+
 class Resolved(NamedTuple):
     """A wall time in Unix milliseconds, and whether it may be believed."""
 
@@ -90,13 +93,16 @@ class Timebase:
 
     def resolve(self, boot: bytes, boottime_ms: int) -> Resolved | None:
         """Return the wall time of a moment, or None when its boot has no anchor."""
+        anchor = self.anchor(boot, boottime_ms)
+        return None if anchor is None else by_anchor(anchor, boottime_ms)
+
+    def anchor(self, boot: bytes, boottime_ms: int) -> Anchor | None:
+        """Return the anchor that counts for a moment, or None when its boot has none."""
         anchors = self._boots.get(boot)
         if not anchors:
             return None
-        if len(anchors) > 1:
-            at = bisect_right(anchors, boottime_ms, key=lambda one: one.boottime_ms)
-            return by_anchor(anchors[at - 1 if at else 0], boottime_ms)
-        return by_anchor(anchors[0], boottime_ms)
+        at = bisect_right(anchors, boottime_ms, key=lambda one: one.boottime_ms) if len(anchors) > 1 else 0
+        return anchors[at - 1 if at else 0]
 
     def summary(self, limit: int) -> list[Anchor]:
         """Return what a new segment must repeat: first and last anchor of the newest boot, the first of those before.

@@ -8,15 +8,15 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from edge.model import SEQ_BITS, Stored, Stream
+from edge.model import SEQ_BITS, Stamp, Stored, Stream
 from edge.ring.ackset import FIRST_ORDINAL, ORDINAL_MASK
 from edge.ring.frame import PAGE_BYTES, FrameType, Undecodable, open_frame, peek
 from edge.ring.fs import FileSystem
 from edge.ring.losses import LossReason, State
 from edge.ring.records import boot_text, record_of
-from edge.ring.segment import Entry, Segment, rows, scan
+from edge.ring.segment import Entry, Run, Segment, rows, scan
 from edge.ring.slots import Slot, arrange, slim
-from edge.ring.timebase import Anchor, Resolved, Timebase, by_anchor
+from edge.ring.timebase import UNKNOWN_CLOCK, Anchor, Timebase, by_anchor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -234,8 +234,7 @@ class StreamView:
         try:
             items, size = self._payload(slot, entry)
             # all or none: a frame that does not decode is lost as one
-            found = [self._stored(items[n - (entry.first_seq & ORDINAL_MASK)], entry, n)
-                     for low, high in parts for n in range(low, high + 1)]
+            found = self._stored(items, entry, parts)
         except (Undecodable, IndexError, TypeError):
             self.damaged_frames += 1
             self.lose(low, high, LossReason.DAMAGED)
@@ -255,15 +254,27 @@ class StreamView:
             raise Undecodable("the frame is not readable any more")
         return rows(frame), len(frame.payload) // max(1, frame.records)
 
-    def _stored(self, row: list[Any], entry: Entry, ordinal: int) -> Stored:
-        seq = (entry.first_seq & ~ORDINAL_MASK) | ordinal
-        run = entry.run
+    def _stored(self, items: list[Any], entry: Entry, parts: list[tuple[int, int]]) -> list[Stored]:
+        head, epoch = entry.first_seq & ORDINAL_MASK, entry.first_seq & ~ORDINAL_MASK
+        run, tables, stream = entry.run, entry.tables, self.stream
         if run is None:
-            # the run's opening was destroyed: the record stands, its time is unknown
-            return Stored(self.stream, seq, record_of(row, entry.tables, None, "", Resolved(0, False)))
-        moment = run.base_ms + row[2]
-        resolved = self.timebase.resolve(run.boot, moment) or by_anchor(run.clock, moment)
-        boot_id = self._boot_ids.get(run.boot)
-        if boot_id is None:
-            boot_id = self._boot_ids[run.boot] = boot_text(run.boot)
-        return Stored(self.stream, seq, record_of(row, entry.tables, run, boot_id, resolved))
+            # the run's opening was destroyed: the records stand, their time is unknown
+            run = Run(0, b"", 0, UNKNOWN_CLOCK)
+        boot_id = self._boot_id(run.boot)
+        times = [row[2] + run.base_ms for row in items]
+        last = self.timebase.anchor(run.boot, max(times)) or run.clock
+        one = last == (self.timebase.anchor(run.boot, min(times)) or run.clock)
+        found = []
+        for low, high in parts:
+            for ordinal in range(low, high + 1):
+                row, moment = items[ordinal - head], times[ordinal - head]
+                anchor = last if one else self.timebase.anchor(run.boot, moment) or run.clock
+                stamp = Stamp(moment, anchor.wall_ms + moment - anchor.boottime_ms, boot_id, anchor.synchronised)
+                found.append(Stored(stream, epoch | ordinal, record_of(row, tables, stamp)))
+        return found
+
+    def _boot_id(self, boot: bytes) -> str:
+        known = self._boot_ids.get(boot)
+        if known is None:
+            known = self._boot_ids[boot] = boot_text(boot) if boot else ""
+        return known

@@ -10,6 +10,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 
+PYTEST = ("-q", "-x", "-p", "no:cacheprovider", str(HERE / "test_ring_machine.py"), "--no-header", "--tb=line")
+
 MUTANTS = {
     "none": "",
     "no_sync": "import ring_sim; ring_sim.SimulatedFs.sync = lambda self, path: self._call('sync', path)",
@@ -109,11 +111,10 @@ view.StreamView.lose = lose""",
 def main() -> None:
     examples = os.environ.get("RING_EXAMPLES", "60")
     for name in sys.argv[1:] or MUTANTS:
-        code = f"{MUTANTS[name]}\nimport sys, pytest\nsys.exit(pytest.main(['-q', '-x', '-p', 'no:cacheprovider', " \
-               f"'{HERE / 'test_ring_machine.py'}', '--no-header', '--tb=line', '-p', 'no:randomly']))"
+        code = f"{MUTANTS[name]}\nimport sys, pytest\nsys.exit(pytest.main(sys.argv[1:]))"
         environment = {**os.environ, "PYTHONPATH": f"{HERE}:{HERE.parent.parent}", "RING_EXAMPLES": examples,
                        "RING_NO_SHRINK": "1"}
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        done = subprocess.run([sys.executable, "-c", code, *PYTEST], capture_output=True, text=True, check=False,
                               cwd=HERE.parent.parent, env=environment)
         last = next((line for line in done.stdout.splitlines() if "Error" in line or "assert" in line), "")
         print(f"{name:26} {'caught' if done.returncode else 'survived':9} {last[:110]}", flush=True)

@@ -94,8 +94,7 @@ class SimulatedFs:
         """Lose power: keep some of what was never synced, as `choice` says, and start afresh with that."""
         sectors = []
         for path, offset, data in self.unsynced:
-            for at in range(0, len(data), SECTOR):
-                sectors.append((path, offset + at, data[at : at + SECTOR]))
+            sectors += [(path, offset + at, data[at : at + SECTOR]) for at in range(0, len(data), SECTOR)]
         if choice == "none":
             sectors = []
         elif choice == "prefix":

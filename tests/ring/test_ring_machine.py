@@ -16,7 +16,6 @@ from edge.model import Field, Kind, Record, Schema, Stream
 from edge.ring.ackset import ORDINAL_MASK
 from edge.ring.engine import Engine
 from edge.ring.lane import Lane
-from edge.ring.log import Commit
 
 EXAMPLES = int(os.environ.get("RING_EXAMPLES", "60"))
 SETTINGS = RingSettings(size_mib=1, slot_mib=8 * 4096 / (1 << 20), alarm_share=0.0625, billing_share=0.8)

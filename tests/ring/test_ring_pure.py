@@ -1,5 +1,6 @@
 """Frames, header, acknowledgements, dictionary, time: each by worked examples and by properties."""
 
+import contextlib
 import zlib
 from dataclasses import replace
 
@@ -11,14 +12,25 @@ from edge.errors import RingError
 from edge.model import Field, Kind, Record, Schema, Stamp, Stream
 from edge.ring import ackset, layout, losses, timebase
 from edge.ring.ackset import FIRST_ORDINAL, AckSet
-from edge.ring.dictionary import NO_TABLES, Dictionary, defined, dict_payloads
+from edge.ring.dictionary import MAX_ENTRIES, NO_TABLES, Dictionary, defined, dict_payloads
 from edge.ring.frame import (
-    PAGE_BYTES, PAGE_PAYLOAD_BYTES, Frame, FrameFlag, FrameType, Undecodable, encode_frame, frame_pages, new_packer, open_frame, peek, unpack_all,
-    unpack_count, unpack_first,
+    PAGE_BYTES,
+    PAGE_PAYLOAD_BYTES,
+    Frame,
+    FrameFlag,
+    FrameType,
+    Undecodable,
+    encode_frame,
+    frame_pages,
+    new_packer,
+    open_frame,
+    peek,
+    unpack_all,
+    unpack_count,
+    unpack_first,
 )
 from edge.ring.records import pack_record, record_of
-from edge.ring.segment import Run
-from edge.ring.timebase import Anchor, AnchorPolicy, Quality, Resolved, Timebase
+from edge.ring.timebase import Anchor, AnchorPolicy, Quality, Timebase
 
 PACK = new_packer()
 BOOT = bytes(range(16))
@@ -98,10 +110,8 @@ def test_values_of_any_size_survive_packing(values: list) -> None:
 @given(st.binary(max_size=200))
 def test_unpacking_any_bytes_gives_values_or_says_so(data: bytes) -> None:
     for unpack in (unpack_all, unpack_first):
-        try:
+        with contextlib.suppress(Undecodable):
             unpack(data)
-        except Undecodable:
-            pass
 
 
 def test_a_value_cut_short_is_an_error() -> None:
@@ -272,9 +282,9 @@ def test_records_come_back_through_the_tables(pairs: list[tuple[Schema, str]], d
     for payload in dict_payloads(dictionary.entries):
         tables = defined(tables, payload)
     assert tables == dictionary.tables()
-    run = Run(1, BOOT, 7000, Anchor(BOOT, 0, 0, 3, "open"))
-    back = [record_of(unpack_first(row), tables, run, "b", Resolved(0, True)) for row in rows]
-    assert back == records
+    items = [unpack_first(row) for row in rows]
+    assert [item[2] for item in items] == [-2000] * len(items), "time counts from the run's opening"
+    assert [record_of(item, tables, Stamp(5000, 0, "b", True)) for item in items] == records
 
 
 def test_dict_frames_are_pages() -> None:
@@ -289,9 +299,10 @@ def test_dict_frames_are_pages() -> None:
 def test_an_equal_schema_is_the_same_and_endless_ones_are_refused() -> None:
     dictionary = Dictionary()
     assert dictionary.schema_id(Schema(Kind.LINK, (Field("a"),)), PACK) == dictionary.schema_id(Schema(Kind.LINK, (Field("a"),)), PACK)
+    for n in range(MAX_ENTRIES - 1):
+        dictionary.device_id(f"m{n}", PACK)
     with pytest.raises(RingError, match="build a schema once"):
-        for n in range(100_000):
-            dictionary.schema_id(Schema(Kind.LINK, (Field(f"a{n}"),)), PACK)
+        dictionary.schema_id(Schema(Kind.LINK, (Field("b"),)), PACK)
 
 
 def test_a_kind_of_a_newer_version_is_skipped() -> None:
@@ -323,7 +334,7 @@ def test_a_held_out_anchor_stays_the_first() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**12)), min_size=1), st.lists(st.integers(0, 10**6)), st.randoms())
 def test_later_anchors_never_move_earlier_records(anchors, moments, rng) -> None:
-    anchors = sorted({boottime: wall for boottime, wall in anchors}.items())
+    anchors = sorted(dict(anchors).items())
     base, said = Timebase(), {}
     for boottime, wall in anchors:
         base.add(Anchor(BOOT, boottime, wall, 3, "sync"))

@@ -22,7 +22,7 @@ from edge.ring.timebase import Quality
 SCHEMA = Schema(Kind.READING, (Field("a", -1, "V", "1-0:32.7.0"), Field("t")), "profile")
 SMALL = RingSettings(size_mib=1, slot_mib=0.0625, alarm_share=0.125, billing_share=0.125, instant_commit_window_s=0.01,
                      billing_commit_window_s=0.01, alarm_commit_window_s=0.01, ack_commit_s=0.05)
-I, A = Stream.INSTANT, Stream.ALARM
+INSTANT, ALARM = Stream.INSTANT, Stream.ALARM
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def record(clock, n: int, text: str | None = None, device: str = "m1") -> Record
     return Record(SCHEMA, device, clock.stamp(), (n, text))
 
 
-async def everything(ring: Ring, stream: Stream = I) -> list[Stored]:
+async def everything(ring: Ring, stream: Stream = INSTANT) -> list[Stored]:
     found: list[Stored] = []
     while part := await ring.read(stream, after=found[-1].seq if found else 0, limit_records=100):
         found += part
@@ -42,48 +42,48 @@ async def everything(ring: Ring, stream: Stream = I) -> list[Stored]:
 
 
 async def fill(ring: Ring, clock, count: int, start: int = 0) -> list[int]:
-    tickets = [ring.put(I, record(clock, start + n, "x" * 300)) for n in range(count)]
+    tickets = [ring.put(INSTANT, record(clock, start + n, "x" * 300)) for n in range(count)]
     return [await ticket for ticket in tickets]
 
 
 async def test_what_is_appended_is_read_and_acknowledged_once(tmp_path: Path, clock: FakeClock) -> None:
     async with Ring.open(tmp_path / "ring", SMALL, clock) as ring:
-        seqs = [await ring.append(I, record(clock, n)) for n in range(5)]
+        seqs = [await ring.append(INSTANT, record(clock, n)) for n in range(5)]
         found = await everything(ring)
         assert [s.seq for s in found] == seqs
         assert [s.record for s in found] == [record(clock, n) for n in range(5)]
-        assert ring.backlog(I).records == 5
-        assert ring.backlog(I).newest_seq == seqs[-1]
-        assert await ring.read(I, after=seqs[2]) == found[3:]
-        assert await ring.read_newest(I, limit_records=2) == found[3:]
-        assert await ring.read_newest(I, before=seqs[3], limit_records=2) == found[1:3]
-        ring.ack(SeqSpan(I, seqs[1], seqs[2]))
+        assert ring.backlog(INSTANT).records == 5
+        assert ring.backlog(INSTANT).newest_seq == seqs[-1]
+        assert await ring.read(INSTANT, after=seqs[2]) == found[3:]
+        assert await ring.read_newest(INSTANT, limit_records=2) == found[3:]
+        assert await ring.read_newest(INSTANT, before=seqs[3], limit_records=2) == found[1:3]
+        ring.ack(SeqSpan(INSTANT, seqs[1], seqs[2]))
         assert [s.seq for s in await everything(ring)] == [seqs[0], seqs[3], seqs[4]]
-        assert ring.backlog(I).records == 3
+        assert ring.backlog(INSTANT).records == 3
     async with Ring.open(tmp_path / "ring", SMALL, clock) as ring:
         assert await everything(ring) == [found[0], found[3], found[4]]
-        new = await ring.append(I, record(clock, 9))
+        new = await ring.append(INSTANT, record(clock, 9))
         assert new > seqs[-1]
 
 
 async def test_limits_bound_a_read_and_one_record_always_comes(tmp_path: Path, clock: FakeClock) -> None:
     async with Ring.open(tmp_path / "ring", SMALL, clock) as ring:
         await fill(ring, clock, 50)
-        assert len(await ring.read(I, limit_records=7)) == 7
-        assert 3 <= len(await ring.read(I, limit_bytes=1500)) <= 5
-        assert len(await ring.read(I, limit_bytes=1)) == 1
-        assert len(await ring.read_newest(I, limit_bytes=1)) == 1
+        assert len(await ring.read(INSTANT, limit_records=7)) == 7
+        assert 3 <= len(await ring.read(INSTANT, limit_bytes=1500)) <= 5
+        assert len(await ring.read(INSTANT, limit_bytes=1)) == 1
+        assert len(await ring.read_newest(INSTANT, limit_bytes=1)) == 1
 
 
 async def test_too_large_and_not_storable_records_are_refused(tmp_path: Path, clock: FakeClock) -> None:
     async with Ring.open(tmp_path / "ring", SMALL, clock) as ring:
         with pytest.raises(RingError, match="limit"):
-            await ring.append(I, record(clock, 1, "x" * 70_000))
+            await ring.append(INSTANT, record(clock, 1, "x" * 70_000))
         with pytest.raises(RingError, match="cannot be stored"):
-            await ring.append(I, record(clock, 1, "\ud800"))
+            await ring.append(INSTANT, record(clock, 1, "\ud800"))
         with pytest.raises(RingError, match="another boot"):
-            await ring.append(I, record(FakeClock("0"), 1))
-        seq = await ring.append(I, record(clock, 2**900, "x" * 12_000))
+            await ring.append(INSTANT, record(FakeClock("0"), 1))
+        seq = await ring.append(INSTANT, record(clock, 2**900, "x" * 12_000))
         assert [s.seq for s in await everything(ring)] == [seq]
         assert (await everything(ring))[0].record.values == (2**900, "x" * 12_000)
 
@@ -91,7 +91,7 @@ async def test_too_large_and_not_storable_records_are_refused(tmp_path: Path, cl
 async def test_a_commit_waits_for_its_window_or_a_full_page(tmp_path: Path, clock: FakeClock) -> None:
     settings = RingSettings(size_mib=1, slot_mib=0.0625, instant_commit_window_s=60)
     async with Ring.open(tmp_path / "ring", settings, clock) as ring:
-        tickets = [ring.put(I, record(clock, n, "x" * 300)) for n in range(14)]
+        tickets = [ring.put(INSTANT, record(clock, n, "x" * 300)) for n in range(14)]
         await asyncio.wait_for(ring.wait_committed(), 5)
         committed = await everything(ring)
         assert 10 <= len(committed) < 14, "whole pages go at once, the rest waits"
@@ -109,7 +109,7 @@ async def _wait(ticket) -> int:
 
 async def test_a_cancelled_waiter_changes_nothing(tmp_path: Path, clock: FakeClock) -> None:
     async with Ring.open(tmp_path / "ring", SMALL, clock) as ring:
-        ticket = ring.put(I, record(clock, 1))
+        ticket = ring.put(INSTANT, record(clock, 1))
         first, second = asyncio.ensure_future(_wait(ticket)), asyncio.ensure_future(_wait(ticket))
         await asyncio.sleep(0)
         first.cancel()
@@ -119,12 +119,12 @@ async def test_a_cancelled_waiter_changes_nothing(tmp_path: Path, clock: FakeClo
 
 async def test_no_wake_up_is_lost(tmp_path: Path, clock: FakeClock) -> None:
     async with Ring.open(tmp_path / "ring", SMALL, clock) as ring:
-        await ring.append(I, record(clock, 1))
+        await ring.append(INSTANT, record(clock, 1))
         await asyncio.wait_for(ring.wait_committed(), 5)
         waiting = asyncio.ensure_future(ring.wait_committed())
         await asyncio.sleep(0.05)
         assert not waiting.done()
-        await ring.append(I, record(clock, 2))
+        await ring.append(INSTANT, record(clock, 2))
         await asyncio.wait_for(waiting, 5)
 
 
@@ -137,7 +137,7 @@ async def test_eviction_leaves_one_gap_record_that_counts(tmp_path: Path, clock:
         lost = ring.status().streams["instant"].lost
         assert lost == 3000 - len(found)
         await asyncio.sleep(0.1)
-        gaps = await everything(ring, A)
+        gaps = await everything(ring, ALARM)
     assert {s.record.schema.kind for s in gaps} == {Kind.GAP}
     assert sum(s.record.values[3] for s in gaps) == lost
     assert all(s.record.values[0] == "instant" and s.record.values[4] == "evicted" for s in gaps)
@@ -145,7 +145,7 @@ async def test_eviction_leaves_one_gap_record_that_counts(tmp_path: Path, clock:
     for _ in range(3):
         async with Ring.open(tmp_path / "ring", SMALL, clock) as ring:
             await asyncio.sleep(0.05)
-            again = await everything(ring, A)
+            again = await everything(ring, ALARM)
             assert again[: len(gaps)] == gaps, "told once, not at every start"
             assert sum(s.record.values[3] for s in again) == ring.status().streams["instant"].lost
 
@@ -161,19 +161,19 @@ async def test_acknowledged_slots_are_used_again_without_loss(tmp_path: Path, cl
     async with Ring.open(tmp_path / "ring", SMALL, clock) as ring:
         for turn in range(6):
             seqs = await fill(ring, clock, 1000, turn * 1000)
-            ring.ack(SeqSpan(I, seqs[0], seqs[-1]))
+            ring.ack(SeqSpan(INSTANT, seqs[0], seqs[-1]))
         assert ring.status().lost == 0
-        assert ring.backlog(I).records == 0
+        assert ring.backlog(INSTANT).records == 0
 
 
 async def test_acknowledgements_become_durable_by_themselves(tmp_path: Path, clock: FakeClock) -> None:
     async with Ring.open(tmp_path / "ring", SMALL, clock) as ring:
         seqs = await fill(ring, clock, 30)
-        ring.ack(SeqSpan(I, seqs[10], seqs[12]))
-        while ring._lanes[I].log.acks_unwritten:
+        ring.ack(SeqSpan(INSTANT, seqs[10], seqs[12]))
+        while ring._lanes[INSTANT].log.acks_unwritten:
             await asyncio.sleep(0.01)
         await ring._call(int)
-        waiting = [s.seq for s, acked in RingLook(tmp_path / "ring").records(I) if not acked]
+        waiting = [s.seq for s, acked in RingLook(tmp_path / "ring").records(INSTANT) if not acked]
         assert waiting == seqs[:10] + seqs[13:]
 
 
@@ -191,7 +191,7 @@ async def test_an_unsynchronised_boot_is_held_until_its_clock_is_right(tmp_path:
     clock = FakeClock(synchronised=False)
     clock.wall_ms = 5_000
     async with Ring.open(tmp_path / "ring", SMALL, clock, hold_s=600) as ring:
-        await ring.append(I, record(clock, 1))
+        await ring.append(INSTANT, record(clock, 1))
         assert await everything(ring) == []
         clock.forward(2_000)
         clock.wall_ms, clock.sync = 1_700_000_000_000, True
@@ -204,7 +204,7 @@ async def test_an_unsynchronised_boot_is_held_until_its_clock_is_right(tmp_path:
 
 
 async def _until(ring: Ring) -> None:
-    while not await ring.read(I):
+    while not await ring.read(INSTANT):
         await asyncio.sleep(0.05)
 
 
@@ -212,7 +212,7 @@ async def test_held_records_go_out_flagged_and_keep_their_time(tmp_path: Path) -
     clock = FakeClock(synchronised=False)
     clock.wall_ms = 5_000
     async with Ring.open(tmp_path / "ring", SMALL, clock, hold_s=10) as ring:
-        await ring.append(I, record(clock, 1))
+        await ring.append(INSTANT, record(clock, 1))
         clock.forward(11_000)
         await asyncio.wait_for(_until(ring), 5)
         held = (await everything(ring))[0].record.stamp
@@ -221,8 +221,8 @@ async def test_held_records_go_out_flagged_and_keep_their_time(tmp_path: Path) -
         clock.wall_ms, clock.sync = 1_700_000_000_000, True
         await asyncio.sleep(1.2)
         assert (await everything(ring))[0].record.stamp == held
-        later = await ring.append(I, record(clock, 2))
-        fresh = (await ring.read(I, after=later - 1))[0].record.stamp
+        later = await ring.append(INSTANT, record(clock, 2))
+        fresh = (await ring.read(INSTANT, after=later - 1))[0].record.stamp
         assert (fresh.wall_ms, fresh.synchronised) == (1_700_000_000_000, True)
 
 
@@ -230,7 +230,7 @@ async def test_a_boot_that_ended_without_an_anchor_is_flagged(tmp_path: Path) ->
     clock = FakeClock(synchronised=False)
     clock.wall_ms = 7_000
     async with Ring.open(tmp_path / "ring", SMALL, clock) as ring:
-        await ring.append(I, record(clock, 1))
+        await ring.append(INSTANT, record(clock, 1))
     clock.reboot("22222222-1111-4111-8111-111111111111", wall_ms=1_700_000_000_000)
     async with Ring.open(tmp_path / "ring", SMALL, clock) as ring:
         stamp = (await everything(ring))[0].record.stamp
@@ -241,7 +241,7 @@ async def test_a_boot_that_ended_without_an_anchor_is_flagged(tmp_path: Path) ->
 async def test_an_anchor_by_hand(tmp_path: Path) -> None:
     clock = FakeClock(synchronised=False)
     async with Ring.open(tmp_path / "ring", SMALL, clock) as ring:
-        await ring.append(I, record(clock, 1))
+        await ring.append(INSTANT, record(clock, 1))
         await ring.anchor(wall_ms=50_000, boottime_ms=clock.boottime_ms, quality=Quality.OPERATOR, source="operator")
         stamp = (await everything(ring))[0].record.stamp
         assert (stamp.wall_ms, stamp.synchronised) == (50_000, True)
@@ -256,15 +256,15 @@ async def test_a_full_disk_from_the_start_keeps_running_in_memory_and_says_so(cl
     async with Ring.open(Path("ring"), SMALL, clock, fs, retry_first_s=0.05) as ring:
         assert not ring.status().healthy
         assert "space" in ring.status().problem
-        ticket = ring.put(I, record(clock, 1))
+        ticket = ring.put(INSTANT, record(clock, 1))
         found = await everything(ring)
         assert [s.seq for s in found] == [ticket.seq]
-        assert ring.backlog(I).records == 1
-        assert [s.seq for s in await ring.read_newest(I)] == [ticket.seq]
-        later = [ring.put(I, record(clock, n)) for n in range(2, 5)]
-        ring.ack(SeqSpan(I, ticket.seq, ticket.seq))
+        assert ring.backlog(INSTANT).records == 1
+        assert [s.seq for s in await ring.read_newest(INSTANT)] == [ticket.seq]
+        later = [ring.put(INSTANT, record(clock, n)) for n in range(2, 5)]
+        ring.ack(SeqSpan(INSTANT, ticket.seq, ticket.seq))
         assert await ticket == ticket.seq, "acknowledged before it had to be durable"
-        assert ring.backlog(I).records == 3
+        assert ring.backlog(INSTANT).records == 3
         fs.capacity = None
         await asyncio.wait_for(asyncio.gather(*map(_wait, later)), 5)
         assert ring.status().healthy
@@ -290,11 +290,11 @@ async def test_read_only_storage_drains_and_comes_back(clock: FakeClock) -> None
     async with Ring.open(Path("ring"), SMALL, clock, fs, retry_first_s=0.05) as ring:
         before = await fill(ring, clock, 20)
         fs.read_only = True
-        ticket = ring.put(I, record(clock, 100))
+        ticket = ring.put(INSTANT, record(clock, 100))
         while ring.status().healthy:
             await asyncio.sleep(0.01)
         assert [s.seq for s in await everything(ring)] == [*before, ticket.seq]
-        ring.ack(SeqSpan(I, before[0], before[-1]))
+        ring.ack(SeqSpan(INSTANT, before[0], before[-1]))
         assert [s.seq for s in await everything(ring)] == [ticket.seq]
         fs.read_only = False
         assert await asyncio.wait_for(_wait(ticket), 5) == ticket.seq
@@ -306,12 +306,12 @@ async def test_memory_is_bounded_and_what_is_dropped_is_counted(clock: FakeClock
     fs = SimulatedFs()
     async with Ring.open(Path("ring"), SMALL, clock, fs, retry_first_s=0.1) as ring:
         fs.read_only = True
-        first = ring.put(I, record(clock, 0))
+        first = ring.put(INSTANT, record(clock, 0))
         while ring.status().healthy:
             await asyncio.sleep(0.01)
         waiter = asyncio.ensure_future(_wait(first))
         await asyncio.sleep(0)
-        tickets = [ring.put(I, record(clock, n)) for n in range(1, 120)]
+        tickets = [ring.put(INSTANT, record(clock, n)) for n in range(1, 120)]
         with pytest.raises(RingError, match="dropped"):
             await waiter
         with pytest.raises(RingError, match="dropped"):
@@ -321,13 +321,13 @@ async def test_memory_is_bounded_and_what_is_dropped_is_counted(clock: FakeClock
         found = await everything(ring)
         assert [s.seq for s in found] == [t.seq for t in tickets[-len(found) :]]
         assert len(found) == 50
-        while not (gaps := await everything(ring, A)):
+        while not (gaps := await everything(ring, ALARM)):
             await asyncio.sleep(0.01)
         assert gaps[0].record.values[3:5] == (70, "memory")
         assert ring.status().lost == 70
     async with Ring.open(Path("ring"), SMALL, clock, fs) as ring:
         assert ring.status().lost == 70
-        assert await everything(ring, A) == gaps
+        assert await everything(ring, ALARM) == gaps
 
 
 @pytest.mark.parametrize("call", ["sync", "pwrite"])
@@ -336,7 +336,7 @@ async def test_a_medium_error_is_not_retried_in_place(clock: FakeClock, call: st
     async with Ring.open(Path("ring"), SMALL, clock, fs) as ring:
         before = await fill(ring, clock, 5)
         fs.faults[call] = [OSError(errno.EIO, "Input/output error")]
-        seq = await ring.append(I, record(clock, 77))
+        seq = await ring.append(INSTANT, record(clock, 77))
         status = ring.status()
         assert status.healthy
         assert status.streams["instant"].slots_quarantined == 1
@@ -352,7 +352,7 @@ async def test_medium_errors_everywhere_end_in_memory_and_heal(clock: FakeClock)
     async with Ring.open(Path("ring"), SMALL, clock, fs, retry_first_s=0.05) as ring:
         before = await fill(ring, clock, 5)
         fs.faults["sync"] = [OSError(errno.EIO, "Input/output error") for _ in range(7)]
-        ticket = ring.put(I, record(clock, 77))
+        ticket = ring.put(INSTANT, record(clock, 77))
         while ring.status().healthy:
             await asyncio.sleep(0.01)
         assert [s.seq for s in await everything(ring)][:5] == before
@@ -365,7 +365,7 @@ async def test_closing_on_a_dead_disk_ends(clock: FakeClock) -> None:
     fs = SimulatedFs()
     async with Ring.open(Path("ring"), SMALL, clock, fs) as ring:
         fs.read_only = True
-        ticket = ring.put(I, record(clock, 1))
+        ticket = ring.put(INSTANT, record(clock, 1))
         waiter = asyncio.ensure_future(_wait(ticket))
         await asyncio.sleep(0)
     with pytest.raises(RingError, match="closed"):
@@ -425,7 +425,7 @@ async def test_one_damaged_page_costs_at_most_itself(tmp_path: Path, clock: Fake
         elif page > 2:
             assert 0 < lost <= 14, "the page's own records"
         if lost:
-            while not (gaps := await everything(ring, A)):
+            while not (gaps := await everything(ring, ALARM)):
                 await asyncio.sleep(0.01)
             assert [g.record.values[3:5] for g in gaps] == [(lost, "damaged")]
 
@@ -500,4 +500,4 @@ async def test_killed_at_a_system_call_nothing_durable_is_gone(tmp_path: Path, c
         assert [s.seq for s in found][: len(durable)] == durable
         assert [s.record.values[0] for s in found] == list(range(len(found)))
         assert ring.status().lost == 0
-        assert await ring.append(I, record(SystemClock(trust_wall=True), 1)) not in durable
+        assert await ring.append(INSTANT, record(SystemClock(trust_wall=True), 1)) not in durable
