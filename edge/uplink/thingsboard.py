@@ -140,10 +140,10 @@ class _Payloads:
             return
         self.gateway_bytes += self._growth(record, text)
         self.device_points += points
-        self.devices.setdefault(_json(device_name(record.device)), []).append(text)
+        self.devices.setdefault(_name(record.device), []).append(text)
 
     def _growth(self, record: Record, text: bytes) -> int:
-        name = _json(device_name(record.device))
+        name = _name(record.device)
         return len(text) + 1 if name in self.devices else len(text) + len(name) + 4
 
     def packed(self, batch: Batch) -> Packed:
@@ -161,6 +161,11 @@ class _Payloads:
 def device_name(name: str) -> str:
     """Return a meter's name as ThingsBoard gets it: valid UTF-8 without NUL, not marked."""
     return name.encode("utf-8", "replace").decode().replace("\0", "")
+
+
+@lru_cache(maxsize=1024)
+def _name(device: str) -> bytes:
+    return _json(device_name(device))
 
 
 def pack(records: Sequence[Stored], limit_bytes: int, limit_points: int | None = None) -> Packed:

@@ -88,6 +88,14 @@ def test_the_contract_itself_is_whole():
     assert CONTRACT["text_mark"] == TEXT_MARK
 
 
+def test_nothing_is_listed_that_is_never_sent():
+    """But for alarms, whose records come with the alarm rules, and the pattern for an operator's own profile."""
+    sent = {(key, schema.kind) for schema, _ in SCHEMAS.values() for key in sent_keys(schema)} | {("not_read", Kind.READING)}
+    used = [entry["name"] for key, kind in sent for entry in entries(key, kind)]
+    unused = {entry["name"] for entry in KEYS if not entry.get("profile") and entry["record"] != "ALARM"} - set(used)
+    assert unused == set()
+
+
 def test_a_planted_key_is_noticed():
     assert entries("linc_rssi", Kind.LINK) == []
     assert entries("event", Kind.READING) == []

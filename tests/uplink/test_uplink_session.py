@@ -98,9 +98,9 @@ async def test_reasons_are_read_and_ids_are_learnt_at_once(server):
 async def test_ids_never_run_out_while_answers_come(server):
     one = session(server.port)
     await one.open()
-    for _ in range(300):
-        ids = [one.publish(Publish("x/unknown", b"{}")) for _ in range(300)]
-        assert {ack.packet_id for ack in await acks_of(one, 300)} == set(ids)
+    for _ in range(111):
+        ids = [one.publish(Publish("x/unknown", b"{}")) for _ in range(600)]        # 66,600 in all
+        assert {ack.packet_id for ack in await acks_of(one, 600)} == set(ids)
     await one.close()
 
 
@@ -112,13 +112,8 @@ async def test_refused_logins_are_told_apart(server, code, kind):
 
 
 async def test_nobody_there():
-    with pytest.raises(Retryable, match="cannot reach 127.0.0.1"):
+    with pytest.raises(Retryable, match=r"cannot reach 127\.0\.0\.1"):
         await session(free_port()).open()
-
-
-async def test_no_such_host():
-    with pytest.raises(Retryable, match="cannot reach nowhere.invalid"):
-        await session(1, host="nowhere.invalid").open()
 
 
 @pytest.mark.parametrize(("answer", "kind", "text"), [
@@ -219,9 +214,10 @@ async def test_receive_maximum_is_read():
         await one.open()
         assert one.receive_maximum == 20
         assert one.packet_limit_bytes == 8_192
+        for _ in range(19):
+            one.publish(Publish(OWN, b"{}"))
         with pytest.raises(Retryable, match="no packet id is free"):
-            for _ in range(25):
-                one.publish(Publish(OWN, b"{}"))
+            one.publish(Publish(OWN, b"{}"))
         one.abort()
 
 

@@ -1,0 +1,108 @@
+"""Which records come next, against a ring of plain lists: the cases that a real ring gives only after reboots."""
+
+from dataclasses import dataclass
+
+from edge.model import Field, Kind, Record, Schema, Stamp, Stored, Stream
+from edge.uplink.source import Lane, Source
+
+SCHEMA = Schema(Kind.READING, (Field("v"),))
+
+
+@dataclass
+class Backlog:
+    records: int
+    newest_seq: int
+
+
+class Lists:
+    """Records by stream; `held` numbers are there but not handed out yet."""
+
+    def __init__(self, **streams):
+        self.streams = {stream: [] for stream in Stream} | {Stream[name]: rows for name, rows in streams.items()}
+        self.held = set()
+
+    def backlog(self, stream):
+        rows = self.streams[stream]
+        return Backlog(len(rows), rows[-1].seq if rows else 0)
+
+    async def read(self, stream, *, after, limit_records, limit_bytes):
+        del limit_bytes
+        rows = [row for row in self.streams[stream] if (after is None or row.seq > after) and row.seq not in self.held]
+        return rows[:limit_records]
+
+
+def row(seq, boot="b1", stream=Stream.INSTANT):
+    return Stored(stream, seq, Record(SCHEMA, "A", Stamp(seq, seq, boot, synchronised=True), (seq,)))
+
+
+async def next_run(source, *, skip=(), alone=()):
+    lane = await source.choose()
+    if lane is None:
+        return None, []
+    run = source.run_of(lane, lambda stored: stored.seq in skip, lambda stored: stored.seq in alone)
+    source.take(lane, len(run))
+    return lane, [stored.seq for stored in run]
+
+
+async def test_a_run_never_spans_two_boots():
+    """Between 2 and 6 a boot may lie that the ring still holds; acknowledging 1..7 would delete it."""
+    source = Source(Lists(INSTANT=[row(1), row(2), row(6, "b3"), row(7, "b3")]), "oldest")
+    assert await next_run(source) == (Lane.FRESH, [1, 2])
+    assert await next_run(source) == (Lane.FRESH, [6, 7])
+    assert await next_run(source) == (None, [])
+
+
+async def test_held_records_are_found_by_looking_back():
+    ring = Lists(INSTANT=[row(1), row(2), row(3)])
+    ring.held = {1, 2}
+    source = Source(ring, "oldest")
+    assert await next_run(source) == (Lane.FRESH, [3])
+    ring.held, ring.streams[Stream.INSTANT] = set(), [row(1), row(2)]
+    assert await next_run(source) == (None, [])
+    source.look_back(Lane.FRESH)
+    assert await next_run(source) == (Lane.FRESH, [1, 2])
+
+
+async def test_skipped_and_lone_records_cut_a_run():
+    source = Source(Lists(INSTANT=[row(n) for n in range(1, 8)]), "oldest")
+    runs = [(await next_run(source, skip={1, 4}, alone={6}))[1] for _ in range(4)]
+    assert runs == [[2, 3], [5], [6], [7]]
+
+
+async def test_fresh_begins_after_what_was_there():
+    ring = Lists(INSTANT=[row(1), row(2)])
+    source = Source(ring, "live+backfill")
+    assert await next_run(source) == (Lane.BACKFILL, [1, 2])
+    ring.streams[Stream.INSTANT].append(row(3))
+    assert await next_run(source) == (None, []), "dry until a commit is told"
+    source.committed()
+    assert await next_run(source) == (Lane.FRESH, [3])
+    source.look_back(Lane.BACKFILL)
+    assert await next_run(source) == (Lane.BACKFILL, [1, 2]), "not acknowledged yet, and nothing above the border"
+
+
+async def test_an_empty_ring_gives_its_first_record():
+    """Ordinals begin at 0, so that an empty stream's 0 is no border."""
+    ring = Lists()
+    source = Source(ring, "live+backfill")
+    assert await next_run(source) == (None, [])
+    ring.streams[Stream.INSTANT].append(row(0))
+    source.committed()
+    assert await next_run(source) == (Lane.FRESH, [0])
+
+
+async def test_given_back_comes_first():
+    source = Source(Lists(INSTANT=[row(1), row(2), row(3)]), "oldest")
+    assert await next_run(source, alone={1}) == (Lane.FRESH, [1])
+    source.give_back(Lane.FRESH, (row(1),))
+    assert await next_run(source) == (Lane.FRESH, [1, 2, 3])
+
+
+async def test_alarms_and_billing_go_first_even_when_they_come_last():
+    ring = Lists(INSTANT=[row(1)], BILLING=[row(5, stream=Stream.BILLING)])
+    source = Source(ring, "oldest")
+    assert await next_run(source) == (Lane.BILLING, [5])
+    ring.streams[Stream.ALARM].append(row(9, stream=Stream.ALARM))
+    source.committed()
+    assert await next_run(source) == (Lane.ALARM, [9])
+    assert await next_run(source) == (Lane.FRESH, [1])
