@@ -52,8 +52,12 @@ PURE = [
     "edge/poll/schedule.py", "edge/poll/recovery.py", "edge/poll/budget.py",
     "edge/ring/frame.py", "edge/ring/layout.py", "edge/ring/timebase.py",
     "edge/uplink/thingsboard.py", "edge/uplink/pace.py", "edge/uplink/poison.py", "edge/uplink/reasons.py",
-    "edge/health/promise.py",
-    "halow/model.py", "halow/quality.py", "halow/s1g.py",
+    "edge/health/promise.py", "edge/health/linkrecords.py",
+    "edge/demo/meter_acse.py", "edge/demo/meter_apdu.py", "edge/demo/meter_hdlc.py", "edge/demo/meter_model.py",
+    "edge/demo/meter_objects.py", "edge/demo/meter_server.py", "edge/demo/meter_settings.py",
+    "edge/demo/story.py", "edge/demo/verdict.py",
+    "halow/model.py", "halow/quality.py", "halow/s1g.py", "halow/tracker.py", "halow/trace.py", "halow/table.py",
+    "halow/radios/vendor.py",
 ]
 IMPURE = {"asyncio", "socket", "os", "time", "random", "threading", "subprocess", "selectors", "ssl", "sqlite3"}
 
@@ -64,7 +68,7 @@ ONE_IMPORTER = {
     "sdnotify": {"edge/health/notify.py"},
     "uvloop": {"edge/app.py"},
     "sqlite3": {"edge/store"},
-    "pyroute2": {"halow"},
+    "pyroute2": {"halow/nl80211.py"},
     "click": {"edge/cli.py", "edge/commands"},
     "moat": {"edge/demo"},
     "rich": {"edge/cli.py", "edge/commands", "edge/demo"},

@@ -16,7 +16,7 @@ from edge.uplink.uplink import Uplink, UplinkState
 log = logging.getLogger(__name__)
 
 TOKEN_FILE = "uplink.token"      # noqa: S105 - a file's name in the state directory
-LOOK_S = 15.0
+LOOK_S = 5.0
 SPARE_S = 30.0
 
 
@@ -51,7 +51,7 @@ class Upstream:
         self._rng = rng
         self._profile_of = profile_of
         self._uplink: Uplink | None = None
-        self._waits_for = "not started yet"
+        self._waits_for = "not started yet" if settings.uplink.enabled else "switched off (uplink.enabled = false)"
 
     def state(self) -> UplinkState | str:
         """Return the uplink's state, or one line on why there is none."""

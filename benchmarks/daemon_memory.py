@@ -1,0 +1,86 @@
+"""Memory of the whole daemon with 1, 10 and 100 meters: real processes, simulated meters, an MQTT broker to drain to.
+
+    python benchmarks/daemon_memory.py [--meters 1 10 100] [--seconds 60]
+
+Prints VmRSS and PSS of the gateway process after it has polled for the given time (interval 10 s, half wrapper, half
+HDLC), beside a Python process that only imports asyncio. CPU is the gateway's own, as a share of one core.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "system"))
+
+from gateway_process import EDGE, GatewayProcess
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def memory_kib(pid: int) -> tuple[int, int]:
+    """Return (VmRSS, PSS) of a process in KiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    rss = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    pss = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    return rss, pss
+
+
+def cpu_s(pid: int) -> float:
+    """Return user and system seconds of a process."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / TICKS
+
+
+def bare_interpreter_kib() -> int:
+    """Return the RSS of Python with asyncio imported and nothing else."""
+    script = "import asyncio; print(next(l.split()[1] for l in open('/proc/self/status') if l.startswith('VmRSS')))"
+    return int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+
+
+def measure(meters: int, seconds: float) -> tuple[int, int, float, int]:
+    """Run the daemon with so many meters; return RSS and PSS in KiB, CPU share, readings."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        csv = directory / "meters.csv"
+        meters_process = subprocess.Popen(
+            [*EDGE, "simulate", "--meters", str(meters), "--port-base", "0", "--csv", str(csv)],
+            stdout=subprocess.PIPE, text=True)
+        try:
+            while "meters; stop" not in meters_process.stdout.readline():
+                pass
+            with GatewayProcess(directory, poll={"interval_s": 10.0}) as gateway:
+                gateway.command("meter", "import", str(csv))
+                gateway.start()
+                gateway.await_status(lambda status: len(status["meters"]) == meters)
+                pid, began, before_s = gateway.process.pid, time.monotonic(), cpu_s(gateway.process.pid)
+                time.sleep(seconds)
+                share = (cpu_s(pid) - before_s) / (time.monotonic() - began)
+                rss, pss = memory_kib(pid)
+                readings = sum(meter.get("readings", 0) for meter in gateway.status()["meters"])
+                gateway.stop()
+                return rss, pss, share, readings
+        finally:
+            meters_process.terminate()
+            meters_process.communicate()
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--meters", type=int, nargs="+", default=[1, 10, 100])
+    parser.add_argument("--seconds", type=float, default=60)
+    options = parser.parse_args()
+    print(f"python with asyncio alone: {bare_interpreter_kib() / 1024:.1f} MiB RSS")
+    print("meters  RSS MiB  PSS MiB  CPU % of a core  readings")
+    for meters in options.meters:
+        rss, pss, share, readings = measure(meters, options.seconds)
+        print(f"{meters:6}  {rss / 1024:7.1f}  {pss / 1024:7.1f}  {100 * share:15.2f}  {readings:8}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
