@@ -14,6 +14,7 @@ from poll_bench import QUICK, Bench, held, shown, simulated, slower
 
 from edge.demo.bridge import Quirks
 from edge.errors import FailReason
+from edge.model import Meter
 
 KEYS = ["voltage_l1", "voltage_l2", "voltage_l3", "current_l1", "current_l2", "current_l3", "frequency", "active_power", "active_energy"]
 SETTINGS = slower(QUICK, interval_s=0.02, exchange_timeout_s=0.08, backoff_first_s=0.005, backoff_max_s=0.01, breaker_failures=1000)
@@ -82,3 +83,30 @@ async def test_bits_flipped_on_a_serial_line_are_caught_by_the_frame_check() -> 
     readings, failures = await drive("hdlc", Quirks(corrupt_share=0.3), 5, 40)
     assert readings >= 10
     assert readings + failures >= 40
+
+
+@pytest.mark.parametrize("then", ["close", "reset", "silent"])
+def test_the_loop_of_the_product_makes_no_difference(then: str) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    values = {key: place for place, key in enumerate(KEYS)}
+    line = Quirks(latency_s=(0.0, 0.005), chunk_bytes=7, chunk_gap_s=0.0005, after_requests=5, then=then)
+
+    async def poll(row: Meter) -> Bench:
+        async with Bench(row, settings=SETTINGS).running() as bench:
+            await bench.sink.until(lambda records: len(records) >= 15)
+        return bench
+
+    async def beside() -> Bench:
+        """The meter on a plain loop here, the poller on the product's loop in a thread."""
+        async with simulated("hdlc", line) as (meter, row):
+            held(meter, values)
+
+            def product() -> Bench:
+                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                    return runner.run(poll(row))
+
+            return await asyncio.to_thread(product)
+
+    bench = asyncio.run(beside())
+    assert len(bench.sink.readings()) >= 8
+    assert {tuple(record.values) for record in bench.sink.readings()} == {tuple(values.values())}
