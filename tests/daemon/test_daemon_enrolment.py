@@ -1,0 +1,147 @@
+"""The registry followed by the fleet: a real registry file, and a fleet that notes what it is told."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from edge.daemon import enrolment
+from edge.daemon.enrolment import Enrolment
+from edge.errors import RegistryError
+from edge.model import Learned, Meter
+from edge.poll.fleet import Change
+from edge.store.registry import Registry
+
+ONE = Meter("one", "192.0.2.1", 4059, authentication="none")
+TWO = Meter("two", "192.0.2.2", 4059, authentication="lls")
+
+
+class FleetBook:
+    """Notes every `apply`; each can be held up to play a look that is under way."""
+
+    def __init__(self) -> None:
+        self.applied = []
+        self.news = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def apply(self, enrolled):
+        await self.gate.wait()
+        self.applied.append(tuple(enrolled))
+        self.news.set()
+        return Change(started=tuple(item.meter.name for item in enrolled))
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.applied) < count:
+                self.news.clear()
+                await self.news.wait()
+
+
+@asynccontextmanager
+async def running(path):
+    desk, fleet = Enrolment(path), FleetBook()
+    task = asyncio.create_task(desk.run(fleet, lambda _within_s: None))
+    try:
+        yield desk, fleet
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        desk.close()
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "state" / "registry.db"
+    with Registry.open(path) as registry:
+        registry.add(ONE)
+        registry.add(TWO, b"12345678")
+    return path
+
+
+async def test_the_fleet_gets_meters_with_secrets_and_what_was_learned(path):
+    with Registry.open(path) as registry:
+        registry.keep_learned("one", Learned(identity="S1", list_limit=9))
+    async with running(path) as (desk, fleet):
+        await fleet.until(1)
+    first, second = fleet.applied[0]
+    assert (first.meter, first.learned.identity, first.password) == (ONE, "S1", b"")
+    assert (second.meter, second.password) == (TWO, b"12345678")
+    assert "12345678" not in repr(fleet.applied)
+    assert desk.meters == (ONE, TWO)
+
+
+async def test_reload_returns_once_the_change_has_taken_effect(path):
+    async with running(path) as (desk, fleet):
+        await fleet.until(1)
+        with Registry.open(path) as registry:
+            registry.set_paused("one", True)
+        change = await asyncio.wait_for(desk.reload(), 2)
+        assert change.started == ("one", "two")
+        assert fleet.applied[-1][0].meter == replace(ONE, paused=True)
+        assert (await asyncio.wait_for(desk.reload(), 2)) == Change(), "nothing changed since"
+        assert len(fleet.applied) == 2
+
+
+async def test_reload_during_a_look_waits_for_the_look_after_it(path):
+    """The one under way may have read the registry before the change was made."""
+    async with running(path) as (desk, fleet):
+        await fleet.until(1)
+        fleet.gate.clear()
+        with Registry.open(path) as registry:
+            registry.set_paused("one", True)
+        early = asyncio.create_task(desk.reload())
+        await asyncio.sleep(0)
+        while not desk._looking:
+            await asyncio.sleep(0)
+        while desk._version == await desk._call(Registry.data_version):
+            await asyncio.sleep(0)
+        with Registry.open(path) as registry:
+            registry.set_paused("two", True)
+        late = asyncio.create_task(desk.reload())
+        await asyncio.sleep(0)
+        fleet.gate.set()
+        await asyncio.wait_for(late, 2)
+        assert [item.meter.paused for item in fleet.applied[-1]] == [True, True]
+        await asyncio.wait_for(early, 2)
+
+
+async def test_a_change_without_a_poke_is_found_by_itself(path, monkeypatch):
+    monkeypatch.setattr(enrolment, "LOOK_S", 0.02)
+    async with running(path) as (_desk, fleet):
+        await fleet.until(1)
+        with Registry.open(path) as registry:
+            registry.remove("two")
+        await fleet.until(2)
+    assert [item.meter.name for item in fleet.applied[-1]] == ["one"]
+
+
+async def test_a_registry_that_cannot_be_read_is_told_once_and_tried_again(path, monkeypatch, caplog):
+    monkeypatch.setattr(enrolment, "RETRY_S", 0.02)
+    good = path.read_bytes()
+    path.write_bytes(b"x" * 5_000)
+    async with running(path) as (desk, fleet):
+        with pytest.raises(RegistryError, match=r"registry\.db"):
+            await asyncio.wait_for(desk.reload(), 2)
+        with pytest.raises(RegistryError):
+            await asyncio.wait_for(desk.reload(), 2)
+        assert desk.fault
+        assert fleet.applied == []
+        path.write_bytes(good)
+        await fleet.until(1)
+        assert (await asyncio.wait_for(desk.reload(), 2)) == Change()
+        assert desk.fault == ""
+    assert [record.levelname for record in caplog.records if "no meter is added" in record.message].count("ERROR") == 1
+
+
+async def test_what_was_learned_is_kept_and_a_fault_in_keeping_is_only_told(path, caplog):
+    async with running(path) as (desk, fleet):
+        await fleet.until(1)
+        await desk.keep_learned("one", Learned(identity="S9"))
+        with Registry.open(path) as registry:
+            assert registry.learned("one").identity == "S9"
+        await desk.keep_learned("nobody", Learned(identity="S9"))
+        desk._registry.close()
+        await desk.keep_learned("one", Learned(identity="S10"))
+    assert "what was learned is not kept" in caplog.text

@@ -1,0 +1,115 @@
+"""Radio peers joined to meters, and what of it reaches the ring."""
+
+import asyncio
+
+import pytest
+
+from edge.clock import SystemClock
+from edge.daemon import links
+from edge.daemon.links import LinkDesk
+from edge.model import Kind, Meter, Record
+from halow.model import Grade, LinkState, RadioFacts, RadioState
+from halow.neighbours import Neighbours
+
+NEAR, FAR, STRANGER = "02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03"
+RADIO = RadioState(present=True, since=0.0, facts=RadioFacts("wlan1", "simulated", "02:00:00:00:00:00", channel="S1G 38"))
+METERS = (Meter("by-mac", "192.0.2.9", 4059, mac=NEAR), Meter("by-address", "192.0.2.7", 4059), Meter("unknown", "192.0.2.8", 4059))
+
+
+def state(mac: str, rssi_dbm: float, grade: Grade = Grade.GOOD, *, changed: bool = False) -> LinkState:
+    return LinkState(mac, grade, changed=changed, rssi_avg_dbm=rssi_dbm, rssi_min_dbm=round(rssi_dbm) - 2, rssi_max_dbm=round(rssi_dbm) + 2)
+
+
+class Bench:
+    """A desk whose records can be awaited."""
+
+    def __init__(self, record_interval_s: float) -> None:
+        self.records: list[Record] = []
+        self.news = asyncio.Event()
+        self.desk = LinkDesk(lambda: METERS, self.keep, SystemClock(trust_wall=True), record_interval_s)
+
+    def keep(self, record: Record) -> None:
+        self.records.append(record)
+        self.news.set()
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.records) < count:
+                self.news.clear()
+                await self.news.wait()
+
+    async def __aenter__(self):
+        self.task = asyncio.create_task(self.desk.run(lambda _within_s: None))
+        return self
+
+    async def __aexit__(self, *_exc):
+        self.task.cancel()
+        await asyncio.wait({self.task})
+
+
+@pytest.fixture(autouse=True)
+def neighbour_table(monkeypatch: pytest.MonkeyPatch):
+    """The machine's own table is read by tests of halow; here it is what the test says."""
+    table = {"192.0.2.7": FAR}
+
+    async def neighbours() -> Neighbours:
+        return Neighbours(table, "test")
+
+    monkeypatch.setattr(links, "neighbours", neighbours)
+    return table
+
+
+async def test_each_meter_gets_the_link_of_its_peer_and_strangers_are_the_gateways():
+    async with Bench(0.05) as bench:
+        bench.desk.heard((state(NEAR, -61.26), state(FAR, -88.0, Grade.FAIR), state(STRANGER, -70.0)), RADIO)
+        await bench.until(4)       # the radio's appearance first, then all peers when the interval is over
+    by_device = {record.device: dict(zip((f.key for f in record.schema.fields), record.values, strict=True)) for record in bench.records}
+    assert set(by_device) == {"", "by-mac", "by-address"}
+    assert by_device["by-mac"]["link_rssi_dbm"] == -613, "tenths of a dB, as the field's scaler says"
+    assert by_device["by-address"]["link_grade"] == "fair"
+    own = by_device[""]
+    assert (own["link_peer_count"], own["link_worst_peer"], own["link_channel"]) == (3, FAR, "S1G 38")
+    assert own["link_peer_020000000003_rssi_dbm"] == -700
+    assert "link_peer_020000000001_rssi_dbm" not in own
+    assert {record.schema.kind for record in bench.records} == {Kind.LINK}
+
+
+async def test_a_grade_change_is_written_at_once_and_only_for_that_peer():
+    async with Bench(3_600) as bench:
+        bench.desk.heard((state(NEAR, -61), state(FAR, -75)), RADIO)
+        await bench.until(1)
+        bench.desk.heard((state(NEAR, -61), state(FAR, -92, Grade.POOR, changed=True)), RADIO)
+        bench.desk.heard((state(NEAR, -61), state(FAR, -92, Grade.POOR)), RADIO)
+        await bench.until(3)
+    assert [record.device for record in bench.records] == ["", "", "by-address"]
+
+
+async def test_a_radio_that_goes_away_is_told_at_once():
+    async with Bench(3_600) as bench:
+        bench.desk.heard((), RADIO)
+        await bench.until(1)
+        bench.desk.heard((), RadioState(present=False, since=1.0, reason="interface_gone", detail="gone", absences=1))
+        await bench.until(2)
+    values = dict(zip((f.key for f in bench.records[-1].schema.fields), bench.records[-1].values, strict=True))
+    assert (values["link_radio_state"], values["link_radio_reason"]) == ("absent", "interface_gone")
+
+
+async def test_without_a_neighbour_table_the_registered_mac_still_joins(monkeypatch: pytest.MonkeyPatch):
+    async def closed() -> Neighbours:
+        raise PermissionError("netlink is closed to this process")
+
+    monkeypatch.setattr(links, "neighbours", closed)
+    async with Bench(0.05) as bench:
+        bench.desk.heard((state(NEAR, -61), state(FAR, -75)), RADIO)
+        await bench.until(3)
+    assert {record.device for record in bench.records} == {"", "by-mac"}
+
+
+async def test_a_meters_host_is_compared_as_an_address_not_as_text(neighbour_table):
+    neighbour_table.clear()
+    neighbour_table["2001:db8::7"] = FAR
+    bench = Bench(0.05)
+    bench.desk.heard((state(FAR, -75),), RADIO)
+    await bench.desk._learn_neighbours()
+    assert bench.desk.peer_of(Meter("six", "2001:DB8:0::7", 4059)).mac == FAR
+    assert bench.desk.peer_of(Meter("named", "meter.example", 4059)) is None
