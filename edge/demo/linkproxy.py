@@ -5,11 +5,13 @@ The proxy works on the byte stream, so loss shows as TCP shows it: the segment a
 """
 
 import asyncio
+import contextlib
 import random
 import socket
 import struct
 from collections import deque
 from dataclasses import dataclass
+from typing import cast
 
 from edge.demo.linkprofile import LinkProfile, LossModel, Medium, next_retransmission
 
@@ -55,8 +57,7 @@ class _Lane(asyncio.Protocol):
         self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)      # uvloop's is no subclass of it
         if self._upward:
             self._path.client_connected()
 
@@ -159,7 +160,8 @@ class _Path:
         """Pass a FIN on; once both directions have ended, nothing is left to wait for."""
         self._ended += 1
         if receiver.transport is not None and receiver.transport.can_write_eof():
-            receiver.transport.write_eof()
+            with contextlib.suppress(OSError):      # reset meanwhile: there is nobody to tell
+                receiver.transport.write_eof()
         if self._ended == 2:
             for lane in self.lanes:
                 if lane.transport is not None:

@@ -9,6 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import cast
 
 from edge.demo.bridge import REFUSAL_TEXT, Line, Quirks
 from edge.demo.linkproxy import send_reset
@@ -35,8 +36,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)      # uvloop's is no subclass of it
         self._last_activity = self._meter.loop.time()
         self.endpoint = self._meter.admit(self)
         if self.endpoint is not None:
