@@ -92,7 +92,7 @@ class UplinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     client_id: Annotated[Text, "empty: the gateway's name"] = ""
     keepalive_s: Annotated[int, Meta(ge=1, le=65_535), "MQTT keep alive"] = 20
     connect_timeout_s: Annotated[Period, "TCP, TLS and CONNACK together"] = 15.0
-    ack_timeout_s: Annotated[Period, "no PUBACK for the oldest publication: the link is taken for dead"] = 30.0
+    ack_timeout_s: Annotated[Period, "no PUBACK for so long with something in flight: the link is dead"] = 30.0
     window_messages: Annotated[int, Meta(ge=1, le=65_535), "publications in flight, at most"] = 16
     window_bytes: Annotated[int, Meta(ge=1_024, le=67_108_864), "bytes in flight, at most"] = 262_144
     batch_bytes: Annotated[int, Meta(ge=256, le=65_536), "payload of one publication; the server takes 65,536"] = 16_384

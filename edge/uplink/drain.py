@@ -1,21 +1,23 @@
 """The drain of one connection: ring -> batches -> publications -> PUBACK -> ring.ack.
 
-Nothing leaves the ring before every publication of its span got a PUBACK that says success. Whatever is un-acknowledged
+Nothing leaves the ring before every publication of its span got a PUBACK that says success. What is un-acknowledged
 when the connection ends is simply forgotten here; the next connection finds it in the ring.
 
 A link that went dead is noticed
-  - with something in flight: `ack_timeout_s` after the oldest publication in flight was handed over, at the latest;
+  - with something in flight: `ack_timeout_s` after the last PUBACK, or after the oldest publication was handed over if
+    that was later. A slow link that still brings PUBACKs is not dead; one publication alone may take `PATIENCE` times
+    as long, then the server will not answer it;
   - idle: after `2 * keepalive_s` without a byte from the server, which answers pings in between.
 """
 
 import asyncio
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import NoReturn
 
 from edge.errors import Rejected, Retryable
 from edge.model import Batch, Publish
+from edge.uplink.flight import Flight, InFlight, Pending
 from edge.uplink.mqtt import Ack, Session
 from edge.uplink.pace import Cost, Pace, parse_limits
 from edge.uplink.ports import Shared
@@ -33,28 +35,6 @@ ANNOUNCEMENT = Cost(own=True, messages=1)
 LIMITS_ANSWERS = "v1/devices/me/rpc/response/+"
 
 
-@dataclass(slots=True)
-class _Flight:
-    """A batch on its way: `open` publications are not answered yet."""
-
-    batch: Batch
-    lane: Lane
-    open: int
-    own: bool
-    devices: bool
-    refused: str = ""
-
-
-@dataclass(slots=True)
-class _Pending:
-    """One publication on its way: a part of `flight`, or the announcement of `device`."""
-
-    size_bytes: int
-    sent_at: float
-    flight: _Flight | None = None
-    device: str = ""
-
-
 class Drain:
     """Empties the ring over one open session."""
 
@@ -67,7 +47,7 @@ class Drain:
                          packet_limit_bytes=session.packet_limit_bytes)
         self._session, self._shared = session, shared
         self._source = Source(shared.ring, settings.order)
-        self._pending: dict[int, _Pending] = {}        # packet id -> publication, in the order of sending
+        self._in_flight = InFlight(settings.ack_timeout_s, shared.clock.monotonic())
         self._announced: set[str] = set()
         self._announcing: set[str] = set()
         self._next: tuple[Lane, Packed] | None = None  # packed, and waiting for room
@@ -78,7 +58,7 @@ class Drain:
     @property
     def in_flight(self) -> tuple[int, int]:
         """Publications on their way, and their bytes."""
-        return len(self._pending), sum(pending.size_bytes for pending in self._pending.values())
+        return len(self._in_flight), self._in_flight.size_bytes
 
     @property
     def asked_to_wait(self) -> bool:
@@ -110,7 +90,7 @@ class Drain:
     async def finish(self) -> None:
         """After the end: take the last answers, and note what was at the head if a record can be to blame."""
         await self._take_acks()
-        head = next((pending for pending in self._pending.values() if pending.flight), None)
+        head = self._in_flight.head
         if head is None or head.flight is None or self._refusal:
             return
         loss = self._session.loss
@@ -123,7 +103,7 @@ class Drain:
 
     async def _take_acks(self) -> None:
         for ack in self._session.take_acks():
-            pending = self._pending.pop(ack.packet_id, None)
+            pending = self._in_flight.answered(ack.packet_id, self._now())
             if pending is None:
                 continue
             if pending.flight is None:
@@ -131,7 +111,7 @@ class Drain:
             else:
                 await self._flight_answered(pending.flight, ack)
 
-    async def _flight_answered(self, flight: _Flight, ack: Ack) -> None:
+    async def _flight_answered(self, flight: Flight, ack: Ack) -> None:
         judgement = judge(ack.reason)
         flight.open -= 1
         if judgement is not Judgement.TAKEN:
@@ -187,30 +167,23 @@ class Drain:
         if self._session.loss is not None:
             raise Retryable(self._session.loss.text)
         now, settings = self._now(), self._shared.settings
-        oldest = next(iter(self._pending.values()), None)
-        if oldest is not None and now - oldest.sent_at >= settings.ack_timeout_s:
+        if now >= self._in_flight.answer_due():
             raise Retryable(f"no PUBACK within {settings.ack_timeout_s:g} s: the link is taken for dead")
-        if now - self._session.last_received >= 2 * settings.keepalive_s:
+        if now >= self._session.last_received + 2 * settings.keepalive_s:
             raise Retryable(f"not a byte from the server in {2 * settings.keepalive_s} s")
 
     def _until_deadline(self) -> float:
         """Seconds until `_raise_if_over` may have something to say."""
-        now, settings = self._now(), self._shared.settings
-        oldest = next(iter(self._pending.values()), None)
-        ends = [self._session.last_received + 2 * settings.keepalive_s]
-        if oldest is not None:
-            ends.append(oldest.sent_at + settings.ack_timeout_s)
-        return max(0.001, min(ends) - now)
+        silent = self._session.last_received + 2 * self._shared.settings.keepalive_s
+        return max(0.001, min(silent, self._in_flight.answer_due()) - self._now())
 
     def _look_back(self) -> None:
         """Now and then, look again for records that were held or set aside when the cursor passed them."""
         if self._now() < self._look_back_at or self._next is not None:
             return
         self._look_back_at = self._now() + TICK_S
-        busy = {pending.flight.lane for pending in self._pending.values() if pending.flight}
-        for lane in Lane:
-            if lane not in busy:
-                self._source.look_back(lane)
+        for lane in set(Lane) - self._in_flight.lanes:
+            self._source.look_back(lane)
 
     # ---- what goes out
 
@@ -274,7 +247,7 @@ class Drain:
             if name in self._announcing or not room or self.pace.wait_s(ANNOUNCEMENT, self._now()):
                 continue
             self._announcing.add(name)
-            self._publish(publish, _Pending(len(publish.payload), self._now(), device=name))
+            self._publish(publish, Pending(len(publish.payload), self._now(), device=name))
             self.pace.spend(ANNOUNCEMENT, self._now())
         return not missing
 
@@ -284,17 +257,17 @@ class Drain:
     def _send(self, lane: Lane, packed: Packed) -> None:
         topics = [publish.topic for publish in packed.publishes]
         own = OWN_TELEMETRY in topics
-        flight = _Flight(packed.batch, lane, len(topics), own=own, devices=len(topics) > own)
+        flight = Flight(packed.batch, lane, len(topics), own=own, devices=len(topics) > own)
         for publish in packed.publishes:
-            self._publish(publish, _Pending(len(publish.payload), self._now(), flight))
+            self._publish(publish, Pending(len(publish.payload), self._now(), flight))
         for cost in _costs(packed):
             self.pace.spend(cost, self._now())
         self._source.take(lane, len(packed.batch.records))
         self._shared.tally.sent_records += len(packed.batch.records)
         self._next = None
 
-    def _publish(self, publish: Publish, pending: _Pending) -> None:
-        self._pending[self._session.publish(publish)] = pending
+    def _publish(self, publish: Publish, pending: Pending) -> None:
+        self._in_flight.add(self._session.publish(publish), pending)
 
     def _forget_next(self) -> None:
         """Pack again: what was packed may hold what must not be sent now. Nothing of it was taken yet."""

@@ -20,7 +20,7 @@ from gmqtt.mqtt.constants import MQTTv50
 from gmqtt.mqtt.handler import MQTTConnectError
 
 from edge.config import UplinkSettings
-from edge.errors import ConfigError, Rejected, Retryable
+from edge.errors import Rejected, Retryable
 from edge.model import Publish
 from edge.uplink.reasons import REFUSED_LOGIN, TAKEN_OVER, reason_text
 
@@ -86,21 +86,6 @@ class _NoStore:
 
     def get_all(self) -> list[tuple[int, bytes]]:
         return []
-
-
-def tls_context(settings: UplinkSettings) -> ssl.SSLContext | None:
-    """Return a context that trusts exactly `uplink.ca_file`, None without TLS. Raises ConfigError."""
-    if not settings.tls:
-        return None
-    if not settings.ca_file:
-        raise ConfigError("uplink.ca_file: missing; with uplink.tls = true, name the file of the CA to be trusted")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_verify_locations(settings.ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"uplink.ca_file: {settings.ca_file!r} is no readable PEM certificate: {error}") from None
-    return context
 
 
 class Session:

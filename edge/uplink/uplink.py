@@ -14,10 +14,11 @@ from edge.config import UplinkSettings
 from edge.errors import Rejected, Retryable, UplinkError
 from edge.model import Field, Kind, Record, Schema, Stream
 from edge.uplink.drain import SLACK_S, Drain
-from edge.uplink.mqtt import Session, tls_context
+from edge.uplink.mqtt import Session
 from edge.uplink.pace import Rng, backoff
 from edge.uplink.ports import RingPort, Shared
 from edge.uplink.reasons import TAKEN_OVER
+from edge.uplink.tls import tls_context
 
 log = logging.getLogger(__name__)
 

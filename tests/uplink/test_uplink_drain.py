@@ -15,7 +15,7 @@ from edge.demo.thingsboard import ThingsBoard
 from edge.demo.thingsboard_contract import Rules, Verdict
 from edge.model import Stream
 from edge.uplink import drain
-from edge.uplink.thingsboard import GATEWAY_CONNECT, GATEWAY_TELEMETRY
+from edge.uplink.thingsboard import GATEWAY_CONNECT, GATEWAY_TELEMETRY, OWN_TELEMETRY
 
 RESERVED = Verdict(ReasonCode.QUOTA_EXCEEDED, close=ReasonCode.QUOTA_EXCEEDED)
 REFUSED = Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
@@ -149,6 +149,38 @@ async def test_a_black_hole_is_noticed_within_the_ack_time_out(server, tap, feed
     assert state.sent_records - state.acked_records <= 50
 
 
+async def test_a_slow_link_is_not_taken_for_dead(server, feed, run_uplink):
+    """64 kB/s and a window that takes it a second to carry, ack time-out 0.5 s: PUBACKs keep coming, so it is alive."""
+    await feed.readings(400, text="x" * 200)
+    relayed = asyncio.Event()
+
+    async def relay(reader, writer):
+        back, forth = await asyncio.open_connection("127.0.0.1", server.port)
+
+        async def slowly():
+            while data := await reader.read(4_096):
+                await asyncio.sleep(len(data) / 65_536)
+                forth.write(data)
+
+        async def pump():
+            while data := await back.read(4_096):
+                writer.write(data)
+
+        tasks = [asyncio.ensure_future(slowly()), asyncio.ensure_future(pump())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for sink in (writer, forth):
+            sink.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        relayed.set()
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as slow:
+        async with run_uplink(slow.sockets[0].getsockname()[1], ack_timeout_s=0.5, batch_bytes=8_000) as uplink:
+            await drained(uplink)
+            assert uplink.state().connections == 1
+        await relayed.wait()
+    nothing_lost(server, feed)
+
+
 async def test_an_idle_dead_link_is_noticed_by_silence(server, tap, feed, run_uplink):
     await feed.readings(1)
     async with run_uplink(tap.port, keepalive_s=1) as uplink:
@@ -202,7 +234,7 @@ async def test_alarms_first_then_billing_then_fresh_and_old_three_to_one(server,
     nothing_lost(server, feed)
     tamper = next(i for i, p in enumerate(tap.published) if b"tamper" in p.payload)
     assert tamper <= durable_at + 5
-    told = [p for p in tap.published if p.topic not in (GATEWAY_CONNECT,) and not p.topic.endswith("request/1")]
+    told = [p for p in tap.published if p.topic != GATEWAY_CONNECT and not p.topic.endswith("request/1")]
     assert b"power_lost" in told[0].payload
     assert b"billing" in told[1].payload
     telemetry = [("fresh" if b'"fresh"' in p.payload else "old") for p in told if p.topic == GATEWAY_TELEMETRY][1:]
@@ -235,6 +267,18 @@ async def test_own_records_and_meters_in_one_batch(server, ring, feed, run_uplin
         await drained(uplink)
     nothing_lost(server, feed)
     assert {place[1]: value for place, value in server.contract.store.points.items() if place[0] == "gw"} == {"uptime_s": 17}
+
+
+async def test_a_batch_of_two_publications_needs_both_acknowledgements(server, tap, ring, feed, run_uplink):
+    await feed.readings(3)
+    await feed.health(17)
+    server.contract.rules.next_verdicts += [Verdict(), Verdict(reason=None)]       # own: taken; meters: silence
+    async with run_uplink(tap.port, ack_timeout_s=0.5) as uplink:
+        await until(lambda: sum(acked.publish.topic == OWN_TELEMETRY for acked in tap.acked) == 1)
+        assert ring.backlog(Stream.INSTANT).records == 4
+        await drained(uplink)
+    nothing_lost(server, feed)
+    assert server.contract.store.duplicates == 1, "the own record, in the batch that was sent again"
 
 
 async def test_profile_of_a_meter_that_only_has_link_records(server, ring, clock, run_uplink):
@@ -279,7 +323,8 @@ async def test_poison_is_found_reported_and_skipped(server, feed, run_uplink, ve
     await feed.readings(1, text="POISON")
     await feed.readings(100)
     server.contract.rules.poison['"POISON"'] = verdict
-    async with run_uplink(server.port, ack_timeout_s=0.6, keepalive_s=1) as uplink:
+    silence = verdict.reason is None and verdict.close is None
+    async with run_uplink(server.port, ack_timeout_s=0.2 if silence else 1.0) as uplink:
         async with asyncio.timeout(30):
             while uplink.state().quarantined < 1:
                 await feed.readings(1)           # others pass: that is the proof

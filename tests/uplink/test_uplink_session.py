@@ -15,7 +15,8 @@ from edge.demo.thingsboard import ThingsBoard
 from edge.demo.thingsboard_contract import Rules, Verdict
 from edge.errors import ConfigError, Rejected, Retryable
 from edge.model import Publish
-from edge.uplink.mqtt import Ack, Session, tls_context
+from edge.uplink.mqtt import Ack, Session
+from edge.uplink.tls import tls_context
 
 OWN = "v1/devices/me/telemetry"
 

@@ -1,0 +1,74 @@
+"""What is on its way over one connection, and until when it must be answered (pure)."""
+
+from dataclasses import dataclass
+
+from edge.model import Batch
+from edge.uplink.source import Lane
+
+PATIENCE = 4               # ack time-outs for a publication while others are answered
+
+
+@dataclass(slots=True)
+class Flight:
+    """A batch on its way: `open` publications are not answered yet; `own` and `devices` tell on which topics it is."""
+
+    batch: Batch
+    lane: Lane
+    open: int
+    own: bool
+    devices: bool
+    refused: str = ""
+
+
+@dataclass(slots=True)
+class Pending:
+    """One publication on its way: a part of `flight`, or the announcement of `device`."""
+
+    size_bytes: int
+    sent_at: float
+    flight: Flight | None = None
+    device: str = ""
+
+
+class InFlight:
+    """Publications by packet id, in the order of sending. Times are monotonic seconds."""
+
+    def __init__(self, ack_timeout_s: float, now: float) -> None:
+        """Nothing is on its way."""
+        self._ack_timeout_s = ack_timeout_s
+        self._pending: dict[int, Pending] = {}
+        self._last_ack_at = now
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    @property
+    def size_bytes(self) -> int:
+        """Payload bytes on their way."""
+        return sum(pending.size_bytes for pending in self._pending.values())
+
+    @property
+    def lanes(self) -> set[Lane]:
+        """Lanes that have a batch on its way."""
+        return {pending.flight.lane for pending in self._pending.values() if pending.flight}
+
+    @property
+    def head(self) -> Pending | None:
+        """The oldest publication of a batch."""
+        return next((pending for pending in self._pending.values() if pending.flight), None)
+
+    def add(self, packet_id: int, pending: Pending) -> None:
+        """Note what was handed over."""
+        self._pending[packet_id] = pending
+
+    def answered(self, packet_id: int, now: float) -> Pending | None:
+        """Take out what a PUBACK answers."""
+        self._last_ack_at = now
+        return self._pending.pop(packet_id, None)
+
+    def answer_due(self) -> float:
+        """Return when the connection is given up if no PUBACK comes; never while nothing is on its way."""
+        oldest, timeout_s = next(iter(self._pending.values()), None), self._ack_timeout_s
+        if oldest is None:
+            return float("inf")
+        return min(max(oldest.sent_at, self._last_ack_at) + timeout_s, oldest.sent_at + PATIENCE * timeout_s)
