@@ -55,6 +55,11 @@ class AckSet:
         self._above -= self._last[index] - self._first[index] + 1
         del self._first[index], self._last[index]
 
+    @property
+    def end(self) -> int:
+        """One above the highest acknowledged ordinal: no smaller one may be given again."""
+        return self._last[-1] + 1 if self._last else self.floor
+
     def merge(self, other: "AckSet") -> None:
         """Acknowledge all that `other` has acknowledged."""
         self.add(0, other.floor - 1)

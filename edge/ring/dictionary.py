@@ -27,10 +27,11 @@ NO_TABLES = Tables({}, {})
 class Dictionary:
     """A stream's table on the writing side."""
 
-    __slots__ = ("_by_identity", "_devices", "_schemas", "entries")
+    __slots__ = ("_by_identity", "_devices", "_room_bytes", "_schemas", "entries")
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, limit_bytes: int) -> None:
+        """Start empty; packed, all of it stays within `limit_bytes`."""
+        self._room_bytes = limit_bytes
         self.entries: list[bytes] = []                           # packed, in order; append-only, so threads may read
         self._schemas: dict[Schema, int] = {}
         self._devices: dict[str, int] = {}
@@ -62,8 +63,10 @@ class Dictionary:
         return number
 
     def _define(self, entry: bytes) -> None:
-        if len(self.entries) >= MAX_ENTRIES:
-            raise RingError(f"more than {MAX_ENTRIES} schemas and devices in a stream: build a schema once and keep it")
+        if len(self.entries) >= MAX_ENTRIES or len(entry) > self._room_bytes:
+            raise RingError(f"too many schemas and devices in a stream (at most {MAX_ENTRIES}, an eighth of a slot): "
+                            "build a schema once and keep it")
+        self._room_bytes -= len(entry)
         self.entries.append(entry)
 
     def tables(self) -> Tables:

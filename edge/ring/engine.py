@@ -48,7 +48,7 @@ class Engine:
 
     def __init__(self, fs: FileSystem, directory: Path, settings: RingSettings, now: Callable[[], Stamp],
                  entropy: Callable[[int], bytes]) -> None:
-        """Load what is there and begin a run. `error` says why the run is not durable yet, if it is not.
+        """Load what is there and begin a run. `errors` says in which streams the run is not durable yet, and why.
 
         Raises RingError when the directory cannot be listed.
         """
@@ -77,11 +77,11 @@ class Engine:
         self._handed: dict[int, int] = dict(views[Stream.ALARM].state.told)
         for stream, view in views.items():
             view.state.losses.forget(self._handed.get(stream, 0))
-        self.error = self._begin(entropy)
+        self.errors = self._begin(entropy)
 
-    def _begin(self, entropy: Callable[[int], bytes]) -> OSError | None:
-        failed: OSError | None = None
-        for stream_log in self.logs.values():
+    def _begin(self, entropy: Callable[[int], bytes]) -> dict[Stream, OSError]:
+        failed: dict[Stream, OSError] = {}
+        for stream, stream_log in self.logs.items():
             try:
                 stream_log.begin()
             except OSError as error:
@@ -89,7 +89,7 @@ class Engine:
                 jump = int.from_bytes(entropy(2), "little") & 0xFFF
                 epoch = min(MAX_EPOCH, stream_log.run.epoch + jump)
                 stream_log.run = stream_log.run._replace(epoch=epoch)
-                failed = error
+                failed[stream] = error
         return failed
 
     def commit(self, stream: Stream, commit: Commit) -> Outcome:

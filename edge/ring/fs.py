@@ -12,6 +12,7 @@ from edge.errors import RingError
 log = logging.getLogger(__name__)
 
 SLOT_SUFFIX = ".slot"
+MAX_OPEN = 12
 _ZEROS = bytes(1 << 17)
 
 
@@ -38,7 +39,7 @@ class FileSystem(Protocol):
 
 
 class OsFileSystem:
-    """The machine's. Files are opened at first use and kept open until `close`."""
+    """The machine's. Files are opened at first use; the last few stay open until `close`."""
 
     def __init__(self, *, read_only: bool = False) -> None:
         """Open files without the right to write when `read_only`."""
@@ -46,9 +47,13 @@ class OsFileSystem:
         self._open: dict[Path, int] = {}
 
     def _file(self, path: Path) -> int:
-        if path not in self._open:
-            self._open[path] = os.open(path, self._flags)
-        return self._open[path]
+        file = self._open.pop(path, None)
+        if file is None:
+            while len(self._open) >= MAX_OPEN:
+                self.close(next(iter(self._open)))
+            file = os.open(path, self._flags)
+        self._open[path] = file      # the one used last stands last
+        return file
 
     def list(self, directory: Path) -> list[tuple[str, int]]:
         """See the port."""

@@ -49,11 +49,12 @@ class Lane:
         self.stream: Stream = log.view.stream
         self.boot_id = boot_id
         self.limit_bytes = record_limit_bytes
-        self.dictionary = Dictionary()
+        self.dictionary = Dictionary(log.pool.slot_bytes // 8)
         self.pending: list[bytes] = []
         self.first = log.view.next_ordinal
         self.busy = False                 # the writer has a commit of this lane in hand; never two at once
         self.inflight = 0                 # of `pending`, handed to the writer
+        self.failed = False               # storage fails: what waits here is all that is kept, and it is readable
         self.state_wanted = False         # the next commit brings everything, and the state with it
         self.full = 0                     # of `pending`, fill whole pages
         self.gaps: list[tuple[int, int, int]] = []
@@ -166,8 +167,8 @@ class Lane:
         return count
 
     def acknowledge(self, first: int, last: int) -> None:
-        """These need no writing any more; the writer may have some of them in hand."""
-        for ordinal in range(max(first, self.first + self.inflight), min(last, self.end - 1) + 1):
+        """These need no writing any more; that the writer may have some of them in hand does no harm."""
+        for ordinal in range(max(first, self.first), min(last, self.end - 1) + 1):
             self.pending[ordinal - self.first] = b""
         self._release()
 

@@ -132,16 +132,16 @@ class StreamLog:
         if not self.begun:
             self.begin()
         frames = self._frames(commit)
-        if frames or self._anchors or self.state_due or (commit.state_due and not self._clean and self._page_left()):
+        if frames or self._anchors or self.state_due or (commit.state_due and not self._clean and self._has_page()):
             self._write(frames, commit)
         end = commit.first + len(commit.records)
         # the last ones may have been acknowledged before they were written: their numbers are used all the same
         self.view.next_ordinal = max(self.view.next_ordinal, end)
 
-    def _page_left(self) -> bool:
-        # acknowledgements alone are not worth a new segment, which may cost the oldest one
+    def _has_page(self) -> bool:
+        # acknowledgements alone are not worth the oldest segment
         segment = self.view.active
-        return segment is not None and segment.next_page < segment.pages
+        return (segment is not None and segment.next_page < segment.pages) or self.pool.has_free(self.view)
 
     def _frames(self, commit: Commit) -> list[Frame]:
         flags = FrameFlag.GAP if commit.gaps else 0

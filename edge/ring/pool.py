@@ -12,6 +12,7 @@ from edge.ring.view import StreamView
 log = logging.getLogger(__name__)
 
 OWN_SLOTS_AT_LEAST = 2
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class SlotPool:
@@ -36,7 +37,7 @@ class SlotPool:
             try:
                 return self.grow()
             except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                if error.errno not in FULL:
                     raise
                 full = error
         own = [slot for slot in view.segments if slot.condition is Condition.USED]
@@ -46,6 +47,10 @@ class SlotPool:
                 return strange
             raise full
         return own[0]
+
+    def has_free(self, view: StreamView) -> bool:
+        """Tell whether there is a slot that nobody needs, or room for one more."""
+        return self._free(view) is not None or (self.may_grow() and not self.full_disk)
 
     def _free(self, view: StreamView) -> Slot | None:
         for slot in self.slots:
@@ -71,10 +76,10 @@ class SlotPool:
         try:
             self.fs.create(path, self.slot_bytes)
         except OSError as error:
-            if not self.full_disk:
+            if error.errno in FULL and not self.full_disk:
+                self.full_disk = True
                 log.warning("ring: %s cannot be created (%s): the ring stays at %d slots", path, error.strerror,
                             len(self.slots))
-            self.full_disk = True
             raise
         self.full_disk = False
         slot = Slot(path, number, self.slot_bytes, Condition.FREE)

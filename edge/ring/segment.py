@@ -29,6 +29,8 @@ from edge.ring.losses import State
 from edge.ring.timebase import Anchor, decode_anchor
 
 READ_PAGES = 32
+MAX_CLAIMED_RUNS = 1000
+MAX_CLAIMED_RECORDS = 1_000_000
 ReadBytes = Callable[[int, int], bytes]
 """(offset, length) -> bytes of the slot, fewer where it ends or cannot be read."""
 
@@ -220,3 +222,22 @@ def _frames(read: ReadBytes, segment: Segment) -> Iterator[tuple[int, int, Frame
             continue
         yield page, pages, frame
         page += pages
+
+
+def claimed_end(read: ReadBytes, size: int, ordinal: int, epoch: int) -> int:
+    """Return how far the frames of a slot without a header claim to go beyond `ordinal`, or `ordinal`.
+
+    With its header destroyed nothing in the slot can be checked. But where its frames say that they went on from here,
+    the numbers are not given again and count as lost, instead of nobody ever knowing.
+    """
+    end = ordinal
+    for at in range(HEADER_PAGES, size // PAGE_BYTES, READ_PAGES):
+        data = read(at * PAGE_BYTES, READ_PAGES * PAGE_BYTES)
+        for page in range(0, len(data), PAGE_BYTES):
+            head = peek(data[page : page + 24])
+            if head is None or head.type != FrameType.DATA:
+                continue
+            first, run = head.first_seq & ORDINAL_MASK, head.first_seq >> SEQ_BITS
+            if epoch <= run <= epoch + MAX_CLAIMED_RUNS and ordinal <= first <= ordinal + MAX_CLAIMED_RECORDS:
+                end = max(end, first + head.records)
+    return end

@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -113,7 +113,7 @@ class Ring:
             raise RingError("the ring is closed")
         lane = self._lanes[stream]
         ticket = lane.put(record)
-        if self._problem:
+        if lane.failed:
             self._brought_news()
         elif not lane.busy and (lane.full or lane.timer is None):
             self._arm(lane)
@@ -155,7 +155,7 @@ class Ring:
         first = 0 if after is None else (after & ORDINAL_MASK) + 1
         found = await self._call(self._engine.read, stream, first, limit_records, limit_bytes)
         self._after_read(lane)
-        if not found and self._problem:
+        if not found and lane.failed:
             waiting = lane.stored(first, lane.end, self._memory_time) if self._may_hand_out(stream) else []
             return waiting[:limit_records]
         return found
@@ -165,7 +165,7 @@ class Ring:
         """Return the newest un-acknowledged records with `seq < before`, ascending; one at least if there is one."""
         lane = self._lanes[stream]
         end = lane.end if before is None else before & ORDINAL_MASK
-        if self._problem and self._may_hand_out(stream):
+        if lane.failed and self._may_hand_out(stream):
             waiting = lane.stored(max(lane.first, end - limit_records), end, self._memory_time)
             if waiting:
                 return waiting
@@ -176,14 +176,14 @@ class Ring:
     def backlog(self, stream: Stream) -> Backlog:
         """Return what waits for acknowledgement; records that are not durable yet count only while storage fails."""
         lane = self._lanes[stream]
-        records = lane.log.backlog() + (lane.waiting() if self._problem else 0)
+        records = lane.log.backlog() + (lane.waiting() if lane.failed else 0)
         view = lane.log.view
         oldest = None
         if records:
             segment = next((s.segment for s in list(view.segments) if not view.acknowledged(s)), None)
             if segment is not None and segment.boot == self._engine.boot:
                 oldest = segment.boottime_ms
-        end = lane.end if self._problem else view.next_ordinal
+        end = lane.end if lane.failed else view.next_ordinal
         return Backlog(records, oldest, lane.seq(end - 1) if end > FIRST_ORDINAL else 0)
 
     async def wait_committed(self) -> None:
@@ -204,8 +204,8 @@ class Ring:
     # ---- inside: life --------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        if self._engine.error is not None:
-            self._fail(self._engine.error)
+        for stream, error in self._engine.errors.items():
+            self._fail(self._lanes[stream], error)
         self._tell(self._engine.untold())
         self._look_at_clock()
 
@@ -216,11 +216,10 @@ class Ring:
         while self._jobs:
             await asyncio.wait(self._jobs)
         for lane in self._lanes.values():
-            if lane.pending or not lane.log.clean:
+            if self._broken is None and (lane.pending or not lane.log.clean):
                 await self._finish(lane)
             lane.fail_waiters()
-        with suppress(RingError):
-            await self._call(self._engine.close)
+        await self._loop.run_in_executor(self._pool, self._engine.close)
 
     async def _finish(self, lane: Lane) -> None:
         self._drop_to_log(lane)
@@ -247,7 +246,7 @@ class Ring:
 
     def _arm(self, lane: Lane) -> None:
         """See to it that what waits is committed: full pages at once, the rest when the window closes."""
-        if lane.busy or self._problem or self._closing:
+        if lane.busy or lane.failed or self._closing:
             return
         if lane.state_wanted:
             self._commit(lane, len(lane.pending), state_due=True)
@@ -258,7 +257,7 @@ class Ring:
 
     def _window_closed(self, lane: Lane) -> None:
         lane.timer = None
-        if lane.pending and not lane.busy and not self._problem:
+        if lane.pending and not lane.busy and not lane.failed:
             self._commit(lane, len(lane.pending))
 
     def _commit_state(self, lane: Lane) -> None:
@@ -283,9 +282,9 @@ class Ring:
             self.commits += 1
             self._brought_news()
         if outcome.error is not None:
-            self._fail(outcome.error)
-        elif self._problem:
-            self._recover()
+            self._fail(lane, outcome.error)
+        elif lane.failed:
+            self._recover(lane)
         self._tell(outcome.untold)
         self._arm(lane)
 
@@ -313,12 +312,12 @@ class Ring:
 
     # ---- inside: failing storage ---------------------------------------------------------------------------------
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self, lane: Lane, error: OSError) -> None:
         text = f"{error.strerror or error} ({error.filename or 'ring'})"
-        if not self._problem:
-            log.error("ring: storage failed: %s; records are kept in memory, the newest %d per stream", text,
-                      MEMORY_RECORDS)
-        self._problem = text
+        if not lane.failed:
+            log.error("ring %s: storage failed: %s; the newest %d records are kept in memory", lane.stream.name.lower(),
+                      text, MEMORY_RECORDS)
+        lane.failed, self._problem = True, text
         if "retry" not in self._timers and not self._closing:
             self._later("retry", self._retry_s, self._retry)
             self._retry_s = min(RETRY_MAX_S, self._retry_s * 2)
@@ -326,7 +325,7 @@ class Ring:
 
     def _retry(self) -> None:
         for lane in self._lanes.values():
-            if not lane.busy:
+            if lane.failed and not lane.busy:
                 self._drop_to_log(lane)
                 self._commit(lane, len(lane.pending), state_due=True)
 
@@ -335,15 +334,11 @@ class Ring:
             self._pool.submit(self._engine.lose, lane.stream, first, last, LossReason.MEMORY)
         lane.dropped_told = len(lane.dropped)
 
-    def _recover(self) -> None:
-        log.info("ring: storage works again")
-        self._problem = ""
-        self._retry_s = self._retry_first_s
-        timer = self._timers.pop("retry", None)
-        if timer is not None:
-            timer.cancel()
-        for lane in self._lanes.values():
-            self._arm(lane)
+    def _recover(self, lane: Lane) -> None:
+        log.info("ring %s: storage works again", lane.stream.name.lower())
+        lane.failed = False
+        if not any(other.failed for other in self._lanes.values()):
+            self._problem, self._retry_s = "", self._retry_first_s
 
     def _break(self, error: BaseException) -> None:
         """A fault of the program itself in the writer: nothing is promised from here on."""

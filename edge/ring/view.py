@@ -14,8 +14,8 @@ from edge.ring.frame import PAGE_BYTES, FrameType, Undecodable, open_frame, peek
 from edge.ring.fs import FileSystem
 from edge.ring.losses import LossReason, State
 from edge.ring.records import boot_text, record_of
-from edge.ring.segment import Entry, Run, Segment, rows, scan
-from edge.ring.slots import Slot, arrange, slim
+from edge.ring.segment import Entry, Run, Segment, claimed_end, rows, scan
+from edge.ring.slots import Condition, Slot, arrange, slim
 from edge.ring.timebase import UNKNOWN_CLOCK, Anchor, Timebase, by_anchor
 
 if TYPE_CHECKING:
@@ -69,9 +69,15 @@ class StreamView:
         for stream, no in segment.told.items():
             self.state.told[stream] = max(no, self.state.told.get(stream, 0))
         self.epoch = segment.epoch
-        self.next_ordinal = newest.end = segment.next_ordinal
+        self.next_ordinal = max(segment.next_ordinal, self.state.acks.end)
         for slot in self.segments[:-1]:
             slim(slot)
+        for slot in self.slots:
+            if slot.condition is Condition.FREE and slot.header is None:
+                self.next_ordinal = max(self.next_ordinal, claimed_end(self._reader(slot), slot.size, self.next_ordinal,
+                                                                       self.epoch))
+                self.fs.close(slot.path)
+        newest.end = self.next_ordinal
         self.lose(0, self.segments[0].segment.base - 1, LossReason.UNCOVERED)
         known = self.state.losses.total
         self._count_holes(newest, segment)

@@ -272,7 +272,7 @@ SCHEMAS = st.builds(Schema, st.sampled_from(Kind), st.lists(FIELDS, max_size=12)
 
 @given(st.lists(st.tuples(SCHEMAS, st.text(st.characters(exclude_categories=["Cs"]), max_size=30)), min_size=1, max_size=30), st.data())
 def test_records_come_back_through_the_tables(pairs: list[tuple[Schema, str]], data: st.DataObject) -> None:
-    dictionary, rows, records = Dictionary(), [], []
+    dictionary, rows, records = Dictionary(1 << 20), [], []
     for schema, device in pairs:
         values = tuple(data.draw(VALUES) for _ in schema.fields)
         record = Record(schema, device, Stamp(5000, 0, "b", True), values)
@@ -288,7 +288,7 @@ def test_records_come_back_through_the_tables(pairs: list[tuple[Schema, str]], d
 
 
 def test_dict_frames_are_pages() -> None:
-    dictionary = Dictionary()
+    dictionary = Dictionary(1 << 20)
     for n in range(400):
         dictionary.device_id(f"meter-{n:04d}-in-a-long-street", PACK)
     payloads = dict_payloads(dictionary.entries)
@@ -297,7 +297,7 @@ def test_dict_frames_are_pages() -> None:
 
 
 def test_an_equal_schema_is_the_same_and_endless_ones_are_refused() -> None:
-    dictionary = Dictionary()
+    dictionary = Dictionary(1 << 20)
     assert dictionary.schema_id(Schema(Kind.LINK, (Field("a"),)), PACK) == dictionary.schema_id(Schema(Kind.LINK, (Field("a"),)), PACK)
     for n in range(MAX_ENTRIES - 1):
         dictionary.device_id(f"m{n}", PACK)
