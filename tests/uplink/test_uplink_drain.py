@@ -7,8 +7,9 @@ import time
 from collections import Counter
 
 import pytest
-from conftest import TOKEN, free_port, until
 from moat.lib.mqtt import ReasonCode
+from mosquitto_broker import free_port
+from uplink_bench import TOKEN, until
 from wiretap import WireTap
 
 from edge.demo.thingsboard import ThingsBoard
@@ -462,7 +463,7 @@ async def test_a_ring_that_fails_ends_the_uplink_with_its_error(server, ring, ru
 
     from random import Random
 
-    from conftest import settings
+    from uplink_bench import settings
 
     from edge.uplink.uplink import Uplink
     uplink = Uplink(Broken(), settings(server.port), gateway_name="g", token=TOKEN, clock=clock, promise=lambda _: None, rng=Random(1))

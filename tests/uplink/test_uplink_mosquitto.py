@@ -5,7 +5,7 @@ import json
 from collections import Counter
 
 import pytest
-from conftest import until
+from uplink_bench import until
 from wiretap import WireTap
 
 from edge.model import Stream

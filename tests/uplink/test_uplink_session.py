@@ -8,8 +8,9 @@ import subprocess
 from contextlib import suppress
 
 import pytest
-from conftest import TOKEN, free_port, settings
 from moat.lib.mqtt import ReasonCode
+from mosquitto_broker import free_port
+from uplink_bench import TOKEN, settings
 
 from edge.demo.thingsboard import ThingsBoard
 from edge.demo.thingsboard_contract import Rules, Verdict
