@@ -51,6 +51,7 @@ PURE = [
     "edge/meters/reading.py",
     "edge/poll/schedule.py", "edge/poll/recovery.py", "edge/poll/budget.py",
     "edge/ring/frame.py", "edge/ring/layout.py", "edge/ring/timebase.py",
+    "edge/ring/ackset.py", "edge/ring/losses.py", "edge/ring/dictionary.py", "edge/ring/segment.py", "edge/ring/records.py",
     "edge/uplink/thingsboard.py", "edge/uplink/pace.py", "edge/uplink/poison.py", "edge/uplink/reasons.py",
     "edge/health/promise.py", "edge/health/linkrecords.py",
     "edge/demo/meter_acse.py", "edge/demo/meter_apdu.py", "edge/demo/meter_hdlc.py", "edge/demo/meter_model.py",
