@@ -1,0 +1,47 @@
+"""What the documents promise is what the program has: commands, links, the contract word for word."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from edge.cli import COMMANDS, root
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_contract_stands_word_for_word_in_the_readme() -> None:
+    contract = re.search(r"## Contract\n((?:> .*\n)+)", (ROOT / "docs/ring-format.md").read_text())
+    assert contract is not None
+    assert contract.group(1) in README
+
+
+@pytest.mark.parametrize("words", sorted(set(re.findall(r"halow-gateway (?:--config \S+ )?([a-z][a-z ]*?[a-z])(?= [-A-Z#>]|`|$| meter-| meters\.)", README, re.MULTILINE))))
+def test_commands_of_the_readme_exist(words: str) -> None:
+    done = CliRunner().invoke(root, [*words.split(), "--help"])
+    assert done.exit_code == 0, done.output
+
+
+def test_every_file_the_map_names_is_there() -> None:
+    for name in re.findall(r"`((?:edge|halow|cloud|docs|tests|benchmarks)/[\w./-]*)`", README):
+        assert (ROOT / name).exists(), f"README names {name}"
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"^make (\w+)", README, re.MULTILINE)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
+
+
+def test_the_table_of_commands_is_not_empty() -> None:
+    assert {"run", "meter", "read", "ring", "link", "demo"} <= set(COMMANDS)
