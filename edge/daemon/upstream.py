@@ -1,4 +1,4 @@
-"""Runs the uplink as soon as there is an access token, and keeps saying why while there is none."""
+"""Runs the uplink as soon as there are a token and a CA that can be used, and says why while there are none."""
 
 import asyncio
 import logging
@@ -59,19 +59,20 @@ class Upstream:
 
     async def run(self, pulse: Pulse) -> None:
         """Drain the ring until cancelled; then within 2 s everything un-acknowledged stays in the ring."""
-        token = await self._token(pulse)
-        settings = self._settings
-        self._uplink = Uplink(
-            self._ring, settings.uplink, gateway_name=settings.gateway.name, token=token, clock=self._clock,
-            promise=pulse, rng=self._rng, profile_of=self._profile_of)
+        self._uplink = None
+        self._uplink = await self._made(pulse)
         await self._uplink.run()
 
-    async def _token(self, pulse: Pulse) -> str:
-        told = ""
+    async def _made(self, pulse: Pulse) -> Uplink:
+        """Wait until the token and the CA file are there and right: without them the meters are polled all the same."""
+        told, settings = "", self._settings
         while True:
             pulse(LOOK_S + SPARE_S)
             try:
-                return read_token(token_path(self._settings))
+                return Uplink(
+                    self._ring, settings.uplink, gateway_name=settings.gateway.name,
+                    token=read_token(token_path(settings)), clock=self._clock, promise=pulse, rng=self._rng,
+                    profile_of=self._profile_of)
             except ConfigError as error:
                 self._waits_for = str(error)
                 log.log(logging.DEBUG if told == self._waits_for else logging.WARNING,
