@@ -7,7 +7,6 @@ address. A peer that is no meter's is told among the gateway's own figures.
 """
 
 import asyncio
-import contextlib
 import ipaddress
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -39,6 +38,7 @@ class LinkDesk:
         self._clock = clock
         self._record_interval_s = record_interval_s
         self._macs: Mapping[str, str] = {}
+        self._by_mac: dict[str, LinkState] = {}
         self._changed: set[str] = set()
         self._news = asyncio.Event()
 
@@ -47,6 +47,7 @@ class LinkDesk:
         if self.radio is None or self.radio.present != radio.present:
             self._news.set()
         self.states, self.radio = states, radio
+        self._by_mac = {state.mac: state for state in states}
         changed = {state.mac for state in states if state.changed}
         if changed:
             self._changed |= changed
@@ -58,12 +59,17 @@ class LinkDesk:
         due = loop.time() + self._record_interval_s
         while True:
             pulse(self._record_interval_s + SPARE_S)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), max(0.0, due - loop.time()))
+            try:
+                # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the news.
+                async with asyncio.timeout_at(due):
+                    await self._news.wait()
+                over = loop.time() >= due
+            except TimeoutError:
+                over = True       # not asked of the clock again: uvloop's timers fire up to half a millisecond early
             changed, self._changed = self._changed, set()
             self._news.clear()
             await self._learn_neighbours()
-            if loop.time() >= due:
+            if over:
                 due = loop.time() + self._record_interval_s
                 changed = {state.mac for state in self.states}
             self._write(changed)
@@ -71,7 +77,7 @@ class LinkDesk:
     def peer_of(self, meter: Meter) -> LinkState | None:
         """Return the link of a meter, None where nobody tells which peer it is."""
         mac = meter.mac or self._macs.get(_canonical(meter.host), "")
-        return next((state for state in self.states if state.mac == mac), None)
+        return self._by_mac.get(mac)
 
     def _write(self, macs: set[str]) -> None:
         if self.radio is None:

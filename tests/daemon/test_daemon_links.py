@@ -113,3 +113,49 @@ async def test_a_meters_host_is_compared_as_an_address_not_as_text(neighbour_tab
     await bench.desk._learn_neighbours()
     assert bench.desk.peer_of(Meter("six", "2001:DB8:0::7", 4059)).mac == FAR
     assert bench.desk.peer_of(Meter("named", "meter.example", 4059)) is None
+
+
+async def test_an_interval_gives_one_record_whatever_the_loops_timers_round_to():
+    """uvloop counts in whole milliseconds: its timers may fire before `due`, and once gave ten records instead of one."""
+    async with Bench(0.0503) as bench:
+        bench.desk.heard((), RADIO)
+        await bench.until(1)
+        began = asyncio.get_running_loop().time()
+        await bench.until(12)
+        assert asyncio.get_running_loop().time() - began >= 10 * 0.0503
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_an_end_that_comes_together_with_news_is_not_swallowed(turns):
+    bench = Bench(3_600)
+    task = asyncio.create_task(bench.desk.run(lambda _within_s: None))
+    await asyncio.sleep(0.01)
+    bench.desk.heard((), RADIO)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task}, timeout=2)
+    assert task.cancelled()
+
+
+async def test_two_hundred_peers_and_five_hundred_meters_do_not_hold_up_the_loop(neighbour_table, monkeypatch):
+    macs = [f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}" for number in range(200)]
+    meters = tuple(Meter(f"m{number}", f"10.0.{number >> 8}.{number & 255}", 4059) for number in range(500))
+    neighbour_table.update({meter.host: macs[number % 200] for number, meter in enumerate(meters)})
+    walks = 0
+
+    class Walked(tuple):
+        __slots__ = ()
+
+        def __iter__(self):
+            nonlocal walks
+            walks += 1
+            return super().__iter__()
+
+    bench = Bench(3_600)
+    monkeypatch.setattr(bench.desk, "_meters", lambda: meters)
+    bench.desk.heard(Walked(state(mac, -70) for mac in macs), RADIO)
+    await bench.desk._learn_neighbours()
+    bench.desk._write(set(macs))
+    assert len(bench.records) == 501
+    assert walks < 10, "not once per meter"
