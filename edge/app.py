@@ -4,12 +4,14 @@
                                ├─► links ◄── monitor ◄── radio                 and close in reverse, each within
                                ├─► vitals                                      its own deadline
                                ├─► upstream ─► uplink ─► ThingsBoard
-                               └─► status ◄── control socket
+                               ├─► status ◄── control socket
+                               └─► storage
 
-    one TaskGroup:  upstream*  enrolment*  watchdog*  vitals  links  radio      * vital: keeps failing -> exit 1
-                    (and one poller per meter, owned by the fleet)              the others are parked and shown
+    one TaskGroup:  upstream*  enrolment*  ring*  watchdog*  vitals  links  radio     * vital: keeps failing -> exit 1
+                    (and one poller per meter, owned by the fleet)                    the others are parked and shown
 
-Stopping is a task, not an exception: the first SIGTERM ends the group, the ring syncs last, exit status 0.
+Stopping is a task, not an exception: the first SIGTERM ends the group, the ring syncs last, exit status 0. What
+hangs then is left behind: the end has a deadline.
 """
 
 import asyncio
@@ -27,12 +29,14 @@ from edge import __version__
 from edge.clock import SystemClock
 from edge.config import Settings
 from edge.control import serve
+from edge.daemon import storage
 from edge.daemon.enrolment import Enrolment
 from edge.daemon.links import LinkDesk
 from edge.daemon.status import StatusDesk
 from edge.daemon.upstream import Upstream
 from edge.daemon.vitals import Vitals, figures_of
-from edge.errors import WorkerFailed
+from edge.errors import RingError, WorkerFailed
+from edge.health.deadline import Deadline
 from edge.health.notify import Notifier, Watchdog
 from edge.health.promise import Promises
 from edge.health.signals import stop_signals
@@ -54,12 +58,18 @@ def run(settings: Settings) -> int:
 
     Raises EdgeError where it cannot start: the one line says what to do.
     """
+    deadline = Deadline()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(gateway(settings))
+        deadline.status = runner.run(gateway(settings, deadline))
+        # The clock still runs: Python waits for its threads, and the resolver may hang in one. All data is safe.
+        return deadline.status
 
 
-async def gateway(settings: Settings) -> int:
-    """Open everything, work until the stop signal, close everything. Cancelling is the same as the signal."""
+async def gateway(settings: Settings, deadline: Deadline) -> int:
+    """Open everything, work until the stop signal, close everything. Cancelling is the same as the signal.
+
+    `deadline` is started when the end begins, and runs on.
+    """
     notifier = Notifier()
     clock = SystemClock(trust_wall=settings.clock.trust_wall)
     state_dir = Path(settings.gateway.state_dir)
@@ -70,18 +80,19 @@ async def gateway(settings: Settings) -> int:
     profile_of = functools.partial(_profile_of, enrolment)
 
     async with AsyncExitStack() as resources:
-        stop = resources.enter_context(stop_signals())
+        stop = resources.enter_context(stop_signals(at_first=deadline.start))
         ring = await resources.enter_async_context(
             Ring.open(state_dir / "ring", settings.ring, clock, hold_s=settings.clock.hold_s))
-        resources.callback(enrolment.close)
-        keep = functools.partial(ring.put, Stream.INSTANT)
+        resources.push_async_callback(enrolment.close)
+        keep = functools.partial(_keep, ring, Stream.INSTANT)
         fleet = await resources.enter_async_context(Fleet(
             profiles, settings=settings.poll, sink=functools.partial(_accept, ring),
             on_learned=enrolment.keep_learned, clock=clock, promises=promises, rng=rng))
         links = LinkDesk(lambda: enrolment.meters, keep, clock, settings.radio.record_interval_s)
         upstream = Upstream(settings, ring, clock, rng, profile_of)
         vitals = Vitals(lambda: figures_of(ring, upstream.state(), clock), fleet.states, keep,
-                        functools.partial(ring.put, Stream.ALARM), clock, state_dir, settings.uplink.health_interval_s)
+                        functools.partial(_keep, ring, Stream.ALARM), clock, state_dir,
+                        settings.uplink.health_interval_s)
         status = StatusDesk(settings.gateway.name, ring=ring, fleet=fleet, enrolment=enrolment, links=links,
                             uplink=upstream.state, workers=workers, promises=promises, clock=clock,
                             uptime_s=lambda: vitals.uptime_s)
@@ -91,6 +102,7 @@ async def gateway(settings: Settings) -> int:
 
         crew: list[tuple[str, Worker, RestartPolicy]] = [
             ("enrolment", functools.partial(enrolment.run, fleet), VITAL),
+            ("ring", functools.partial(storage.watch, ring), VITAL),
             ("vitals", vitals.run, EXPENDABLE),
             ("watchdog", watchdog.run, VITAL),
         ]
@@ -100,7 +112,9 @@ async def gateway(settings: Settings) -> int:
             crew += [("links", links.run, EXPENDABLE), ("radio", _monitor(settings, links).run, EXPENDABLE)]
         notifier.ready()
         log.info("halow-gateway %s runs as %s", __version__, settings.gateway.name)
-        return await _work(crew, stop, notifier, promises, workers)
+        exit_status = await _work(crew, stop, notifier, promises, workers)
+        deadline.start()
+        return exit_status
 
 
 async def _work(crew: list[tuple[str, Worker, RestartPolicy]], stop: asyncio.Event, notifier: Notifier,
@@ -120,6 +134,14 @@ async def _work(crew: list[tuple[str, Worker, RestartPolicy]], stop: asyncio.Eve
     finally:
         notifier.stopping()
     return status
+
+
+def _keep(ring: Ring, stream: Stream, record: Record) -> None:
+    """Give a record of the gateway's own to the ring; one that it refuses is told, and stops nobody."""
+    try:
+        ring.put(stream, record)
+    except RingError as error:
+        log.warning("a record of the gateway itself is lost: %s", error)
 
 
 async def _accept(ring: Ring, record: Record) -> int:

@@ -9,6 +9,7 @@ pollers that run go on, the backlog drains, the fault is told once and tried aga
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from typing import TypeVar
 
 from edge.errors import RegistryError
 from edge.health.promise import Pulse
+from edge.health.signals import close_within
 from edge.model import Learned, Meter
 from edge.poll.fleet import Change, Enrolled, Fleet
 from edge.store.registry import Registry
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 5.0
 RETRY_S = 30.0
+CLOSE_S = 1.0         # a registry on a card that hangs must not keep the ring from its last sync
 SPARE_S = 60.0        # SQLite waits for another writer, and stopping a poller has its own deadline
 
 T = TypeVar("T")
@@ -64,10 +67,10 @@ class Enrolment:
                 self._looks += 1
                 self._looking = False
                 self._applied.notify_all()
-            try:
-                await asyncio.wait_for(self._wake.wait(), rest_s)
-            except TimeoutError:
-                continue
+            # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with a reload.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(rest_s):
+                    await self._wake.wait()
 
     async def reload(self) -> Change:
         """Look now, and return what changed once it has taken effect. RegistryError if it cannot be read."""
@@ -87,11 +90,11 @@ class Enrolment:
         except RegistryError as error:
             log.warning("meter %s: what was learned is not kept: %s", name, error)
 
-    def close(self) -> None:
-        """Close the file and end the thread; waits for the call under way."""
-        if self._registry is not None:
-            self._thread.submit(self._registry.close).result()
-        self._thread.shutdown()
+    async def close(self) -> None:
+        """Close the file and end the thread; waits `CLOSE_S` at the most for the call under way."""
+        closing = asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        await close_within("the registry", closing, CLOSE_S)
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _look(self, fleet: Fleet) -> None:
         version = await self._call(Registry.data_version)
@@ -114,6 +117,10 @@ class Enrolment:
         if self._registry is None:
             self._registry = Registry.open(self._path)
         return ask(self._registry)
+
+    def _close(self) -> None:
+        if self._registry is not None:
+            self._registry.close()
 
     def _healthy(self) -> None:
         if self.fault:

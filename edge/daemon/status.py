@@ -10,7 +10,7 @@ from edge.clock import Clock
 from edge.daemon.enrolment import Enrolment
 from edge.daemon.links import LinkDesk
 from edge.health.promise import Promises
-from edge.health.supervise import WorkerState
+from edge.health.supervise import Phase, WorkerState
 from edge.model import Stream
 from edge.poll.fleet import Fleet
 from edge.poll.state import PollerState
@@ -43,7 +43,7 @@ class StatusDesk:
             "gateway": {
                 "name": self._name, "version": __version__, "uptime_s": self._uptime_s(),
                 "clock_synchronised": self._clock.synchronised(), "registry": self._enrolment.fault or "ok",
-                "workers": msgspec.to_builtins(dict(self._workers)),
+                "workers": msgspec.to_builtins({**self._workers, **self._idle_pollers()}),
                 "overdue": list(self._promises.overdue(now)),
             },
             "uplink": self._uplink_answer(now),
@@ -66,6 +66,10 @@ class StatusDesk:
         link = uplink if isinstance(uplink, str) else "uplink up" if uplink.connected else "uplink down"
         registry = f"; registry: {self._enrolment.fault}" if self._enrolment.fault else ""
         return f"{reading} of {len(states)} meters read; {backlog} records wait; {link}{registry}"
+
+    def _idle_pollers(self) -> dict[str, WorkerState]:
+        """Return the pollers that a fault of ours keeps from work; those that work are told among the meters."""
+        return {name: state for name, state in self._fleet.workers.items() if state.phase is not Phase.RUNNING}
 
     def _uplink_answer(self, now: float) -> dict[str, Any]:
         state = self._uplink()

@@ -73,7 +73,7 @@ async def _oldest_unsent_age_s(ring: Ring, clock: Clock) -> int | None:
                 ages_s.append((now.wall_ms - stamp.wall_ms) // 1000)
             else:
                 return None
-    return max(ages_s, default=0)
+    return max([0, *ages_s])      # a wall clock that was set back makes nothing younger than now
 
 
 class Polls:
@@ -119,6 +119,7 @@ class Vitals:
         self._state_dir = state_dir
         self._interval_s = interval_s
         self._started_at = clock.monotonic()
+        self._told_start = False
 
     @property
     def uptime_s(self) -> int:
@@ -127,7 +128,9 @@ class Vitals:
 
     async def run(self, pulse: Pulse) -> None:
         """Write until cancelled."""
-        self._tell(event("gateway_started", f"version {__version__}", self._clock))
+        if not self._told_start:      # a fault that restarts this worker is no start of the gateway
+            self._tell(event("gateway_started", f"version {__version__}", self._clock))
+            self._told_start = True
         while True:
             pulse(self._interval_s + SPARE_S)
             await asyncio.sleep(self._interval_s)

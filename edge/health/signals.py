@@ -15,8 +15,12 @@ EXIT_AT_ONCE = 130
 
 
 @contextmanager
-def stop_signals(exit_now: Callable[[int], object] = os._exit) -> Iterator[asyncio.Event]:
+def stop_signals(
+    exit_now: Callable[[int], object] = os._exit, *, at_first: Callable[[], object] = lambda: None,
+) -> Iterator[asyncio.Event]:
     """Give an event that the first SIGTERM or SIGINT sets; the second one calls `exit_now(130)`.
+
+    `at_first` is called in the loop with the first one.
 
     Use inside a running loop in the main thread. The handler is Python's own and not the loop's, so that the second
     signal works even while the loop is stuck in a callback. The earlier handlers come back on leaving.
@@ -35,6 +39,7 @@ def stop_signals(exit_now: Callable[[int], object] = os._exit) -> Iterator[async
 
     def first(signum: int) -> None:
         log.info("stopping on %s; once more ends at once", signal.Signals(signum).name)
+        at_first()
         stop.set()
 
     before = {signum: signal.signal(signum, on_signal) for signum in STOP_SIGNALS}

@@ -1,6 +1,7 @@
 """The registry followed by the fleet: a real registry file, and a fleet that notes what it is told."""
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -48,7 +49,7 @@ async def running(path):
     finally:
         task.cancel()
         await asyncio.wait({task})
-        desk.close()
+        await desk.close()
 
 
 @pytest.fixture
@@ -145,3 +146,51 @@ async def test_what_was_learned_is_kept_and_a_fault_in_keeping_is_only_told(path
         desk._registry.close()
         await desk.keep_learned("one", Learned(identity="S10"))
     assert "what was learned is not kept" in caplog.text
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_an_end_that_comes_together_with_a_reload_is_not_swallowed(path, turns):
+    """`asyncio.wait_for` of Python 3.11 did that: the daemon then ignored its stop signal."""
+    desk, fleet = Enrolment(path), FleetBook()
+    task = asyncio.create_task(desk.run(fleet, lambda _within_s: None))
+    await fleet.until(1)
+    while desk._looking:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    desk._wake.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task}, timeout=2)
+    assert task.cancelled()
+    await desk.close()
+
+
+async def test_a_registry_that_hangs_holds_up_neither_the_loop_nor_the_end(path, monkeypatch, caplog):
+    """The ring closes after the registry, on the same card perhaps: its last sync must get its chance."""
+    monkeypatch.setattr(enrolment, "CLOSE_S", 0.1)
+    hanging, go_on = threading.Event(), threading.Event()
+
+    def hang(_registry):
+        hanging.set()
+        go_on.wait(20)
+
+    desk = Enrolment(path)
+    call = asyncio.create_task(desk._call(hang))
+    while not hanging.is_set():
+        await asyncio.sleep(0.01)
+    turns = 0
+
+    async def turn():
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0.01)
+            turns += 1
+
+    turning = asyncio.create_task(turn())
+    await asyncio.wait_for(desk.close(), 5)
+    assert turns >= 3, "the loop was held up"
+    assert "closing the registry took longer" in caplog.text
+    go_on.set()
+    await call
+    turning.cancel()
