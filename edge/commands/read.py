@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import sys
 import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,7 @@ def read(
 def _registered(state: State, settings: "Settings", name: str, changes: dict[str, Any], password: bytes | None,
                 trace: bool) -> Task:      # noqa: FBT001 - a flag handed on
     with state.registry(settings) as registry:
-        meter = dataclasses.replace(registry.get(name), **changes)
+        meter = _possible(dataclasses.replace(registry.get(name), **changes))
         secret = registry.password(name) if password is None else password
         # At another address the identity tells whether it is the same meter; all else it may have changed.
         learned = registry.learned(name)
@@ -123,12 +124,23 @@ def _unregistered(settings: "Settings", changes: dict[str, Any], password: bytes
                   trace: bool) -> Task:      # noqa: FBT001 - a flag handed on
     profile = _profile(changes.get("profile", Meter.__dataclass_fields__["profile"].default))
     fields: dict[str, Any] = {"name": AD_HOC, "port": profile.association.port}
-    meter = Meter(**(fields | changes))
+    meter = _possible(Meter(**(fields | changes)))
     if (meter.authentication or profile.association.authentication) == "none":
         password = b""
     elif password is None:
+        if not sys.stdin.isatty():
+            raise click.UsageError("no terminal to ask at; give --password-file FILE, or - for standard input")
         password = click.prompt(f"Password for {meter.host}", hide_input=True).encode()
     return Task(meter, profile, password, Learned(), settings, trace)
+
+
+def _possible(meter: Meter) -> Meter:
+    """Refuse what no meter can have, in the registry's words. Raises ConfigError."""
+    from edge.store.validate import problems
+
+    if wrong := list(problems(meter)):
+        raise ConfigError("\n".join(wrong))
+    return meter
 
 
 def _profile(name: str) -> "Profile":

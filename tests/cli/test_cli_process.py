@@ -193,3 +193,12 @@ def test_ctrl_c_at_a_prompt_ends_with_130_and_changes_nothing(site: Site) -> Non
     assert b"Traceback" not in terminal.seen
     with site.registry() as registry:
         assert registry.password("m1") == b""
+
+
+def test_read_asks_at_a_terminal_for_the_password_of_a_meter_that_is_not_registered(site: Site) -> None:
+    terminal = Terminal("-c", str(site.config), "read", "--host", "127.0.0.1", "--port", "1")
+    terminal.until("Password for 127.0.0.1:")
+    terminal.type("hunter2-9f\n")
+    assert terminal.end() == 1
+    assert b"unreachable" in terminal.seen
+    assert b"hunter2" not in terminal.seen

@@ -77,14 +77,14 @@ async def test_json_has_exact_numbers(state: State) -> None:
         assert '"value": 230.1,' in result.stdout
 
 
-async def test_a_meter_that_is_not_registered_with_a_password_from_a_file_or_a_prompt(state: State, tmp_path: Path) -> None:
+async def test_a_meter_that_is_not_registered_with_a_password_from_a_file_or_standard_input(state: State, tmp_path: Path) -> None:
     secret = tmp_path / "password"
     secret.write_bytes(PASSWORD + b"\n")
     async with simulated() as (meter, row):
         held(meter, VALUES)
         result = await command(state, *ad_hoc(row), "--password-file", str(secret))
         assert "230.1" in result.stdout
-        result = await command(state, *ad_hoc(row), stdin=PASSWORD.decode() + "\n")
+        result = await command(state, *ad_hoc(row), "--password-file", "-", stdin=PASSWORD.decode() + "\n")
         assert "230.1" in result.stdout
         assert PASSWORD.decode() not in result.output
         result = await command(state, *ad_hoc(row), "--client-sap", "16", "--authentication", "none")
@@ -163,3 +163,25 @@ async def test_wrong_usage(state: State) -> None:
                                                      (2**64 - 1, 0, "18446744073709551615"), (1, -10, "0.0000000001")])
 def test_numbers_are_written_in_full(raw: int, scaler: int, text: str) -> None:
     assert exact_text(raw, scaler) == text
+
+
+@pytest.mark.parametrize(("options", "line"), [
+    (("--port", "99999"), "port = 99999: must be from 1 to 65535"),
+    (("--port", "0"), "port = 0: must be from 1 to 65535"),
+    (("--client-sap", "70000"), "client_sap = 70000: must be from 1 to 65535"),
+    (("--host", "a b"), "host = 'a b': must be an IP address or a host name"),
+])
+async def test_options_that_no_meter_could_have_are_named(state: State, options: tuple[str, ...], line: str) -> None:
+    result = await command(state, "--host", "127.0.0.1", "--port", "1", "--authentication", "none", *options)
+    assert isinstance(result.exception, EdgeError), result.exception
+    assert str(result.exception) == line
+    enrol(state, Meter("m1", "127.0.0.1", 1))
+    result = await command(state, "m1", "--authentication", "none", *options)
+    assert str(result.exception) == line
+
+
+async def test_without_a_terminal_nobody_is_asked_for_a_password(state: State) -> None:
+    result = await command(state, "--host", "127.0.0.1", "--port", "1", stdin="secret\n")
+    assert result.exit_code == 2
+    assert "no terminal to ask at; give --password-file FILE" in result.stderr
+    assert "Password for" not in result.output
