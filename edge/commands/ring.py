@@ -5,6 +5,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,12 +51,17 @@ def _place(function: Any) -> Any:
                         help="State directory; default: as the settings say.")(function)
 
 
-@ring.command()
+@ring.command(short_help="List the slots, and what waits in each.")
 @_place
+@click.option("--json", "as_json", is_flag=True, help="As JSON: sizes in bytes, times in UTC milliseconds.")
 @pass_state
-def ls(state: State) -> None:
+def ls(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
     """List the slots: what each holds, how many records wait, and when its segment began."""
     look = _look(state)
+    if as_json:
+        totals = {stream.name.lower(): view.state.losses.total for stream, view in look.views.items()}
+        click.echo(json.dumps({"slots": [asdict(slot) for slot in look.ls()], "lost": totals}, indent=2))
+        return
     rows = [[slot.stream, slot.slot, table.size(slot.size_bytes), slot.condition, slot.segment, slot.epoch,
              slot.records, slot.waiting, _began(slot.began_ms, synchronised=slot.synchronised)] for slot in look.ls()]
     click.echo(table.render(["STREAM", "SLOT", "SIZE", "HOLDS", "SEGMENT", "RUN", "RECORDS", "WAITING", "BEGAN (UTC)"],
@@ -68,23 +74,28 @@ def ls(state: State) -> None:
 
 @ring.command()
 @_place
+@click.option("--json", "as_json", is_flag=True, help="As JSON; the status is the same.")
 @pass_state
-def verify(state: State) -> int:
+def verify(state: State, as_json: bool) -> int:      # noqa: FBT001 - click passes flags by name
     """Read every page and say what is damaged. Status 1 when something is.
 
     While the gateway runs, a page that is just being written may be reported; look again before believing it.
     """
     checks = list(_look(state).verify())
     bad = [check for check in checks if not check.sound]
+    if as_json:
+        click.echo(json.dumps([asdict(check) | {"sound": check.sound} for check in checks], indent=2))
+        return 1 if bad else 0
     for check in bad:
-        click.echo(f"{check.stream}/{check.slot}: {check.damaged_pages} damaged pages, {check.unknown_frames} unknown "
+        click.echo(f"{check.stream}/{check.slot}: {check.problem}" if check.problem else
+                   f"{check.stream}/{check.slot}: {check.damaged_pages} damaged pages, {check.unknown_frames} unknown "
                    f"frames, {check.missing} records missing")
     frames = sum(check.frames for check in checks)
     click.echo(f"{len(checks)} segments, {frames} frames, {len(bad)} segments with damage")
     return 1 if bad else 0
 
 
-@ring.command()
+@ring.command(short_help="Print records, one JSON object per line.")
 @_place
 @click.option("--stream", type=click.Choice(STREAMS), help="Only this stream.")
 @click.option("--all", "everything", is_flag=True, help="Acknowledged records too, as far as they are still readable.")

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from edge.errors import RingError
 from edge.model import Stored, Stream
+from edge.ring.frame import PAGE_BYTES
 from edge.ring.fs import OsFileSystem
+from edge.ring.layout import HEADER_PAGES
 from edge.ring.slots import Condition, Slot, ring_of, survey
 from edge.ring.timebase import Anchor, Timebase, by_anchor
 from edge.ring.view import StreamView
@@ -30,7 +32,10 @@ class SlotLook:
 
 @dataclass(frozen=True, slots=True)
 class SlotCheck:
-    """What a full scan of one slot found. `missing` counts records that ought to be there, waited, and are not."""
+    """What a full scan of one slot found. `missing` counts records that ought to be there, waited, and are not.
+
+    `problem` says why a slot could not be scanned at all, "" where it could.
+    """
 
     stream: str
     slot: str
@@ -38,11 +43,12 @@ class SlotCheck:
     damaged_pages: int
     unknown_frames: int
     missing: int
+    problem: str = ""
 
     @property
     def sound(self) -> bool:
         """Tell whether nothing is wrong with it."""
-        return not (self.damaged_pages or self.unknown_frames or self.missing)
+        return not (self.damaged_pages or self.unknown_frames or self.missing or self.problem)
 
 
 class RingLook:
@@ -81,7 +87,7 @@ class RingLook:
                         slot.end - header.base, waiting, *began)
 
     def verify(self) -> Iterator[SlotCheck]:
-        """Read every page of every segment and yield what was found."""
+        """Read every page of every segment and yield what was found; then the slots that cannot be read as one."""
         for stream, view in self.views.items():
             for slot in list(view.segments):
                 before = view.state.losses.total
@@ -90,10 +96,32 @@ class RingLook:
                 segment = view.index(slot)
                 yield SlotCheck(stream.name.lower(), slot.path.name, segment.frames, segment.damaged, segment.unknown,
                                 view.state.losses.total - before)
+            for slot in self.slots[stream]:
+                if problem := _problem(slot):
+                    yield SlotCheck(stream.name.lower(), slot.path.name, 0, 0, 0, 0, problem)
 
     def records(self, stream: Stream) -> Iterator[tuple[Stored, bool]]:
         """Yield (record, acknowledged) of everything readable in a stream, oldest first."""
         return self.views[stream].walk()
+
+
+def _problem(slot: Slot) -> str:
+    """Say what is wrong with a slot that holds no segment; a new one, all zeros, is well."""
+    if slot.condition is Condition.UNUSABLE:
+        return f"too short to be a slot: {slot.size} bytes"
+    if slot.condition is Condition.QUARANTINED:
+        return "its header cannot be read from the storage"
+    if slot.condition is Condition.FREE and slot.header is None and _begun(slot.path):
+        return "both copies of its header are damaged; what it held is lost"
+    return ""
+
+
+def _begun(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return any(file.read(HEADER_PAGES * PAGE_BYTES))
+    except OSError:
+        return True
 
 
 def _time(timebase: Timebase, clock: Anchor) -> tuple[int, bool]:

@@ -68,6 +68,31 @@ async def test_verify_names_the_damage(tmp_path: Path) -> None:
     assert slot.read_bytes() == data, "nothing was written"
 
 
+@pytest.mark.parametrize(("content", "words"), [
+    (b"\xa5" * 65_536, "both copies of its header are damaged"),
+    (b"\xa5" * 5_000, "too short to be a slot: 5000 bytes"),
+])
+async def test_verify_names_a_slot_that_is_a_slot_no_more(tmp_path: Path, content: bytes, words: str) -> None:
+    await filled(tmp_path)
+    (tmp_path / "ring" / "instant" / "00000.slot").write_bytes(content)
+    result = run("verify", "--state-dir", tmp_path)
+    assert result.return_value == 1
+    assert f"instant/00000.slot: {words}" in result.output
+    checks = {(check["stream"], check["slot"]): check for check in json.loads(run("verify", "--json", "--state-dir", tmp_path).output)}
+    assert not checks["instant", "00000.slot"]["sound"]
+    assert words in checks["instant", "00000.slot"]["problem"]
+
+
+async def test_a_slot_that_was_never_written_is_no_damage(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    (tmp_path / "ring" / "instant" / "00099.slot").write_bytes(bytes(65_536))
+    assert run("verify", "--state-dir", tmp_path).return_value == 0
+    listed = json.loads(run("ls", "--json", "--state-dir", tmp_path).output)
+    assert {slot["slot"]: slot["condition"] for slot in listed["slots"] if slot["stream"] == "instant"}["00099.slot"] == "free"
+    assert listed["lost"] == {"alarm": 0, "billing": 0, "instant": 0}
+    assert sum(slot["waiting"] or 0 for slot in listed["slots"]) == 290
+
+
 def test_where_there_is_no_ring_one_line_says_so(tmp_path: Path) -> None:
     for command in ("ls", "verify", "dump"):
         result = run(command, "--state-dir", tmp_path / "nowhere")
