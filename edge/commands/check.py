@@ -1,6 +1,7 @@
 """`halow-gateway check`: will it work here? Looks at settings and surroundings and says what to do; changes nothing."""
 
 import os
+import shlex
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,13 +26,21 @@ class Finding(NamedTuple):
 
 
 @click.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON: a list of findings, each good, note or bad.")
 @pass_state
-def check(state: State) -> int:
+def check(state: State, as_json: bool) -> int:      # noqa: FBT001 - click passes flags by name
     """Look at settings and surroundings; say what is wrong and what to do.
 
     Exits with 0 when the gateway can run, 1 when something marked BAD stands in its way. Run it as the gateway's user.
     """
     failed = False
+    if as_json:
+        import msgspec
+
+        findings = [{"level": found.level, "text": line}
+                    for found in examine(state) for line in found.text.splitlines()]
+        click.echo(msgspec.json.format(msgspec.json.encode(findings)).decode())
+        return int(any(found["level"] == "bad" for found in findings))
     for finding in examine(state):
         failed |= finding.level == "bad"
         for line in finding.text.splitlines():
@@ -112,9 +121,10 @@ def _registry(settings: Settings, state: State) -> Iterator[Finding]:
         profile = profiles.get(meter.profile)
         if profile is None:
             yield Finding("bad", f"meter {meter.name}: no profile is named {meter.profile}; "
-                                 f"halow-gateway meter edit {meter.name} --profile ...")
+                                 f"halow-gateway meter edit {shlex.quote(meter.name)} --profile ...")
         elif (meter.authentication or profile.association.authentication) == "lls" and meter.name not in secret:
-            yield Finding("bad", f"meter {meter.name}: no password; halow-gateway meter set-password {meter.name}")
+            yield Finding("bad", f"meter {meter.name}: no password; "
+                                 f"halow-gateway meter set-password {shlex.quote(meter.name)}")
     yield from _twins(meters)
 
 

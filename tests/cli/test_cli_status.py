@@ -235,3 +235,13 @@ def test_check_with_the_uplink_off_wants_no_token(site: Site) -> None:
     status, found = checked(site)
     assert status == 0
     assert any(line.startswith("uplink: switched off") for line in found["note"])
+
+
+def test_check_as_json_has_the_same_findings_and_status(site: Site) -> None:
+    plain, told = site("check"), site("check", "--json")
+    found = json.loads(told.stdout)
+    marks = {"good": "ok  ", "note": "note", "bad": "BAD "}
+    assert [f"{marks[each['level']]}  {each['text']}" for each in found] == plain.stdout.splitlines()
+    assert told.exit_code == plain.exit_code == 1
+    site.configure("stray = 1\n")
+    assert [each["level"] for each in json.loads(site("check", "--json").stdout)] == ["bad"]
