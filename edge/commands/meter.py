@@ -1,6 +1,7 @@
 """`halow-gateway meter`: the registered meters. Every change is told to the running gateway."""
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -10,13 +11,14 @@ import click
 from edge.commands import table
 from edge.commands.context import State, pass_state, poke, read_input
 from edge.commands.password import from_file, from_prompt, password_options
-from edge.errors import ConfigError, EdgeError
+from edge.errors import ConfigError, EdgeError, RegistryError
 from edge.meters.profile import Profile, load_profiles
 from edge.model import Meter
 
 # The settings that a profile answers where the meter leaves them out.
 FROM_PROFILE = ("framing", "client_sap", "server_logical", "server_physical", "address_bytes", "authentication")
 CSV_LIMIT_BYTES = 16_777_216
+PROBLEMS_SHOWN = 20
 UNSETTABLE = (*FROM_PROFILE, "interval_s", "mac")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -111,7 +113,7 @@ def add(
         registry.add(new, password)
     click.echo(f"Added {name}. {poke(settings, name)}")
     if not password and (new.authentication or profile.association.authentication) == "lls":
-        click.echo(f"It wants a password: halow-gateway meter set-password {name}")
+        click.echo(f"It wants a password: halow-gateway meter set-password {shlex.quote(name)}")
 
 
 @meter.command()
@@ -207,7 +209,10 @@ def import_(state: State, file: str, update: bool) -> None:      # noqa: FBT001 
     except UnicodeDecodeError as error:      # from None: the cause holds the whole text, passwords and all
         raise EdgeError(f"{file}: byte {error.start} is not UTF-8; save it as UTF-8 CSV") from None
     with state.registry(settings) as registry:
-        done = registry.import_csv(text, update=update, profiles=profiles)
+        try:
+            done = registry.import_csv(text, update=update, profiles=profiles)
+        except RegistryError as error:
+            raise EdgeError(_shortened(str(error))) from None
     click.echo(f"Added {len(done.added)}, updated {len(done.updated)}. {poke(settings, *done.added, *done.updated)}")
 
 
@@ -222,6 +227,7 @@ def export(state: State) -> None:
 def _set_paused(state: State, names: tuple[str, ...], *, paused: bool) -> None:
     settings = state.settings()
     with state.registry(settings) as registry:
+        names = tuple(dict.fromkeys(names))      # each once
         for name in names:      # all known before the first is changed
             registry.get(name)
         changed = [name for name in names if registry.set_paused(name, paused)]
@@ -230,6 +236,14 @@ def _set_paused(state: State, names: tuple[str, ...], *, paused: bool) -> None:
         click.echo(f"{name} is {word}." if name in changed else f"{name} was {word} already.")
     if changed:
         click.echo(poke(settings, *changed))
+
+
+def _shortened(text: str) -> str:
+    """Keep the first problems: a column that is wrong is wrong in every line."""
+    lines = text.splitlines()
+    if len(lines) <= PROBLEMS_SHOWN:
+        return text
+    return "\n".join([*lines[:PROBLEMS_SHOWN], f"and {len(lines) - PROBLEMS_SHOWN} problems more"])
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import shlex
 import sys
 import time
 from decimal import Decimal
@@ -98,7 +99,7 @@ def read(
     if failed:
         reason, detail = (str(value) for value in outcome.record.values)
         raise EdgeError(f"{task.meter.name} at {task.meter.host}:{task.meter.port}: {reason}: {detail}"
-                        f"{HINTS.get(FailReason(reason), '').format(name=task.meter.name)}")
+                        f"{HINTS.get(FailReason(reason), '').format(name=shlex.quote(task.meter.name))}")
     if not as_json:
         click.echo(table_text(task.meter, outcome))
     if name is not None and not changes and outcome.learned != task.learned:

@@ -25,7 +25,7 @@ _LOGICAL_MAX = {1: 0x7F, 2: 0x7F, 4: 0x3FFF}
 def problems(meter: Meter) -> Iterator[str]:
     """Yield one line per setting that is not allowed: key, value, what is. Types are those of `Meter` already."""
     if not valid_name(meter.name):
-        yield f"name = {_shown(meter.name)}: must be a letter or digit, then letters, digits, spaces or .:/#()+-_"
+        yield f"name = {_shown(meter.name)}: must be a letter or digit, then at most 63 of these, spaces or .:/#()+-_"
     if not valid_host(meter.host):
         yield f"host = {_shown(meter.host)}: must be an IP address or a host name"
     yield from _range("port", meter.port, 1, 65_535)

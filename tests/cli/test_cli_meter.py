@@ -235,3 +235,20 @@ def test_a_state_directory_that_cannot_be_made_is_one_line(site: Site, tmp_path:
     site.state_dir.write_text("a file")
     (line,) = site.refused("meter", "list")
     assert "check the directory" in line
+
+
+def test_a_file_that_is_wrong_in_every_line_does_not_flood_the_terminal(site: Site) -> None:
+    text = "name,host,port\n" + "".join(f"m{n},1.1.1.999,1\n" for n in range(500))
+    lines = site.refused("meter", "import", "-", stdin=text)
+    assert len(lines) == 21
+    assert lines[0].startswith("line 2: host = ")
+    assert lines[-1] == "and 480 problems more"
+
+
+def test_a_name_with_spaces_is_quoted_in_the_command_to_copy(site: Site) -> None:
+    assert "halow-gateway meter set-password 'flat 2 (east)'" in site.good("meter", "add", "flat 2 (east)", "10.0.0.1")
+    assert "halow-gateway meter set-password 'flat 2 (east)'" in site("check").stdout
+
+
+def test_a_meter_named_twice_is_told_of_once(two: Site) -> None:
+    assert two.good("meter", "pause", "m1", "m1") == f"m1 is paused.\n{IDLE}\n"

@@ -68,7 +68,7 @@ def test_spreadsheets_are_understood() -> None:
     (HEADER + "a,,x\n", ["line 2: host = '': must not be empty", "line 2: port = 'x': must be a whole number"]),
     (HEADER + "a,h,1\n\nb,h,99999\n", ["line 4: port = 99999: must be from 1 to 65535"]),
     (HEADER + "a,h,1\na,i,2\n", ["line 3: name = 'a': has line 2 already"]),
-    (HEADER + "=cmd(),h,1\n", ["line 2: name = '=cmd()': must be a letter or digit, then letters, digits, spaces or .:/#()+-_"]),
+    (HEADER + "=cmd(),h,1\n", ["line 2: name = '=cmd()': must be a letter or digit, then at most 63 of these, spaces or .:/#()+-_"]),
     ("name,host,port,framing\na,h,1,serial\n", ["line 2: Invalid enum value 'serial': framing"]),
     ("name,host,port,paused\na,h,1,maybe\n", ["line 2: paused = 'maybe': must be yes or no"]),
     ("name,host,port,interval_s\na,h,1,nan\n", ["line 2: interval_s = nan: must be more than 0 and at most 86400 seconds"]),
