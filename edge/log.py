@@ -69,6 +69,13 @@ class LineHandler(logging.Handler):
         except Exception:      # noqa: BLE001 - logging's own contract: report through handleError, never raise
             self.handleError(record)
 
+    def close(self) -> None:
+        """At the program's end: write what is counted and not told yet."""
+        for each in self.filters:
+            if isinstance(each, RepeatFilter):
+                each.tell()
+        super().close()
+
 
 class PlainFormatter(logging.Formatter):
     """`2026-01-31T12:00:00Z WARNING edge.poll.poller: text key=value`; a traceback follows on lines of its own."""
@@ -109,7 +116,7 @@ class RepeatFilter(logging.Filter):
     """Let the same message (logger, level, template) through `limit` times a minute, then only count it.
 
     Debug messages pass: who turned them on wants them. A message with a traceback counts as another one. The count
-    comes out with the first message after the minute, so nothing runs in the background.
+    comes out with the first message after the minute or at the program's end, so nothing runs in the background.
     """
 
     def __init__(
@@ -131,6 +138,15 @@ class RepeatFilter(logging.Filter):
         finally:
             self._handler.release()
 
+    def tell(self) -> None:
+        """Write all counts now."""
+        self._handler.acquire()
+        try:
+            while self._windows:
+                self._report(next(iter(self._windows)))
+        finally:
+            self._handler.release()
+
     def _passes(self, record: logging.LogRecord, now: float) -> bool:
         self._end_windows(now)
         if record.levelno <= logging.DEBUG:
@@ -142,7 +158,11 @@ class RepeatFilter(logging.Filter):
                 self._report(next(iter(self._windows)))
             window = self._windows[key] = _Window(now + WINDOW_S)
         window.seen += 1
-        return window.seen <= self._limit
+        if window.seen <= self._limit:
+            return True
+        window.last = record
+        window.first_s = window.first_s or record.created
+        return False
 
     def _end_windows(self, now: float) -> None:
         while self._windows:
@@ -152,20 +172,24 @@ class RepeatFilter(logging.Filter):
             self._report(key)
 
     def _report(self, key: tuple[str, int, str, bool]) -> None:
-        name, level, template, _ = key
-        hidden = self._windows.pop(key).seen - self._limit
-        if hidden > 0:
-            text = "%d more like this in the last minute: %s"
-            counted = logging.LogRecord(name, level, "", 0, text, (hidden, template), None)
-            self._handler.emit(counted)
+        name, level, _, _ = key
+        window = self._windows.pop(key)
+        if window.last is not None:
+            # when they came: the minute may have ended long before this line
+            first, last = (time.strftime("%H:%M:%SZ", time.gmtime(at)) for at in (window.first_s, window.last.created))
+            text = "%d more like this from %s to %s, the last: %s"
+            args = (window.seen - self._limit, first, last, _text(window.last))
+            self._handler.emit(logging.LogRecord(name, level, "", 0, text, args, None))
 
 
 class _Window:
-    __slots__ = ("ends_at", "seen")
+    __slots__ = ("ends_at", "first_s", "last", "seen")
 
     def __init__(self, ends_at: float) -> None:
         self.ends_at = ends_at
         self.seen = 0
+        self.first_s = 0.0                               # wall time of the first one that was held back
+        self.last: logging.LogRecord | None = None       # the last one that was held back
 
 
 def priority(level: int) -> int:
@@ -178,6 +202,13 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _text(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):      # its arguments do not fit; a filter must not raise
+        return str(record.msg)
 
 
 def _is_journal(stream: TextIO) -> bool:

@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -81,7 +82,24 @@ def test_repeats_are_counted_and_reported_when_the_minute_is_over() -> None:
     assert stream.getvalue() == ""
     now[0] = 60.0
     assert repeats.filter(record(logging.WARNING, "lost meter=%s", "m10"))
-    assert stream.getvalue() == "WARNING 6 more like this in the last minute: lost meter=%s\n"
+    assert re.fullmatch(r"WARNING 6 more like this from \d\d:\d\d:\d\dZ to \d\d:\d\d:\d\dZ, the last: lost meter=m9\n", stream.getvalue())
+
+
+def test_what_was_counted_is_told_when_the_program_ends() -> None:
+    program = ("from edge import log; import logging; log.configure('info')\n"
+               "for i in range(25): logging.getLogger('edge.x').info('meter m%d: readings again', i)")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert len(done.stderr.splitlines()) == log.REPEATS_PER_MINUTE + 1
+    assert " 15 more like this from " in done.stderr
+    assert done.stderr.endswith("the last: meter m24: readings again\n")
+
+
+def test_a_held_back_message_whose_arguments_do_not_fit_breaks_nothing() -> None:
+    stream, repeats, _ = captured(logging.Formatter("%(message)s"), limit=1)
+    for _ in range(2):
+        repeats.filter(record(logging.WARNING, "%d and %s", "x"))
+    repeats.tell()
+    assert stream.getvalue().endswith("the last: %d and %s\n")
 
 
 def test_debug_is_never_held_back() -> None:
