@@ -20,7 +20,9 @@ from edge.errors import FailReason, Refused, Violation
 
 DLMS_VERSION = 6
 _AUTHENTICATION_REQUIRED = 14       # result 0 with this diagnostic: accepted so far, a high-level exchange must follow
+_AUTHENTICATION = frozenset((11, 12, 13))       # mechanism name not recognised, required; authentication failure
 _USER_INFORMATION = 0xBE
+_SHORTEST_GET_BYTES = 13            # GET-request-normal without selection
 # 08 | no or some quality of service | version | conformance as [APPLICATION 31], 24 bits | max PDU | VAA name 0007
 _INITIATE_RESPONSE = re.compile(rb"\x08(?:\x00|\x01.).\x5f\x1f\x04\x00.{3}.{2}\x00\x07", re.DOTALL)
 _CONFIRMED_SERVICE_ERROR = re.compile(rb"\x0e[\x01\x05\x06][\x00-\x0a].", re.DOTALL)
@@ -58,7 +60,9 @@ def accepted(aare: bytes, offered: int) -> Accepted:
         raise Refused(
             f"association refused: {_words(result)}, {_words(diagnostic)}; check password, client SAP, server address",
             reason=FailReason.ASSOCIATION_REFUSED,
-            temporary=result == enumerations.AssociationResult.REJECTED_TRANSIENT)
+            # meters count wrong passwords and lock themselves, so "transient" is not believed of one
+            temporary=(result == enumerations.AssociationResult.REJECTED_TRANSIENT
+                       and diagnostic.value not in _AUTHENTICATION))
     if isinstance(initiate, ConfirmedServiceError):
         raise Refused(f"association refused: initiate error {_words(initiate.error)}",
                       reason=FailReason.ASSOCIATION_REFUSED)
@@ -67,6 +71,9 @@ def accepted(aare: bytes, offered: int) -> Accepted:
                       reason=FailReason.ASSOCIATION_REFUSED)
     if initiate is None or initiate.negotiated_dlms_version_number != DLMS_VERSION:
         raise Violation("AARE accepts, and holds no initiate-response of DLMS version 6")
+    if 0 < initiate.server_max_receive_pdu_size < _SHORTEST_GET_BYTES:
+        raise Violation(f"AARE: the meter takes APDUs of {initiate.server_max_receive_pdu_size} octets, one GET has "
+                        f"{_SHORTEST_GET_BYTES}")
     negotiated = int.from_bytes(initiate.negotiated_conformance.to_bytes(), "big")
     return Accepted(Conformance(negotiated & offered), initiate.server_max_receive_pdu_size)
 

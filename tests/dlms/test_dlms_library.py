@@ -115,6 +115,24 @@ def test_initiate_responses_that_are_none_are_refused_before_the_library_prints_
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("octets", [1, 2, 3, 12])
+def test_a_meter_that_takes_no_whole_get_is_a_violation_at_once(octets: int) -> None:
+    """Otherwise the first GET would be this side's fault, for ever: a GET of one attribute has 13 octets."""
+    with pytest.raises(Violation, match=f"APDUs of {octets} octets"):
+        acse.accepted(with_initiate(f"0800065f1f040000121d{octets:04x}0007"), OFFERED)
+    assert acse.accepted(with_initiate("0800065f1f040000121d000d0007"), OFFERED).server_max_pdu == 13
+
+
+@pytest.mark.parametrize("diagnostic", [0x0B, 0x0C, 0x0D])
+def test_a_wrong_password_is_not_temporary_even_where_the_meter_calls_it_so(diagnostic: int) -> None:
+    """Meters count wrong passwords and lock themselves: "rejected transient" must not lead to trying it again."""
+    aare = AARE.replace(b"\xa2\x03\x02\x01\x00", b"\xa2\x03\x02\x01\x02").replace(
+        b"\xa1\x03\x02\x01\x00", bytes((0xA1, 3, 2, 1, diagnostic)))
+    with pytest.raises(Refused, match="authentication") as caught:
+        acse.accepted(aare, OFFERED)
+    assert not caught.value.temporary
+
+
 @pytest.mark.parametrize(("aare", "text", "temporary"), [
     (AARE.replace(b"\xa2\x03\x02\x01\x00", b"\xa2\x03\x02\x01\x02"), "rejected transient", True),
     (AARE.replace(b"\xa1\x03\x02\x01\x00", b"\xa1\x03\x02\x01\x0e"), "high-level security", False),
