@@ -21,6 +21,8 @@ import edge
 from edge.commands.context import DEFAULT_CONFIG, State
 from edge.errors import EdgeError
 
+VERSION = edge.__version__ + (f" (build {edge.__build__})" if edge.__build__ else "")
+
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("edge.commands.run:run", "Run the gateway in the foreground (systemd starts it so)."),
     "check": ("edge.commands.check:check", "Look at settings and surroundings; say what is wrong and what to do."),
@@ -47,7 +49,12 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command = getattr(importlib.import_module(module), attribute)
+        try:
+            command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as missing:
+            if missing.name != module:
+                raise
+            raise click.ClickException(f"{cmd_name}: not part of this build; it runs from the source tree") from None
         assert isinstance(command, click.Command)
         return command
 
@@ -102,7 +109,7 @@ def _place(error: Exception) -> str:
 @click.option("-c", "--config", type=click.Path(path_type=Path), envvar="HALOW_GATEWAY_CONFIG", show_envvar=True,
               help=f"Settings file. Default: {DEFAULT_CONFIG} where it exists, else built-in defaults.")
 @click.option("--debug", is_flag=True, help="Log everything to stderr, and show tracebacks.")
-@click.version_option(edge.__version__, prog_name="halow-gateway")
+@click.version_option(VERSION, prog_name="halow-gateway")
 @click.pass_obj
 def root(state: State, config: Path | None, debug: bool) -> None:      # noqa: FBT001 - click passes flags by name
     """Smart-meter edge gateway: DLMS/COSEM meters over Wi-Fi HaLow into ThingsBoard."""

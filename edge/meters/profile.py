@@ -8,7 +8,9 @@ import re
 import tomllib
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
+from importlib.abc import Traversable
+from importlib.resources import files
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -17,7 +19,7 @@ from msgspec import Meta
 from edge.dlms.cosem import UNITS, Attribute, Obis
 from edge.errors import ConfigError
 
-SHIPPED = Path(__file__).parent / "profiles"
+SHIPPED = files("edge.meters").joinpath("profiles")      # a folder in the source tree, a part of the file in the binary
 
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
@@ -146,16 +148,19 @@ def load_profiles(extra: Path | None = None) -> dict[str, Profile]:
     Raises ConfigError that names the file, the key path and the value.
     """
     profiles: dict[str, Profile] = {}
-    for directory in (SHIPPED, *([extra] if extra is not None else [])):
+    directories: tuple[Traversable, ...] = (SHIPPED,) if extra is None else (SHIPPED, extra)
+    for directory in directories:
         if not directory.is_dir():
             raise ConfigError(f"{directory}: no such directory of meter profiles")
-        for path in sorted(directory.glob("*.toml")):
+        for path in sorted(directory.iterdir(), key=lambda path: path.name):
+            if not path.name.endswith(".toml"):
+                continue
             profile = load_profile(path)
             profiles[profile.name] = profile
     return profiles
 
 
-def load_profile(path: Path) -> Profile:
+def load_profile(path: Traversable) -> Profile:
     """Load one profile. Raises ConfigError that names the file, the key path and the value."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -167,8 +172,8 @@ def load_profile(path: Path) -> Profile:
         raise ConfigError(f"{path}: {_explain(str(error), raw)}") from error
     for where, wrong in _contradictions(profile):
         raise ConfigError(f"{path}: {where}: {wrong}")
-    if profile.name != path.stem:
-        raise ConfigError(f"{path}: name: {profile.name!r} must be the file's name, {path.stem!r}")
+    if profile.name != (stem := PurePath(path.name).stem):
+        raise ConfigError(f"{path}: name: {profile.name!r} must be the file's name, {stem!r}")
     return profile
 
 
