@@ -1,10 +1,11 @@
 # make demo    the main job end to end on this machine, two minutes
 # make test    lint, types and every test
-# Both set up everything they need (.venv; missing Debian packages by apt).
+# make binary  one executable for this machine's architecture: build/binary/halow-gateway (Debian 12)
+# All set up everything they need (.venv; missing Debian packages by apt).
 
 PY := .venv/bin/python
 
-.PHONY: demo test lint types unit bench clean
+.PHONY: demo test lint types unit binary test-binary bench clean
 
 demo: .venv/.demo
 	@.venv/bin/halow-gateway demo
@@ -20,6 +21,14 @@ types: .venv/.test
 unit: .venv/.test
 	$(PY) -m pytest
 
+binary: build/binary/.setup
+	@PYTHONHASHSEED=0 /usr/bin/python3.11 -B -P tools/binary/build.py --wheels build/binary/wheels build/binary/halow-gateway
+
+# What the binary is, proven: one process, nothing written, nothing heavy inside, two builds alike, the daemon at work.
+test-binary: .venv/.test binary
+	HALOW_GATEWAY_BINARY=build/binary/halow-gateway $(PY) -m pytest tests/binary
+	$(PY) benchmarks/binary.py
+
 # Figures for the README; about twenty minutes. Each script also runs alone and prints what it measures.
 bench: .venv/.test
 	$(PY) benchmarks/poll_vs_gurux.py
@@ -34,6 +43,10 @@ bench: .venv/.test
 .venv/.demo: pyproject.toml tools/setup
 	@tools/setup demo
 	@touch .venv/.demo
+
+build/binary/.setup: tools/binary/requirements.txt tools/setup
+	@tools/setup binary
+	@touch $@
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
