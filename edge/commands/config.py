@@ -12,7 +12,7 @@ def config() -> None:
     """Show, check or print default settings."""
 
 
-@config.command()
+@config.command(short_help="Print the settings in force.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON instead of TOML.")
 @pass_state
 def show(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
@@ -29,7 +29,7 @@ def show(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passe
         click.echo(to_toml(settings), nl=False)
 
 
-@config.command()
+@config.command(short_help="Print the default settings with comments.")
 def default() -> None:
     """Print the default settings with comments, to start a gateway.toml from."""
     from edge.config import default_toml
@@ -37,7 +37,7 @@ def default() -> None:
     click.echo(default_toml(), nl=False)
 
 
-@config.command()
+@config.command(short_help="Validate a settings file.")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @pass_state
 def check(state: State, file: Path | None) -> None:

@@ -52,7 +52,7 @@ def show(state: State, /, as_json: bool, **options: str | None) -> int:      # n
     return 0 if found.present else 1
 
 
-@link.command()
+@link.command(short_help="Print one line per peer at every look.")
 @radio_options
 @click.option("--interval", "interval_s", type=click.FloatRange(0.2, 60), default=1.0, show_default=True,
               help="Seconds between two looks.")

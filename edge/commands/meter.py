@@ -34,12 +34,12 @@ def meter_options(function: _Function) -> _Function:
     for option in (
         click.option("--mac", help="Radio peer that the meter stands behind, where the network does not tell."),
         click.option("--interval", "interval_s", type=float, metavar="SECONDS", help="One poll in this time."),
-        click.option("--authentication", type=click.Choice(["none", "lls"])),
+        click.option("--authentication", type=click.Choice(["none", "lls"]), help="none, or lls: with a password."),
         click.option("--address-bytes", type=click.Choice(["1", "2", "4"]), help="Size of the HDLC server address."),
         click.option("--server-physical", type=int, help="Lower HDLC address of the meter."),
         click.option("--server-logical", type=int, help="Logical device; upper HDLC address."),
         click.option("--client-sap", type=int, help="Client address; 16 is the public client."),
-        click.option("--framing", type=click.Choice(["wrapper", "hdlc"])),
+        click.option("--framing", type=click.Choice(["wrapper", "hdlc"]), help="hdlc: behind a serial bridge."),
         click.option("--profile", help="Meter type: the name of a profile."),
         click.option("--port", type=int, help="TCP port."),
     ):
@@ -67,13 +67,14 @@ def list_(state: State, as_json: bool) -> None:      # noqa: FBT001 - click pass
         ]))
 
 
-@meter.command()
+@meter.command(short_help="Show one meter, and where each setting comes from.")
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @pass_state
 def show(state: State, name: str, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
     """Show one meter: what is set, what its profile answers, what was learned about it."""
-    with state.registry(state.settings()) as registry:
+    settings = state.settings()
+    with state.registry(settings) as registry:
         found, learned = registry.get(name), registry.learned(name)
         secret = name in registry.with_password()
     if as_json:
@@ -84,6 +85,9 @@ def show(state: State, name: str, as_json: bool) -> None:      # noqa: FBT001 - 
         note = "  (no such profile)" if key == "profile" and profile is None else ""
         if value is None and profile is not None and key in FROM_PROFILE:
             value, note = getattr(profile.association, key), "  (profile)"      # noqa: PLW2901 - the answer in force
+        if key == "interval_s" and value is None and profile is not None:
+            own = profile.timing.interval_s
+            value, note = own or settings.poll.interval_s, "  (profile)" if own else "  (settings)"      # noqa: PLW2901 - same
         click.echo(f"{key:16} {table.cell(value)}{note}")
     click.echo(f"{'password':16} {'set' if secret else 'not set'}")
     click.echo(f"{'identity':16} {table.cell(learned.identity)}")
@@ -91,7 +95,7 @@ def show(state: State, name: str, as_json: bool) -> None:      # noqa: FBT001 - 
     click.echo(f"{'scalers known':16} {len(learned.scalers)}")
 
 
-@meter.command()
+@meter.command(short_help="Register a meter.")
 @click.argument("name")
 @click.argument("host")
 @meter_options
@@ -120,7 +124,8 @@ def add(
 @click.argument("name")
 @click.option("--host", help="Address of the meter or its serial bridge.")
 @meter_options
-@click.option("--unset", multiple=True, type=click.Choice(UNSETTABLE), help="Back to what the profile says.")
+@click.option("--unset", multiple=True, type=click.Choice(UNSETTABLE), metavar="SETTING",
+              help=f"Back to what the profile says; again for more. One of {', '.join(UNSETTABLE)}.")
 @pass_state
 def edit(state: State, /, name: str, host: str | None, unset: tuple[str, ...], **given: Any) -> None:
     """Change settings of a meter; what is not named stays."""
@@ -193,7 +198,7 @@ def set_password(
     click.echo(f"{'Removed' if clear else 'Set'} the password of {name}. {poke(settings, name)}")
 
 
-@meter.command("import")
+@meter.command("import", short_help="Register the meters of a CSV file.")
 @click.argument("file")
 @click.option("--update", is_flag=True, help="Let lines replace registered meters of the same name.")
 @pass_state
@@ -216,7 +221,7 @@ def import_(state: State, file: str, update: bool) -> None:      # noqa: FBT001 
     click.echo(f"Added {len(done.added)}, updated {len(done.updated)}. {poke(settings, *done.added, *done.updated)}")
 
 
-@meter.command()
+@meter.command(short_help="Write all meters as CSV, without passwords.")
 @pass_state
 def export(state: State) -> None:
     """Write all meters as CSV to standard output, without passwords."""

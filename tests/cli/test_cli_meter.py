@@ -252,3 +252,25 @@ def test_a_name_with_spaces_is_quoted_in_the_command_to_copy(site: Site) -> None
 
 def test_a_meter_named_twice_is_told_of_once(two: Site) -> None:
     assert two.good("meter", "pause", "m1", "m1") == f"m1 is paused.\n{IDLE}\n"
+
+
+def test_show_tells_the_interval_in_force_and_where_it_comes_from(two: Site) -> None:
+    def interval(name: str) -> list[str]:
+        return next(line.split() for line in two.good("meter", "show", name).splitlines() if line.startswith("interval_s"))
+
+    assert interval("m1") == ["interval_s", "5"]
+    assert interval("m2") == ["interval_s", "60", "(settings)"]
+    two.configure("[poll]\ninterval_s = 15\n")
+    assert interval("m2") == ["interval_s", "15", "(settings)"]
+
+
+@pytest.mark.parametrize("group", ["meter", "ring", "link", "config"])
+def test_the_list_of_subcommands_fits_an_80_column_terminal_uncut(
+        site: Site, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    commands = site(group, "--help").stdout.partition("Commands:\n")[2]
+    assert commands
+    assert "..." not in commands
+    for line in commands.splitlines():
+        text = site(group, line.split()[0], "--help").stdout
+        assert max(map(len, text.splitlines())) <= 80, text
