@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edge.errors import EdgeError
+
 if TYPE_CHECKING:
     from edge.demo.population import Framing, Population
 
@@ -33,6 +35,8 @@ LINKS = ("none", "good", "fair", "poor", "eu-duty", "sleepy")
 def simulate(*, meters: int, host: str, port_base: int, framing: "Framing", quirks: str, link: str, shared_air: bool,
              csv_path: Path | None, seed: int, for_s: float | None) -> None:
     """Be simulated DLMS/COSEM meters until interrupted; then say what they were asked."""
+    if port_base and port_base + meters > 65_536:
+        raise click.UsageError(f"--port-base {port_base}: there are no {meters} ports from there to 65535")
     from edge.demo.bridge import PRESETS
     from edge.demo.population import Population
 
@@ -45,7 +49,7 @@ def simulate(*, meters: int, host: str, port_base: int, framing: "Framing", quir
         asyncio.run(_serve(population, host, port_base, csv_path, for_s))
     except OSError as error:
         what = f"cannot simulate {meters} meters on {host} with ports from {port_base}"
-        raise click.ClickException(f"{what}: {error}; another --port-base may be free") from error
+        raise EdgeError(f"{what}: {error.strerror or error}; another --port-base may be free") from error
     _report(population)
 
 
@@ -71,9 +75,12 @@ async def _serve(population: "Population", host: str, port_base: int, csv_path: 
 
 def _write_private(path: Path, text: str) -> None:
     """Write a file that holds passwords: for its owner's eyes, also where it was there before."""
-    path.touch(mode=0o600)
-    path.chmod(0o600)
-    path.write_text(text, newline="")
+    try:
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+        path.write_text(text, newline="")
+    except OSError as error:
+        raise EdgeError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _report(population: "Population") -> None:
