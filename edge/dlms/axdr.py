@@ -35,8 +35,10 @@ __all__ = [
 MAX_DEPTH = 24
 """Containers inside each other. The deepest standard attribute, an object list with access rights, needs 7."""
 
-MAX_VALUES = 262_144
-"""Values in one decoded tree: more than a year of hours with a clock and 28 columns."""
+MAX_VALUES = 32_768
+"""Values in one decoded tree: 30 days of quarter-hours with ten columns. More would hold the event loop up."""
+
+_VALUES_PER_OCTET = 16      # inside a compact-array values may take no octet at all; no sound one has more than this
 
 # tag -> (class, unpack_from, octets with the tag): what the fast path needs, without attribute look-ups
 _FAST: dict[int, tuple[type[Integer], Callable[..., tuple[int, ...]], int]] = {
@@ -145,7 +147,7 @@ class _Decoder:
 
     def __init__(self, octets: bytes) -> None:
         self.octets = octets
-        self.left = MAX_VALUES
+        self.left = min(MAX_VALUES, len(octets) * _VALUES_PER_OCTET)
 
     def value(self, at: int, depth: int) -> tuple[AxdrValue, int]:
         tag = self.octets[at]
@@ -167,7 +169,8 @@ class _Decoder:
     def _spend(self, values: int, depth: int) -> None:
         self.left -= values
         if self.left < 0:
-            raise Violation(f"more than {MAX_VALUES} values in one A-XDR tree")
+            most = min(MAX_VALUES, len(self.octets) * _VALUES_PER_OCTET)
+            raise Violation(f"more than {most} values in one A-XDR tree of {len(self.octets)} octets")
         if depth > MAX_DEPTH:
             raise Violation(f"A-XDR containers nested deeper than {MAX_DEPTH}")
 

@@ -11,7 +11,7 @@ from edge.dlms.axdr import AxdrValue, decode, decode_at, decode_length
 from edge.dlms.cosem import AccessError, Attribute
 from edge.errors import FailReason, Refused, Violation
 
-MAX_ANSWER_BYTES = 1_048_576
+MAX_ANSWER_BYTES = 262_144
 """Largest answer put together from blocks; a profile of 2,880 rows with ten columns has 160 kB."""
 
 _DATA, _ERROR = 0, 1      # Get-Data-Result

@@ -1,7 +1,8 @@
 """Altered frames, APDUs and data: rejected or brought back into step, in bounded time and memory, however they are cut."""
 
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -122,6 +123,48 @@ def test_axdr(item: dict[str, Any]) -> None:
     with pytest.raises(Violation):
         axdr.decode(bytes.fromhex(item["hex"]))
     assert time.process_time() - began < LIMIT_S
+
+
+def crc_bomb() -> bytes:
+    """Heads of long frames, each with a good HCS and a flag where it should end: every one is summed to its end."""
+    head = b"\xa7\xff\x03" + hdlc.encode_address(1, 17, 4) + b"\x30"
+    start = b"~" + head + (hdlc.crc_x25(head) ^ 0xFFFF).to_bytes(2, "little")
+    return start.ljust(16, b"\0") * 4_096
+
+
+def whole_array(values: int, element: bytes) -> bytes:
+    return b"\x01" + axdr.encode_length(values) + element * values
+
+
+@pytest.mark.parametrize("octets", [
+    whole_array(axdr.MAX_VALUES, b"\x11\x01"),
+    whole_array(axdr.MAX_VALUES, b"\x0a\x00"),
+    whole_array(axdr.MAX_VALUES // 2, b"\x02\x01\x00"),
+    bytes.fromhex("1301ffff01ffff00020000"),           # 2^32 values without a single octet
+], ids=["integers", "strings", "structures", "nulls of a compact-array"])
+def test_no_answer_holds_the_loop(octets: bytes) -> None:
+    """One answer is decoded in one go, and everybody else waits meanwhile. On a Raspberry Pi it takes three times as long."""
+    assert fastest(lambda: tried(lambda: axdr.decode(octets))) < 0.1
+
+
+def test_no_noise_holds_the_loop() -> None:
+    noise = crc_bomb()      # as much as may wait unread
+    assert fastest(lambda: hdlc.Deframer().feed(noise)) < 0.2
+
+
+def fastest(work: Callable[[], object]) -> float:
+    """Processor time of the best of three: this is about the work, not about a busy machine."""
+    took = []
+    for _ in range(3):
+        began = time.process_time()
+        work()
+        took.append(time.process_time() - began)
+    return min(took)
+
+
+def tried(work: Callable[[], object]) -> None:
+    with contextlib.suppress(Violation):
+        work()
 
 
 class Hostile(Replay):
