@@ -106,8 +106,8 @@ def _place(error: Exception) -> str:
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("-c", "--config", type=click.Path(path_type=Path), envvar="HALOW_GATEWAY_CONFIG", show_envvar=True,
-              help=f"Settings file. Default: {DEFAULT_CONFIG} where it exists, else built-in defaults.")
+@click.option("-c", "--config", type=click.Path(path_type=Path, readable=False), envvar="HALOW_GATEWAY_CONFIG",
+              show_envvar=True, help=f"Settings file. Default: {DEFAULT_CONFIG} where it exists, else built-in defaults.")
 @click.option("--debug", is_flag=True, help="Log everything to stderr, and show tracebacks.")
 @click.version_option(VERSION, prog_name="halow-gateway")
 @click.pass_obj

@@ -38,7 +38,7 @@ def default() -> None:
 
 
 @config.command(short_help="Validate a settings file.")
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=click.Path(path_type=Path, readable=False), required=False)
 @pass_state
 def check(state: State, file: Path | None) -> None:
     """Validate a settings file (default: the one in force) and name every problem in it."""

@@ -24,7 +24,8 @@ STREAMS = ("alarm", "billing", "instant")
 
 @click.group()
 @click.option("--state-dir", type=click.Path(path_type=Path), help="State directory; default: as the settings say.")
-@click.option("--config", type=click.Path(path_type=Path), help="Settings file that names the state directory.")
+@click.option("--config", type=click.Path(path_type=Path, readable=False),
+              help="Settings file that names the state directory.")
 @click.pass_context
 @pass_state
 def ring(state: State, context: click.Context, state_dir: Path | None, config: Path | None) -> None:

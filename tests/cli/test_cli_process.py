@@ -202,3 +202,11 @@ def test_read_asks_at_a_terminal_for_the_password_of_a_meter_that_is_not_registe
     assert terminal.end() == 1
     assert b"unreachable" in terminal.seen
     assert b"hunter2" not in terminal.seen
+
+
+def test_whether_a_settings_file_can_be_read_is_told_by_reading_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a file of mode 0600 is wrong usage, status 2, while one that is not there is status 1."""
+    monkeypatch.setattr("os.access", lambda *_args, **_options: False)
+    assert site.good("config", "check") == f"{site.config}: good\n"
+    assert site.good("config", "check", str(site.config)) == f"{site.config}: good\n"
+    assert site.refused("ring", "--config", str(site.config), "ls")[0].endswith("there is no ring here; --state-dir says where to look")
