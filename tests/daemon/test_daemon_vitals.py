@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from edge.clock import SystemClock
 from edge.config import RingSettings
 from edge.daemon.vitals import SCHEMA, Polls, Vitals, event, figures_of
@@ -98,3 +100,16 @@ def test_an_event_names_itself_and_its_detail():
     record = event("relay", "opened by operator", SystemClock(trust_wall=True))
     assert record.schema.kind is Kind.EVENT
     assert record.values == ("relay", "opened by operator")
+
+
+async def test_a_fault_that_restarts_the_worker_is_no_start_of_the_gateway(tmp_path):
+    told: list[Record] = []
+
+    async def look() -> dict[str, int]:
+        raise RuntimeError("a bug")
+
+    vitals = Vitals(look, dict, told.append, told.append, SystemClock(trust_wall=True), tmp_path, 0.01)
+    for _ in range(3):
+        with pytest.raises(RuntimeError):
+            await asyncio.wait_for(vitals.run(lambda _within_s: None), 5)
+    assert [record.values[0] for record in told] == ["gateway_started"]
