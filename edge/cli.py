@@ -7,6 +7,7 @@ It gets its settings from `edge.commands.context.State` (`@pass_state`) and retu
     1    refused or failed: one line on stderr    130  interrupted
 """
 
+import errno
 import importlib
 import os
 import sys
@@ -35,6 +36,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("edge.commands.simulate:simulate", "Run simulated meters on this machine."),
     "demo": ("edge.commands.demo:demo", "Show the whole gateway at work on this machine, in two minutes."),
 }
+
+_OUTPUT_FAILS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)      # what a redirected standard output meets
 
 
 class LazyGroup(click.Group):
@@ -72,7 +75,8 @@ class LazyGroup(click.Group):
         try:
             result = super().main(args, prog_name or "halow-gateway", **extra)
             status = result if isinstance(result, int) else 0
-            sys.stdout.flush()
+            if sys.stdout is not None:      # `>&-`: there is none
+                sys.stdout.flush()
         except click.ClickException as error:
             error.show()
             status = error.exit_code
@@ -84,9 +88,12 @@ class LazyGroup(click.Group):
         except BrokenPipeError:      # `halow-gateway meter list | head -1`: end quietly, with click's status for it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             status = 1
-        except Exception as error:      # noqa: BLE001 - the last resort: a person at a shell gets a line, not a traceback
-            what = f"internal error: {type(error).__name__}{_place(error)}; run again with --debug and report it"
+        except OSError as error:
+            what = _unexpected(error) if error.errno not in _OUTPUT_FAILS or error.filename else (
+                f"the output cannot be written: {error.strerror}")
             status = _explain(what, debug=state.debug)
+        except Exception as error:      # noqa: BLE001 - the last resort: a person at a shell gets a line, not a traceback
+            status = _explain(_unexpected(error), debug=state.debug)
         sys.exit(status)
 
 
@@ -98,6 +105,10 @@ def _explain(text: str, *, debug: bool) -> int:
     return 1
 
 
+def _unexpected(error: Exception) -> str:
+    return f"internal error: {type(error).__name__}{_place(error)}; run again with --debug and report it"
+
+
 def _place(error: Exception) -> str:
     """Name where in the gateway it happened. The error's own text stays out of it: nobody has looked at that."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -107,7 +118,8 @@ def _place(error: Exception) -> str:
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("-c", "--config", type=click.Path(path_type=Path, readable=False), envvar="HALOW_GATEWAY_CONFIG",
-              show_envvar=True, help=f"Settings file. Default: {DEFAULT_CONFIG} where it exists, else built-in defaults.")
+              show_envvar=True,
+              help=f"Settings file. Default: {DEFAULT_CONFIG} where it exists, else built-in defaults.")
 @click.option("--debug", is_flag=True, help="Log everything to stderr, and show tracebacks.")
 @click.version_option(VERSION, prog_name="halow-gateway")
 @click.pass_obj

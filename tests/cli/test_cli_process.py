@@ -210,3 +210,17 @@ def test_whether_a_settings_file_can_be_read_is_told_by_reading_it(site: Site, m
     assert site.good("config", "check") == f"{site.config}: good\n"
     assert site.good("config", "check", str(site.config)) == f"{site.config}: good\n"
     assert site.refused("ring", "--config", str(site.config), "ls")[0].endswith("there is no ring here; --state-dir says where to look")
+
+
+def test_output_that_cannot_be_written_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*PROGRAM, "config", "default"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (1, f"halow-gateway: the output cannot be written: {os.strerror(28)}\n")
+
+
+def test_without_a_standard_output_it_still_works(site: Site) -> None:
+    program = f"exec {sys.executable} -m edge -c {site.config} meter add m1 10.0.0.1 >&-"
+    done = subprocess.run(["sh", "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    with site.registry() as registry:
+        assert len(registry.list()) == 1
