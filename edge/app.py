@@ -60,9 +60,9 @@ def run(settings: Settings) -> int:
     """
     deadline = Deadline()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        deadline.status = runner.run(gateway(settings, deadline))
-        # The clock still runs: Python waits for its threads, and the resolver may hang in one. All data is safe.
-        return deadline.status
+        status = runner.run(gateway(settings, deadline))
+        deadline.closed(status)
+        return status
 
 
 async def gateway(settings: Settings, deadline: Deadline) -> int:

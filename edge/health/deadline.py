@@ -15,6 +15,8 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 END_WITHIN_S = 9.0        # people and systemd are promised ten
+CUT_SHORT = 1
+LEAVE_WITHIN_S = 1.0      # once everything is closed, nothing is worth waiting for
 
 
 class Deadline:
@@ -22,7 +24,6 @@ class Deadline:
 
     def __init__(self, within_s: float = END_WITHIN_S, exit_now: Callable[[int], object] = os._exit) -> None:
         """`exit_now` is for tests."""
-        self.status = 1           # the exit status then; set it to the true one once everything is closed
         self._within_s = within_s
         self._exit_now = exit_now
         self._timer: threading.Timer | None = None
@@ -30,19 +31,27 @@ class Deadline:
     def start(self) -> None:
         """Wind the clock up; only the first call counts. Use in the loop's thread."""
         if self._timer is None:
-            self._timer = threading.Timer(self._within_s, self._run_out)
-            self._timer.daemon = True
-            self._timer.start()
+            self._wind_up(self._within_s, self._cut_short)
+
+    def closed(self, status: int) -> None:
+        """Note that everything is closed: whatever still hangs (a resolver, mostly) is left without a complaint."""
+        self.cancel()
+        self._wind_up(LEAVE_WITHIN_S, lambda: self._exit_now(status))
 
     def cancel(self) -> None:
         """Stop the clock: the process goes on, or ends elsewhere."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _run_out(self) -> None:
+    def _wind_up(self, within_s: float, then: Callable[[], object]) -> None:
+        self._timer = threading.Timer(within_s, then)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _cut_short(self) -> None:
         log.critical("the end took longer than %g s and is cut short; still at work: %s", self._within_s,
                      "; ".join(_at_work()))
-        self._exit_now(self.status)
+        self._exit_now(CUT_SHORT)
 
 
 def _at_work() -> list[str]:
