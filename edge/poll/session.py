@@ -8,14 +8,16 @@ Nothing is ever resynchronised here: after a fault or a cancelled exchange only 
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
 
 from edge.dlms.association import Answer, Association, AssociationSettings, Closed, Event, GetResult, Opened
+from edge.dlms.chatter import Chatter
 from edge.dlms.cosem import Attribute
-from edge.errors import ConnectionLost, LocalStateError, MeterError, NoAnswer, Refused
+from edge.errors import BridgeBusy, ConnectionLost, LocalStateError, MeterError, NoAnswer, Refused
 from edge.poll.lists import ListSize
 from edge.poll.transport import Transport
 
@@ -28,6 +30,9 @@ Trace = Callable[[str, bytes], None]
 E = TypeVar("E", bound=Event)
 
 PULSE_MARGIN_S = 5.0
+
+INVOKE_IDS = 16
+"""Four bits of every request and answer (IEC 62056-5-3, Invoke-Id-And-Priority)."""
 
 CLOSE_S = 2.0
 """How long a polite end may take, DISC and FIN together."""
@@ -62,7 +67,8 @@ class MeterSession:
         self._trace = trace
         self._pulse = pulse
         self._loop = asyncio.get_running_loop()
-        self._invoke_id = 0
+        # Anywhere, so that the process before this one did not ask its last question under the id of our first.
+        self._invoke_id = random.randrange(INVOKE_IDS)  # noqa: S311 - keeps apart what is late, guards nothing
         self._association: Association | None = None
         self._transport: Transport | None = None
 
@@ -98,7 +104,8 @@ class MeterSession:
             if self._settle_s:
                 await self._discard_late_bytes(transport)
             # Other invoke-ids than the session before: a late answer of that one then belongs to nothing here.
-            self._invoke_id = (self._invoke_id + 3) & 0x0F
+            # And after sessions that end with their first GET all sixteen come round: 1 + 4 has no factor in 16.
+            self._invoke_id = (self._invoke_id + 4) % INVOKE_IDS
             association = Association(replace(self.settings, first_invoke_id=self._invoke_id))
             association.open(self._loop.time())
             await self._until(association, transport, Opened)
@@ -204,7 +211,7 @@ class MeterSession:
             if rest_s > 0:
                 await asyncio.sleep(rest_s)
             association.get(attributes, self._loop.time())
-            self._invoke_id = (self._invoke_id + 1) & 0x0F
+            self._invoke_id = (self._invoke_id + 1) % INVOKE_IDS
             answer = await self._until(association, transport, Answer)
         except BaseException:
             self.abort()
@@ -242,6 +249,7 @@ class MeterSession:
             self._eof(association, lost)
         else:
             self._receive(association, data)
+            association.handle_timer(self._loop.time())     # who never stops talking meets the deadline all the same
 
     @staticmethod
     def _eof(association: Association, lost: ConnectionLost) -> None:
@@ -266,11 +274,17 @@ class MeterSession:
     async def _discard_late_bytes(self, transport: Transport) -> None:
         """Throw away what a bridge still had for the client before us, until its settling time is over."""
         deadline = self._loop.time() + self._settle_s
-        while True:
+        heard = Chatter()
+        while self._loop.time() < deadline:
             try:
                 late = await transport.read(deadline)
             except NoAnswer:
                 return
+            except ConnectionLost:
+                if text := heard.text():      # a bridge that has a client already says so, and hangs up
+                    raise BridgeBusy(f"the bridge says {text!r}") from None
+                raise
+            heard.hear(late)
             log.debug("%d late bytes of a former session thrown away", len(late))
 
 
