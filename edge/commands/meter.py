@@ -107,6 +107,8 @@ def add(
     password_file: str | None, as_hex: bool, **given: Any,      # noqa: FBT001 - same
 ) -> None:
     """Register a meter: its name in ThingsBoard, and its address or that of its serial bridge."""
+    if as_hex and not password_file:
+        raise click.UsageError("--hex says how --password-file is written; there is none")
     settings = state.settings()
     chosen = _given(given)
     profile = _profile(chosen.get("profile", Meter.__dataclass_fields__["profile"].default))
@@ -193,7 +195,8 @@ def set_password(
         if clear:
             password = b""
         else:
-            password = from_file(password_file, as_hex=as_hex) if password_file else from_prompt(name, as_hex=as_hex)
+            password = from_file(password_file, as_hex=as_hex) if password_file else from_prompt(
+                f"Password of {name}", as_hex=as_hex)
         registry.set_password(name, password)
     click.echo(f"{'Removed' if clear else 'Set'} the password of {name}. {poke(settings, name)}")
 

@@ -29,11 +29,11 @@ def from_file(name: str, *, as_hex: bool) -> bytes:
     return _decoded(raw.removesuffix(b"\n").removesuffix(b"\r"), as_hex=as_hex)
 
 
-def from_prompt(meter: str, *, as_hex: bool) -> bytes:
-    """Ask for a password twice, without showing it. Raises UsageError where nobody can be asked."""
+def from_prompt(what: str, *, as_hex: bool, twice: bool = True) -> bytes:
+    """Ask for a password without showing it. Raises UsageError where nobody can be asked."""
     if not sys.stdin.isatty():
         raise click.UsageError("no terminal to ask at; give --password-file FILE, or - for standard input")
-    text: str = click.prompt(f"Password of {meter}", hide_input=True, confirmation_prompt=True)
+    text: str = click.prompt(what, hide_input=True, confirmation_prompt=twice)
     return _decoded(text.encode(), as_hex=as_hex)
 
 

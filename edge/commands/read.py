@@ -3,7 +3,6 @@
 import asyncio
 import dataclasses
 import shlex
-import sys
 import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge.commands.context import State, pass_state, poke
-from edge.commands.password import from_file
+from edge.commands.password import from_file, from_prompt
 from edge.errors import ConfigError, EdgeError, FailReason, MeterError
 from edge.model import Kind, Learned, Meter, Record
 
@@ -25,6 +24,7 @@ AD_HOC = "ad-hoc"
 
 HINTS = {
     FailReason.WRONG_METER: " (halow-gateway read {name} --adopt)",
+    FailReason.NO_ANSWER: "; behind a serial bridge check --server-physical, --address-bytes, baud rate, wires",
     FailReason.BRIDGE_BUSY: "; if the gateway itself polls it: halow-gateway meter pause {name}",
     FailReason.ASSOCIATION_REFUSED: "; meters lock themselves after a few wrong passwords: do not just try again",
 }
@@ -82,14 +82,11 @@ def read(
     changes = {key: value for key, value in given.items() if value is not None}
     if "address_bytes" in changes:
         changes["address_bytes"] = int(changes["address_bytes"])
-    if name is None and "host" not in changes:
-        raise click.UsageError("which meter? Give a registered name, or --host")
-    if adopt and (name is None or changes):
-        raise click.UsageError("--adopt is for a registered meter, read as it is registered")
+    _check_usage(name, changes, adopt=adopt, hex_of_nothing=as_hex and name is not None and not password_file)
     settings = state.settings()
     given_password = from_file(password_file, as_hex=as_hex) if password_file else None
     task = _registered(state, settings, name, changes, given_password, trace) if name is not None else _unregistered(
-        settings, changes, given_password, trace)
+        settings, changes, given_password, trace, as_hex=as_hex)
     if adopt:
         task = dataclasses.replace(task, learned=Learned())
     outcome = asyncio.run(_poll(task))
@@ -99,7 +96,7 @@ def read(
     if failed:
         reason, detail = (str(value) for value in outcome.record.values)
         raise EdgeError(f"{task.meter.name} at {task.meter.host}:{task.meter.port}: {reason}: {detail}"
-                        f"{HINTS.get(FailReason(reason), '').format(name=shlex.quote(task.meter.name))}")
+                        f"{_hint(FailReason(reason), name, elsewhere=bool(changes))}")
     if not as_json:
         click.echo(table_text(task.meter, outcome))
     if name is not None and not changes and outcome.learned != task.learned:
@@ -108,6 +105,21 @@ def read(
     if adopt:
         click.echo(f"Adopted {outcome.learned.identity or 'a meter without identity'} as {name}. {poke(settings)}",
                    err=True)
+
+
+def _hint(reason: FailReason, name: str | None, *, elsewhere: bool) -> str:
+    if reason is FailReason.WRONG_METER and elsewhere:      # adopting reads it where it is registered
+        return ""
+    return HINTS.get(reason, "").format(name="NAME" if name is None else shlex.quote(name))
+
+
+def _check_usage(name: str | None, changes: dict[str, Any], *, adopt: bool, hex_of_nothing: bool) -> None:
+    if name is None and "host" not in changes:
+        raise click.UsageError("which meter? Give a registered name, or --host")
+    if adopt and (name is None or changes):
+        raise click.UsageError("--adopt is for a registered meter, read as it is registered")
+    if hex_of_nothing:
+        raise click.UsageError("--hex says how --password-file is written; there is none")
 
 
 def _registered(state: State, settings: "Settings", name: str, changes: dict[str, Any], password: bytes | None,
@@ -122,16 +134,14 @@ def _registered(state: State, settings: "Settings", name: str, changes: dict[str
 
 
 def _unregistered(settings: "Settings", changes: dict[str, Any], password: bytes | None,
-                  trace: bool) -> Task:      # noqa: FBT001 - a flag handed on
+                  trace: bool, *, as_hex: bool) -> Task:      # noqa: FBT001 - a flag handed on
     profile = _profile(changes.get("profile", Meter.__dataclass_fields__["profile"].default))
     fields: dict[str, Any] = {"name": AD_HOC, "port": profile.association.port}
     meter = _possible(Meter(**(fields | changes)))
     if (meter.authentication or profile.association.authentication) == "none":
         password = b""
     elif password is None:
-        if not sys.stdin.isatty():
-            raise click.UsageError("no terminal to ask at; give --password-file FILE, or - for standard input")
-        password = click.prompt(f"Password for {meter.host}", hide_input=True).encode()
+        password = from_prompt(f"Password for {meter.host}", as_hex=as_hex, twice=False)
     return Task(meter, profile, password, Learned(), settings, trace)
 
 

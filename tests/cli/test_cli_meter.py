@@ -274,3 +274,9 @@ def test_the_list_of_subcommands_fits_an_80_column_terminal_uncut(
     for line in commands.splitlines():
         text = site(group, line.split()[0], "--help").stdout
         assert max(map(len, text.splitlines())) <= 80, text
+
+
+def test_hex_without_a_password_to_read_is_wrong_usage(two: Site) -> None:
+    assert "--hex says how --password-file is written" in two.misused("meter", "add", "m3", "10.0.0.3", "--hex")
+    assert "--hex says how --password-file is written" in two.misused("read", "m1", "--hex")
+    assert "m3" not in two.good("meter", "list")

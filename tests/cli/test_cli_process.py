@@ -224,3 +224,12 @@ def test_without_a_standard_output_it_still_works(site: Site) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     with site.registry() as registry:
         assert len(registry.list()) == 1
+
+
+def test_hexadecimal_digits_typed_at_a_terminal_are_read_as_such(site: Site) -> None:
+    terminal = Terminal("-c", str(site.config), "read", "--host", "127.0.0.1", "--port", "1", "--hex")
+    terminal.until("Password for 127.0.0.1:")
+    terminal.type("hunter2-9f\n")
+    assert terminal.end() == 1
+    assert b"the password is not in hexadecimal digits" in terminal.seen
+    assert b"hunter2" not in terminal.seen

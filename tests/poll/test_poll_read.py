@@ -10,6 +10,7 @@ from poll_bench import PASSWORD, held, moved, simulated
 
 from edge.commands.context import State
 from edge.commands.read import exact_text, read
+from edge.demo.bridge import Quirks
 from edge.errors import ConfigError, EdgeError
 from edge.model import Learned, Meter
 from edge.store.registry import FILE_NAME, Registry
@@ -185,3 +186,24 @@ async def test_without_a_terminal_nobody_is_asked_for_a_password(state: State) -
     assert result.exit_code == 2
     assert "no terminal to ask at; give --password-file FILE" in result.stderr
     assert "Password for" not in result.output
+
+
+async def test_silence_says_what_to_look_at_behind_a_bridge(state: State) -> None:
+    async with simulated(quirks=Quirks(meter_silent=True)) as (_meter, row):
+        result = await command(state, *ad_hoc(row), "--authentication", "none")
+    assert "no_answer" in str(result.exception)
+    assert "--server-physical" in str(result.exception)
+
+
+async def test_no_hint_names_a_meter_that_is_not_registered(state: State) -> None:
+    async def busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"Port already in use\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(busy, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        result = await command(state, "--host", "127.0.0.1", "--port", str(port), "--framing", "hdlc", "--authentication", "none")
+    assert "bridge_busy" in str(result.exception)
+    assert str(result.exception).endswith("halow-gateway meter pause NAME")
