@@ -35,6 +35,8 @@ logging.getLogger("gmqtt").setLevel(logging.ERROR)
 WRITE_BUFFER_LIMIT_BYTES = 65_536      # gmqtt has no back-pressure; beyond this nothing more is handed over
 CLOSE_TIMEOUT_S = 1.0                  # for a polite DISCONNECT; after it the socket is aborted
 NO_RECONNECT = {"reconnect_retries": -2}   # 0 still reconnects once
+PACKET_LIMIT_BYTES = 262_144           # no server has so much to say to a gateway; gmqtt collects up to 256 MiB
+CONNACK = 2                            # packet type (MQTT 5, 2.1.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,9 @@ class Loss:
 
     text: str
     reason: int | None = None
+
+
+NO_MQTT = Loss("the server sent what is not MQTT 5")
 
 
 class _NoStore:
@@ -116,6 +121,8 @@ class Session:
         self._client.on_message = self._on_message
         self._handler: Any = self._client._package_handler
         self._handler._handle_puback_packet = self._on_puback
+        self._handle_packet = self._handler._handle_packet
+        self._handler._handle_packet = self._on_packet
 
     def __repr__(self) -> str:
         return f"Session({self._settings.host}:{self._settings.port})"
@@ -135,6 +142,7 @@ class Session:
             await asyncio.wait({connecting, lost}, timeout=self._settings.connect_timeout_s,
                                return_when=asyncio.FIRST_COMPLETED)
             self._judge_connect(connecting, where)
+            self._tend(self._client._connection)
         except BaseException:
             self.abort()
             raise
@@ -142,6 +150,14 @@ class Session:
             for task in (connecting, lost):
                 task.cancel()
             await asyncio.gather(connecting, lost, return_exceptions=True)
+
+    def _tend(self, connection: Any) -> None:
+        """Set what gmqtt leaves to the server: how often to ping, and how large a packet may become."""
+        ours_s = self._settings.keepalive_s
+        # Silence is judged by our own keep alive: a server may ask for more pings, not for fewer.
+        connection.keepalive = min(connection.keepalive or ours_s, ours_s)
+        self._read_packet = connection._protocol._read_packet
+        connection._protocol._read_packet = self._on_bytes
 
     def _judge_connect(self, connecting: "asyncio.Future[None]", where: str) -> None:
         try:
@@ -151,6 +167,8 @@ class Session:
             elif self._client._connection_state.protocol_version != MQTTv50:     # gmqtt's mark of a downgrade
                 raise Rejected(f"{where} does not speak MQTT 5, without which a refusal looks like success; "
                                "use a server that does")
+            elif self.loss == NO_MQTT:
+                raise Retryable(f"{where}: {self.loss.text}")
             elif self.loss:
                 raise Retryable(f"{where} closed the connection before its CONNACK")
             else:
@@ -164,6 +182,8 @@ class Session:
                            f"{error.verify_message}") from None
         except OSError as error:
             raise Retryable(f"cannot reach {where}: {error.strerror or error}") from None
+        except UnicodeError:
+            raise Rejected(f"uplink.host: {self._settings.host!r} cannot be a host name") from None
 
     @property
     def receive_maximum(self) -> int | None:
@@ -251,8 +271,36 @@ class Session:
 
     # gmqtt logs and swallows what a callback raises, so these only append and set.
 
+    def _on_bytes(self, data: bytes) -> int:
+        """Take whole packets out of what was received; -1 ends gmqtt's reading, which by itself tells nobody."""
+        parsed = int(self._read_packet(data))
+        if parsed < 0 or len(data) - parsed > PACKET_LIMIT_BYTES:
+            self._malformed()
+            return -1
+        return parsed
+
+    def _on_packet(self, command: int, packet: bytes) -> None:
+        """Handle one packet, the last one if it is none of MQTT 5; gmqtt would log each and go on."""
+        if self.loss is not None:
+            return
+        if command >> 4 == CONNACK and self._client._connack_received.is_set():
+            self._malformed()           # a second one
+            return
+        try:
+            self._handle_packet(command, packet)
+        except Exception as error:      # noqa: BLE001 - the bytes are the server's: struct.error, IndexError, TypeError ...
+            log.debug("a packet of type %d with %d bytes: %s", command >> 4, len(packet), error)
+            self._malformed()
+
+    def _malformed(self) -> None:
+        self.loss = self.loss or NO_MQTT
+        self._lost.set()
+        self.activity.set()
+
     def _on_puback(self, _command: int, packet: bytes) -> None:
         packet_id = int.from_bytes(packet[:2], "big")
+        if len(packet) < 2 or not packet_id:      # MQTT 5, 3.4.2
+            raise ValueError("a PUBACK without a packet id")
         self._handler.id_generator.free_id(packet_id)
         self._acks.append(Ack(packet_id, packet[2] if len(packet) > 2 else 0))
         self.activity.set()

@@ -15,7 +15,7 @@ from edge.clock import SystemClock
 from edge.ring.store import Ring
 from edge.uplink.uplink import Uplink
 
-ON_BOTH_LOOPS = {"test_uplink_drain", "test_uplink_session"}
+ON_BOTH_LOOPS = {"test_uplink_drain", "test_uplink_session", "test_uplink_hostile"}
 
 
 def pytest_asyncio_loop_factories(config, item):

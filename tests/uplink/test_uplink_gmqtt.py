@@ -9,6 +9,7 @@ from gmqtt.mqtt.connection import MQTTConnection
 from gmqtt.mqtt.constants import MQTTv50
 from gmqtt.mqtt.handler import MQTTConnectError, MqttPackageHandler
 from gmqtt.mqtt.package import Package
+from gmqtt.mqtt.protocol import MQTTProtocol
 from gmqtt.mqtt.utils import IdGenerator
 
 from edge.uplink.mqtt import NO_RECONNECT, _NoStore
@@ -38,8 +39,19 @@ async def test_our_store_is_used_although_empty():
 
 def test_names_of_the_connection():
     source = inspect.getsource(MQTTConnection.__init__)
-    for name in ("_transport", "_keep_connection_callback", "_last_data_in"):
+    for name in ("_transport", "_keep_connection_callback", "_last_data_in", "_protocol"):
         assert f"self.{name} =" in source, name
+
+
+async def test_a_replaced_packet_handler_is_the_one_called():
+    seen = []
+    handler = gmqtt.Client("x")._package_handler
+    handler._handle_packet = lambda command, packet: seen.append((command, packet))
+    handler(Package(0x40, b"\x00"))
+    assert seen == [(0x40, b"\x00")]
+    assert "self._read_packet(buf)" in inspect.getsource(MQTTProtocol._read_loop)
+    assert "if parsed_size == -1" in inspect.getsource(MQTTProtocol._read_loop)
+    assert isinstance(MQTTConnection.keepalive, property)
 
 
 async def test_a_replaced_puback_handler_is_the_one_called():
