@@ -16,13 +16,17 @@ from edge.errors import EdgeError, MeterError, WrongMeter
 from edge.health.promise import Pulse
 from edge.meters import reading
 from edge.meters.profile import Profile
-from edge.meters.reading import Plan
+from edge.meters.reading import WHOLE, Plan
 from edge.model import Learned
 from edge.poll.lists import ListSize
 from edge.poll.session import Connect, MeterSession, Trace
 from edge.poll.state import Counters
 
 log = logging.getLogger(__name__)
+
+_OF_THE_OBJECT = frozenset((
+    AccessError.READ_WRITE_DENIED, AccessError.OBJECT_UNDEFINED, AccessError.OBJECT_CLASS_INCONSISTENT,
+    AccessError.TYPE_UNMATCHED, AccessError.SCOPE_OF_ACCESS_VIOLATED))
 
 OnLearned = Callable[[str, Learned], Awaitable[None]]
 
@@ -125,13 +129,14 @@ class Link:
         self._counters.connects += 1
         self._identified = False
         self._refused.clear()
+        self._plan = None       # it was made without what the last association refused
 
     async def _ask(self) -> Answers:
         plan = self._planned()
         results = await self._get(plan.attributes)
         results, repeated = await self._repeat_temporary(results)
         self._refused.update((result.attribute, result.error) for result in results
-                             if result.error is not None and not result.error.temporary)
+                             if result.error is not None and _lasting(result.attribute, result.error))
         return Answers(plan, results, repeated)
 
     def _planned(self) -> Plan:
@@ -188,3 +193,11 @@ class Link:
             await self._on_learned(self._name, learned)
         except EdgeError as error:
             log.warning("meter %s: what was learned is not kept: %s", self._name, error)
+
+
+def _lasting(attribute: Attribute, error: AccessError) -> bool:
+    """Tell whether a refusal will be the same next time: it speaks of the object or its rights, not of now.
+
+    A whole object (attribute 0) has another way to be read, so any refusal but a temporary one is taken as lasting.
+    """
+    return error in _OF_THE_OBJECT or (attribute.attribute == WHOLE and not error.temporary)
