@@ -183,13 +183,14 @@ class Poller:
 
     async def _attempt(self, link: Link) -> Record:
         self._promise(self._connect_timeout_s + PROMISE_MARGIN_S)
-        answers = await link.poll()
+        try:
+            answers = await link.poll()
+        finally:
+            if self.between is Between.HANG_UP:
+                await link.close()      # within the turn: behind the same bridge somebody may be next
         if answers.repeated:
             self.recovery.repeats += 1
-        record = reading.record(answers.plan, answers.results, self._clock.stamp(), self.meter.name)
-        if self.between is Between.HANG_UP:
-            await link.close()      # within the turn: behind the same bridge somebody may be next
-        return record
+        return reading.record(answers.plan, answers.results, self._clock.stamp(), self.meter.name)
 
     async def _failed(self, error: MeterError, end: float, link: Link) -> bool:
         """Climb the ladder; return True when the slot goes on with another attempt, else its record is written."""
