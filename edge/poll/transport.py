@@ -64,6 +64,8 @@ class TcpTransport(asyncio.Protocol):
             raise Unreachable(f"{where}: no TCP connection within {timeout_s:g} s: check address and link") from error
         except socket.gaierror as error:
             raise Unreachable(f"{where}: the host name is unknown: {error.strerror}") from error
+        except (UnicodeError, OverflowError) as error:     # the resolver's, for what can be no name and no port
+            raise Unreachable(f"{where}: this is no host name or no port: correct the address") from error
         except OSError as error:
             raise Unreachable(f"{where}: no TCP connection: {_plain(error)}") from error
         return made
