@@ -57,6 +57,7 @@ class Lane:
         self.failed = False               # storage fails: what waits here is all that is kept, and it is readable
         self.state_wanted = False         # the next commit brings everything, and the state with it
         self.full = 0                     # of `pending`, fill whole pages
+        self.since = 0.0                  # when the first record behind those came, in the loop's time
         self.gaps: list[tuple[int, int, int]] = []
         self.dropped: list[tuple[int, int]] = []      # ordinals that memory had no room for
         self.dropped_told = 0                          # of `dropped`, handed to the log whole
@@ -75,8 +76,11 @@ class Lane:
         """Return the sequence number of an ordinal of this run."""
         return self.log.run.epoch << SEQ_BITS | ordinal
 
-    def put(self, record: Record) -> Ticket:
-        """Accept a record. Raises RingError: too large, of another boot, not packable, or memory is full too."""
+    def put(self, record: Record, now: float = 0.0) -> Ticket:
+        """Accept a record at `now`, the loop's time.
+
+        Raises RingError: too large, of another boot, not packable, or memory is full too.
+        """
         if record.stamp.boot_id != self.boot_id:
             raise RingError(f"record of {record.device or 'the gateway'}: its stamp is of another boot")
         try:
@@ -91,6 +95,8 @@ class Lane:
         ordinal = self.end
         if self._page_bytes + len(row) > PAGE_PAYLOAD_BYTES and self._page_bytes:
             self.full, self._page_bytes = len(self.pending), 0
+        if not self._page_bytes:
+            self.since = now
         self.pending.append(row)
         self._page_bytes += len(row)
         return Ticket(self, self.seq(ordinal))
@@ -148,6 +154,8 @@ class Lane:
         """Return the first `count` pending records as a commit; `done` ends it."""
         assert not self.busy
         self.busy, self.inflight, self.state_wanted = True, count, False
+        if count == len(self.pending):
+            self._page_bytes = 0          # what comes now begins a page, and a window
         rows = tuple(self.pending[:count])
         gaps = tuple(gap for gap in self.gaps if gap[0] < self.first + count)
         return Commit(self.first, rows, tuple(self.dictionary.entries), gaps, state_due)
@@ -160,8 +168,6 @@ class Lane:
             del self.pending[:count]
             self.first += count
             self.full = max(0, self.full - count)
-            if not self.pending:
-                self._page_bytes = 0
             self.gaps = [gap for gap in self.gaps if gap[0] >= self.first]
             self._release()
         return count

@@ -112,11 +112,11 @@ class Ring:
         if self._closing or self._broken is not None:
             raise RingError("the ring is closed")
         lane = self._lanes[stream]
-        ticket = lane.put(record)
+        ticket = lane.put(record, self._loop.time())
         if lane.failed:
             self._brought_news()
         elif not lane.busy and (lane.full or lane.timer is None):
-            self._arm(lane)
+            self._arm(lane, fresh=True)
         return ticket
 
     def ack(self, span: SeqSpan) -> None:
@@ -244,21 +244,28 @@ class Ring:
 
     # ---- inside: commits -----------------------------------------------------------------------------------------
 
-    def _arm(self, lane: Lane) -> None:
-        """See to it that what waits is committed: full pages at once, the rest when the window closes."""
+    def _arm(self, lane: Lane, *, fresh: bool = False) -> None:
+        """See to it that what waits is committed: full pages at once, the rest when the window closes.
+
+        A `fresh` record waits for its neighbours at least, whatever the window.
+        """
         if lane.busy or lane.failed or self._closing:
             return
         if lane.state_wanted:
             self._commit(lane, len(lane.pending), state_due=True)
         elif lane.full:
             self._commit(lane, lane.full)
-        elif lane.pending and lane.timer is None:
-            lane.timer = self._loop.call_later(lane.window_s, self._window_closed, lane)
+        elif lane.pending:
+            # counted from when the record came: a window that closed during a commit is not opened again
+            closes = lane.since + lane.window_s
+            if closes <= self._loop.time() and not fresh:
+                self._commit(lane, len(lane.pending))
+            elif lane.timer is None:
+                lane.timer = self._loop.call_at(closes, self._window_closed, lane)
 
     def _window_closed(self, lane: Lane) -> None:
         lane.timer = None
-        if lane.pending and not lane.busy and not lane.failed:
-            self._commit(lane, len(lane.pending))
+        self._arm(lane)
 
     def _commit_state(self, lane: Lane) -> None:
         """Commit everything that waits and the state, now or after the commit that is under way."""
