@@ -77,7 +77,6 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
     profiles = load_profiles()
     rng = random.Random()      # noqa: S311 - spreads retries, guards nothing
     enrolment = Enrolment(state_dir / FILE_NAME)
-    profile_of = functools.partial(_profile_of, enrolment)
 
     async with AsyncExitStack() as resources:
         stop = resources.enter_context(stop_signals(at_first=deadline.start))
@@ -89,7 +88,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
             profiles, settings=settings.poll, sink=functools.partial(_accept, ring),
             on_learned=enrolment.keep_learned, clock=clock, promises=promises, rng=rng))
         links = LinkDesk(lambda: enrolment.meters, keep, clock, settings.radio.record_interval_s)
-        upstream = Upstream(settings, ring, clock, rng, profile_of)
+        upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of)
         vitals = Vitals(lambda: figures_of(ring, upstream.state(), clock), fleet.states, keep,
                         functools.partial(_keep, ring, Stream.ALARM), clock, state_dir,
                         settings.uplink.health_interval_s)
@@ -167,7 +166,3 @@ def _reload(enrolment: Enrolment) -> Callable[[dict[str, Any]], Any]:
                 "refused": dict(change.refused)}
 
     return reload
-
-
-def _profile_of(enrolment: Enrolment, device: str) -> str:
-    return next((meter.profile for meter in enrolment.meters if meter.name == device), "")

@@ -40,6 +40,7 @@ class Enrolment:
         """`path` is the registry's file; it is opened by the first look."""
         self.fault = ""                       # why the registry cannot be read, "" while it can
         self.meters: tuple[Meter, ...] = ()   # as they were at the last look, paused ones too
+        self._profiles: dict[str, str] = {}
         self._path = path
         self._registry: Registry | None = None
         self._version = -1
@@ -83,6 +84,10 @@ class Enrolment:
             raise RegistryError(self.fault)
         return self._change
 
+    def profile_of(self, device: str) -> str:
+        """Return the profile of a meter, "" for a device that is none. The uplink asks for each device of a batch."""
+        return self._profiles.get(device, "")
+
     async def keep_learned(self, name: str, learned: Learned) -> None:
         """Keep what a poller found out. Losing it costs requests, not data, so a fault is only told."""
         try:
@@ -103,6 +108,7 @@ class Enrolment:
             return
         enrolled = await self._call(_enrolled)
         self.meters = tuple(item.meter for item in enrolled)
+        self._profiles = {meter.name: meter.profile for meter in self.meters}
         self._change = await fleet.apply(enrolled)
         self._version = version
         change = self._change

@@ -12,7 +12,7 @@ from edge.model import Stream
 from edge.ring.store import Ring
 
 LOOK_S = 5.0
-STALL_S = 15.0        # an SD card's own housekeeping, and slots that are being made, take seconds
+STALL_S = 10.0        # an SD card's own housekeeping, and slots that are being made, take seconds
 
 
 async def watch(ring: Ring, pulse: Pulse) -> None:

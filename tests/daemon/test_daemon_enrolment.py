@@ -71,6 +71,7 @@ async def test_the_fleet_gets_meters_with_secrets_and_what_was_learned(path):
     assert (second.meter, second.password) == (TWO, b"12345678")
     assert "12345678" not in repr(fleet.applied)
     assert desk.meters == (ONE, TWO)
+    assert (desk.profile_of("one"), desk.profile_of("nobody")) == (ONE.profile, "")
 
 
 async def test_reload_returns_once_the_change_has_taken_effect(path):

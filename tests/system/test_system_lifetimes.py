@@ -80,7 +80,7 @@ def test_a_stop_is_heeded_at_every_moment_of_the_start(tmp_path: Path) -> None:
         gateway.await_status(lambda _status: True)
         whole_s = time.monotonic() - began
         ends(gateway)
-        for share in (0.2, 0.5, 0.65, 0.8, 0.95):
+        for share in (0.3, 0.6, 0.8, 0.95):
             gateway.start()
             time.sleep(whole_s * share)      # the moment is the matter here; none of them has an event of its own
             gateway.process.send_signal(signal.SIGTERM)
