@@ -171,7 +171,7 @@ def _parse(path: Path) -> dict[str, Any]:
     if len(raw) > FILE_LIMIT_BYTES:
         raise ConfigError(f"{path}: larger than {FILE_LIMIT_BYTES} bytes; this is no settings file")
     try:
-        return tomllib.loads(raw.decode())
+        return tomllib.loads(raw.decode().removeprefix("\ufeff"))      # what some editors put in front
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8 text") from error
     except (ValueError, RecursionError) as error:      # also integers of thousands of digits

@@ -141,6 +141,12 @@ def test_hostile_files_are_one_line(tmp_path: Path, raw: bytes, expected: str) -
     assert problem.startswith(expected)
 
 
+def test_a_file_saved_on_windows_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_bytes(b'\xef\xbb\xbf[gateway]\r\nname = "yard 7"\r\n')
+    assert load(path).gateway.name == "yard 7"
+
+
 def test_a_file_that_is_absent_or_a_directory_is_one_line(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "none.toml", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(ConfigError, match=reason) as caught:
