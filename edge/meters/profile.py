@@ -21,15 +21,19 @@ from edge.errors import ConfigError
 
 SHIPPED = files("edge.meters").joinpath("profiles")      # a folder in the source tree, a part of the file in the binary
 
-Positive = Annotated[float, Meta(gt=0)]
-NotNegative = Annotated[float, Meta(ge=0)]
+LONGEST_S = 31 * 86_400.0      # no time in a profile is meant longer, and TOML knows "inf"
+Positive = Annotated[float, Meta(gt=0, le=LONGEST_S)]
+NotNegative = Annotated[float, Meta(ge=0, le=LONGEST_S)]
 Sap = Annotated[int, Meta(ge=0, le=0xFFFF)]      # IEC 62056-46 and 62056-47: what fits the widest address form
-ObisText = Annotated[str, Meta(pattern=r"^\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3}(\.\d{1,3})?$")]
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=48)]
-Key = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
+ObisText = Annotated[str, Meta(pattern=r"^[0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}(\.[0-9]{1,3}){2,3}\Z")]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]*\Z", max_length=48)]
+Key = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*\Z", max_length=48)]
 
 SCALER_ATTRIBUTE = {3: 3, 4: 3, 5: 4}
 """Where a class keeps scaler_unit: Register, Extended register, Demand register (IEC 62056-6-2, 4.3.2 to 4.3.4)."""
+
+NOT_READ = "not_read"
+"""The column of a partial reading that says what is missing and why; no object may have this key."""
 
 UNITLESS = {"", *UNITS.values()}
 
@@ -164,8 +168,10 @@ def load_profile(path: Traversable) -> Profile:
     """Load one profile. Raises ConfigError that names the file, the key path and the value."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:      # not UTF-8, not TOML, or a number of thousands of digits
         raise ConfigError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: tables or arrays are nested too deep") from error
     try:
         profile = msgspec.convert(raw, Profile)
     except msgspec.ValidationError as error:
@@ -186,6 +192,8 @@ def _contradictions(profile: Profile) -> list[tuple[str, str]]:
         if spec.key in seen:
             found.append((f"{at}.key", f"{spec.key!r} is used by objects[{seen[spec.key]}] already"))
         seen.setdefault(spec.key, index)
+        if spec.key == NOT_READ:
+            found.append((f"{at}.key", f"{spec.key!r} is the column for what could not be read"))
         if spec.unit not in UNITLESS:
             found.append((f"{at}.unit", f"{spec.unit!r} is not a COSEM unit (IEC 62056-6-2, table of units)"))
         found += [(f"{at}.obis", wrong) for wrong in _bad_obis(spec.obis)]

@@ -18,7 +18,7 @@ from edge.dlms.cosem import UNITS, AccessError, Attribute
 from edge.dlms.get import GetResult
 from edge.errors import FailReason, Refused, WrongMeter
 from edge.meters.exact import Exact, exact, rescaled
-from edge.meters.profile import ObjectSpec, Profile
+from edge.meters.profile import NOT_READ, ObjectSpec, Profile
 from edge.model import Field, Kind, Learned, Record, Scalar, Schema, Stamp
 
 DETAIL_LIMIT = 240
@@ -160,7 +160,7 @@ def _schema(plan: Plan, scalers: tuple[int, ...], *, partial: bool) -> Schema:
     if schema is None:
         fields = [Field(ask.spec.key, scaler, ask.spec.unit, ask.spec.canonical)
                   for ask, scaler in zip(plan.asks, scalers, strict=True)]
-        schema = Schema(Kind.READING, (*fields, *([Field("not_read")] if partial else [])), plan.profile.name)
+        schema = Schema(Kind.READING, (*fields, *([Field(NOT_READ)] if partial else [])), plan.profile.name)
         plan.schemas[memo] = schema
     return schema
 

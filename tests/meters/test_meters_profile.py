@@ -84,6 +84,16 @@ def test_a_directory_of_ones_own_adds_and_replaces(tmp_path: Path) -> None:
     (("[[objects]]", '[identity]\nobis = "0-0:300.0.0"\n[[objects]]'), "identity.obis", "0-0:300.0.0"),
     (('name = "mine"', 'name = "other"'), "name", "other"),
     (('name = "mine"', 'name = "mine'), "", "line 2"),
+    (("[[objects]]", "[timing]\ninterval_s = inf\n[[objects]]"), "timing.interval_s", "inf"),
+    (("[[objects]]", "[timing]\ninterval_s = nan\n[[objects]]"), "timing.interval_s", "nan"),
+    (("[[objects]]", "[timing]\nexchange_timeout_s = inf\n[[objects]]"), "timing.exchange_timeout_s", "inf"),
+    (("[[objects]]", "[timing]\nsettle_s = 1e300\n[[objects]]"), "timing.settle_s", "1e+300"),
+    (('"active_energy"', '"not_read"'), "objects[0].key", "'not_read'"),
+    (('"active_energy"', '"active_energy\\n"'), "objects[0].key", "active_energy\\n"),
+    (('"1-0:1.8.0"', '"1-0:1.8.0\\n"'), "objects[0].obis", "1-0:1.8.0\\n"),
+    (('"1-0:1.8.0"', '"1-0:\N{ARABIC-INDIC DIGIT ONE}.8.0"'), "objects[0].obis", "8.0"),
+    (('unit = "Wh"', 'unit = "Wh"\nscaler = ' + "9" * 5_000), "", "digits"),
+    (('unit = "Wh"', 'unit = "Wh"\nscaler = ' + "[" * 5_000), "", "nested"),
 ])
 def test_a_mistake_is_told_with_file_key_path_and_value(tmp_path: Path, change: tuple[str, str], path: str, value: str) -> None:
     file = written(tmp_path, GOOD.replace(*change))
