@@ -24,7 +24,12 @@ def password_options(function: _Function) -> _Function:
 
 
 def from_file(name: str, *, as_hex: bool) -> bytes:
-    """Read a password from a file or "-"; one line end after it is not part of it. Raises EdgeError."""
+    """Read a password from a file or "-"; one line end after it is not part of it. Raises EdgeError.
+
+    Where "-" is a terminal it is asked for: a person who types it there would see it on the screen.
+    """
+    if name == "-" and sys.stdin.isatty():
+        return from_prompt("Password", as_hex=as_hex)
     raw = read_input(name, FILE_LIMIT_BYTES)
     return _decoded(raw.removesuffix(b"\n").removesuffix(b"\r"), as_hex=as_hex)
 

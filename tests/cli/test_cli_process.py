@@ -233,3 +233,14 @@ def test_hexadecimal_digits_typed_at_a_terminal_are_read_as_such(site: Site) -> 
     assert terminal.end() == 1
     assert b"the password is not in hexadecimal digits" in terminal.seen
     assert b"hunter2" not in terminal.seen
+
+
+def test_a_password_from_standard_input_is_not_shown_where_that_is_a_terminal(site: Site) -> None:
+    terminal = Terminal("-c", str(site.config), "meter", "add", "m1", "10.0.0.1", "--password-file", "-")
+    for prompt in ("Password:", "Repeat for confirmation:"):
+        terminal.until(prompt)
+        terminal.type("hunter2-9f\n")
+    assert terminal.end() == 0
+    assert b"hunter2" not in terminal.seen
+    with site.registry() as registry:
+        assert registry.password("m1") == b"hunter2-9f"
