@@ -32,6 +32,8 @@ CLOCK_POLL_S = 1.0
 ALARM_HOLD_S = 30.0
 RETRY_FIRST_S = 30.0
 RETRY_MAX_S = 600.0
+RELEASE_WITHIN_S = 1.0
+CLOSE_WITHIN_S = 5.0       # an SD card that is busy with itself answers in that time; a dead one never does
 _T = TypeVar("_T")
 
 
@@ -64,6 +66,7 @@ class Ring:
         self._broken: BaseException | None = None
         self._closing = False
         self.commits = 0
+        self.close_within_s = CLOSE_WITHIN_S
 
     @classmethod
     @asynccontextmanager
@@ -74,7 +77,8 @@ class Ring:
 
         `hold_s`: how long records of a boot whose clock is not synchronised wait before they are handed out (alarms:
         30 s at most). `entropy` and `retry_first_s` are for tests. Raises RingError when another process has the ring
-        open or the directory cannot be listed; storage that cannot be written is no error, see `status`.
+        open or the directory cannot be listed; storage that cannot be written is no error, see `status`. Leaving ends
+        within `close_within_s` also when storage never answers; what was not durable then is told in one line.
         """
         loop = asyncio.get_running_loop()
         lock = lock_directory(directory) if fs is None else None
@@ -89,9 +93,10 @@ class Ring:
             finally:
                 await ring._close()
         finally:
-            pool.shutdown(wait=False)
             if lock is not None:
-                os.close(lock)
+                # behind all that the writer has in hand: a stalled write must not come back into another's ring
+                await _within(asyncio.wrap_future(pool.submit(os.close, lock)), RELEASE_WITHIN_S)
+            pool.shutdown(wait=False)
 
     # ---- writing -------------------------------------------------------------------------------------------------
 
@@ -213,13 +218,24 @@ class Ring:
         self._closing = True
         for timer in [*self._timers.values(), *(lane.timer for lane in self._lanes.values() if lane.timer is not None)]:
             timer.cancel()
+        try:
+            async with asyncio.timeout(self.close_within_s):
+                await self._write_rest()
+        except TimeoutError:
+            waiting = sum(lane.waiting() for lane in self._lanes.values())
+            log.warning("ring: storage does not answer: closed after %g s, %d records are not on flash",
+                        self.close_within_s, waiting)
+        finally:
+            for lane in self._lanes.values():
+                lane.fail_waiters()
+            self._pool.submit(self._engine.close)
+
+    async def _write_rest(self) -> None:
         while self._jobs:
             await asyncio.wait(self._jobs)
         for lane in self._lanes.values():
             if self._broken is None and (lane.pending or not lane.log.clean):
                 await self._finish(lane)
-            lane.fail_waiters()
-        await self._loop.run_in_executor(self._pool, self._engine.close)
 
     async def _finish(self, lane: Lane) -> None:
         self._drop_to_log(lane)
@@ -394,3 +410,8 @@ class Ring:
     def _memory_time(self, boottime_ms: int) -> Resolved:
         anchor = self._memory_anchor or anchor_of(self._clock.stamp(), self._engine.boot, "memory")
         return by_anchor(anchor, boottime_ms)
+
+
+async def _within(work: "asyncio.Future[None]", deadline_s: float) -> None:
+    """Wait for a future, but not for ever; it is left to itself then."""
+    await asyncio.wait([work], timeout=deadline_s)
