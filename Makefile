@@ -22,7 +22,7 @@ unit: .venv/.test
 	$(PY) -m pytest
 
 binary: build/binary/.setup
-	@PYTHONHASHSEED=0 /usr/bin/python3.11 -B -P tools/binary/build.py --wheels build/binary/wheels build/binary/halow-gateway
+	@PYTHONHASHSEED=0 /usr/bin/python3.11 -B tools/binary/build.py --wheels build/binary/wheels build/binary/halow-gateway
 
 # What the binary is, proven: one process, nothing written, nothing heavy inside, two builds alike, the daemon at work.
 test-binary: .venv/.test binary

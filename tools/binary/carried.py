@@ -43,8 +43,8 @@ class Part:
 def opaque(path: list[Path]) -> list[str]:
     """Return every module of the packages in OPAQUE, as they lie in the folders of `path`."""
     names = []
-    for file in sorted(file for folder in path for package in OPAQUE for file in (folder / package).rglob("*.py")):
-        folder = next(folder for folder in path if file.is_relative_to(folder))
+    for folder, file in ((folder, file) for folder in path for package in OPAQUE
+                         for file in sorted((folder / package).rglob("*.py"))):
         name = ".".join(file.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
         if not any(name == absent or name.startswith(absent + ".") for absent in ABSENT):
             names.append(name)
