@@ -4,10 +4,16 @@ import math
 import struct
 from typing import Any, NamedTuple
 
-from edge.dlms.axdr import Float32, Integer
+from edge.dlms.axdr import Float32, Integer, Utf8
+from edge.dlms.data import INTEGERS
 
 MAX_DIGITS = 17
 """Significant decimal digits after which every float64 is told from its neighbours (IEEE 754)."""
+
+BCD = 13
+
+PLAIN_NUMBERS = frozenset(tag for tag in INTEGERS if tag != BCD and tag < 28)
+"""Tags of integers that are what they say: no packed digits, and no differences to an earlier element (28 to 33)."""
 
 INT64_MIN, UINT64_MAX = -(2**63), 2**64 - 1
 """What a record keeps: msgpack's integers."""
@@ -27,14 +33,14 @@ def exact(data: Any) -> Exact | str:
     not 23010000610351562 * 10**-14.
     """
     match data:
+        case Integer() if data.tag not in PLAIN_NUMBERS:
+            return _packed_digits(int(data)) if data.tag == BCD else "a difference is no value"
         case Integer() | bool():
             return Exact(int(data), 0)
         case float():
             return _decimal(data)
-        case str():
-            return Exact(data.strip("\x00 "), 0)
-        case bytes():
-            return Exact(octets_as_text(data), 0)
+        case str() | bytes():
+            return Exact(octets_as_text(data) if isinstance(data, bytes) else _as_text(data), 0)
         case None:
             return "no value (null)"
     return f"a {type(data).__name__} is no single value"
@@ -46,6 +52,19 @@ def octets_as_text(data: bytes) -> str:
     if stripped and all(0x20 <= octet < 0x7F for octet in stripped):
         return stripped.decode("ascii")
     return data.hex()
+
+
+def _as_text(data: str) -> str:
+    """Return printable text as it is; what could break a line or steer a terminal in hexadecimal, as it travelled."""
+    text = data.strip("\x00 ")
+    if text.isprintable():
+        return text
+    return text.encode("utf-8" if isinstance(data, Utf8) else "latin-1", "replace").hex()
+
+
+def _packed_digits(octet: int) -> Exact | str:
+    high, low = divmod(octet, 16)
+    return Exact(high * 10 + low, 0) if max(high, low) <= 9 else f"bcd {octet:02x} holds no two digits"
 
 
 def rescaled(raw: int, scaler: int, to: int) -> int | None:

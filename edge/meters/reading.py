@@ -17,12 +17,18 @@ from edge.dlms.axdr import Integer
 from edge.dlms.cosem import UNITS, AccessError, Attribute
 from edge.dlms.get import GetResult
 from edge.errors import FailReason, Refused, WrongMeter
-from edge.meters.exact import Exact, exact, rescaled
+from edge.meters.exact import PLAIN_NUMBERS, Exact, exact, rescaled
 from edge.meters.profile import NOT_READ, ObjectSpec, Profile
 from edge.model import Field, Kind, Learned, Record, Scalar, Schema, Stamp
 
 DETAIL_LIMIT = 240
 """Characters of a failure's text that are kept."""
+
+TEXT_LIMIT = 1_024
+"""Characters of a text value; a longer one would cost the whole record its place in the ring."""
+
+SCHEMAS_KEPT = 64
+"""Schemas a plan remembers. Floats that change their size make new ones, without end if a meter wants it."""
 
 WHOLE = 0
 """Attribute 0: the whole object as one structure (IEC 62056-5-3, attribute0-supported-with-get)."""
@@ -161,6 +167,8 @@ def _schema(plan: Plan, scalers: tuple[int, ...], *, partial: bool) -> Schema:
         fields = [Field(ask.spec.key, scaler, ask.spec.unit, ask.spec.canonical)
                   for ask, scaler in zip(plan.asks, scalers, strict=True)]
         schema = Schema(Kind.READING, (*fields, *([Field(NOT_READ)] if partial else [])), plan.profile.name)
+        if len(plan.schemas) >= SCHEMAS_KEPT:
+            plan.schemas.clear()
         plan.schemas[memo] = schema
     return schema
 
@@ -176,14 +184,20 @@ def _value(plan: Plan, index: int, ask: Ask, results: Sequence[GetResult]) -> tu
     scaler, why = _scaler(plan, ask, results)
     if why:
         return None, scaler, why
-    if isinstance(data, Integer):            # nearly every value of nearly every meter
+    if isinstance(data, Integer) and data.tag in PLAIN_NUMBERS:      # nearly every value of nearly every meter
         return int(data), scaler, ""
     number = exact(data)
     if not isinstance(number, Exact):
         return None, scaler, number
     if isinstance(number.raw, str):
-        return (number.raw, 0, "") if ask.spec.scaler_target is None else (None, scaler, "text instead of a number")
+        return _text(ask, number.raw, scaler)
     return (*_steady(plan, index, number.raw, number.shift + scaler), "")
+
+
+def _text(ask: Ask, text: str, scaler: int) -> tuple[Scalar, int, str]:
+    if ask.spec.scaler_target is not None:
+        return None, scaler, "text instead of a number"
+    return (text, 0, "") if len(text) <= TEXT_LIMIT else (None, 0, f"a text of {len(text)} characters")
 
 
 def _steady(plan: Plan, index: int, raw: int, scaler: int) -> tuple[int, int]:
@@ -243,4 +257,4 @@ def _identity(plan: Plan, results: Sequence[GetResult]) -> str | None:
         raise Refused("the meter cannot tell its identity now: " + result.error.text, reason=FailReason.ACCESS_REFUSED,
                       temporary=True)
     told = exact(result.data) if result.error is None else ""
-    return str(told.raw) if isinstance(told, Exact) else ""
+    return str(told.raw)[:DETAIL_LIMIT] if isinstance(told, Exact) else ""

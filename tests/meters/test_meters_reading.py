@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.dlms.association import GetResult
-from edge.dlms.axdr import Float32, Integer
+from edge.dlms.axdr import Float32, Integer, Utf8
 from edge.dlms.cosem import AccessError, Attribute, Obis
 from edge.errors import FailReason, Refused, WrongMeter
 from edge.meters import reading
@@ -238,3 +238,69 @@ def test_whatever_a_meter_answers_gives_a_record_or_a_typed_error(data: st.DataO
 
 def test_obis_of_a_spec_is_canonical() -> None:
     assert ObjectSpec(key="a", obis="1-0:1.8.0").canonical == str(Obis(1, 0, 1, 8, 0, 255))
+
+
+# -- what a meter may say and a record cannot show ------------------------------------------------------------------------
+
+def first_value(data: Any) -> tuple[Any, str]:
+    """What the record shows for the first object when the meter answers `data`, and what it says about it."""
+    plan = reading.plan(PROFILE, KNOWN)
+    shown = by_key(reading.record(plan, answers(plan, {PROFILE.objects[0].target: data}), STAMP, "m1"))
+    return shown["voltage_l1"], str(shown.get("not_read", ""))
+
+
+@pytest.mark.parametrize(("octet", "value"), [(0x00, 0), (0x25, 25), (0x99, 99)])
+def test_a_bcd_is_two_digits_and_not_its_octet(octet: int, value: int) -> None:
+    assert first_value(Integer(13, octet)) == (value, "")
+
+
+@pytest.mark.parametrize("data", [Integer(13, 0x2A), Integer(13, 0xA2), Integer(28, 5), Integer(33, 5)])
+def test_what_is_no_number_by_itself_is_not_read(data: Integer) -> None:
+    value, why = first_value(data)
+    assert value is None
+    assert why.startswith("voltage_l1: ")
+
+
+def only(key: str) -> Profile:
+    """A profile with one object of class Data, whose value is a text."""
+    spec = ObjectSpec(key=key, obis="0-0:96.1.0", class_id=1)
+    return msgspec.structs.replace(PROFILE, objects=(spec,), identity=Identity(obis="0-0:42.0.0"))
+
+
+@pytest.mark.parametrize(("text", "shown"), [
+    ("E650 \xe9", "E650 \xe9"),
+    ("a\nb", "610a62"),                                       # a line of its own in a log
+    ("\x1b[2J", "1b5b324a"),                                  # a terminal's "clear the screen"
+    (Utf8("\u202e1"), "\u202e1".encode().hex()),                    # writes backwards
+])
+def test_texts_that_could_steer_a_terminal_are_shown_in_hexadecimal(text: str, shown: str) -> None:
+    plan = reading.plan(only("label"), Learned())
+    record = reading.record(plan, (GetResult(plan.attributes[0], text),), STAMP, "m1")
+    assert record.values == (shown,)
+
+
+def test_a_text_without_end_costs_only_its_own_place() -> None:
+    profile = msgspec.structs.replace(PROFILE, objects=(*PROFILE.objects, *only("label").objects))
+    plan = reading.plan(profile, KNOWN)
+    results = [GetResult(spec.target, Integer(18, 1)) for spec in PROFILE.objects]
+    record = reading.record(plan, [*results, GetResult(plan.attributes[-1], b"\xff" * 60_000)], STAMP, "m1")
+    assert by_key(record)["voltage_l1"] == 1
+    assert by_key(record)["label"] is None
+    assert "label: a text of 120000 characters" in by_key(record)["not_read"]
+
+
+def test_an_identity_has_an_end_and_no_control_characters() -> None:
+    plan = reading.plan(PROFILE, KNOWN, identify=True)
+    assert PROFILE.identity is not None
+    with pytest.raises(WrongMeter) as told:
+        reading.learn(plan, answers(plan, {PROFILE.identity.target: "x\n\x1b" + "y" * 60_000}))
+    assert len(str(told.value)) < 400
+    assert str(told.value).isprintable()
+
+
+def test_floats_of_ever_other_sizes_do_not_gather_schemas() -> None:
+    plan = reading.plan(PROFILE, KNOWN)
+    for place in range(3_000):
+        sizes = {spec.target: Float32(float(f"1e{(place >> column) % 70 - 35}")) for column, spec in enumerate(PROFILE.objects)}
+        reading.record(plan, answers(plan, sizes), STAMP, "m1")
+    assert len(plan.schemas) <= 64
