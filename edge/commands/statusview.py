@@ -70,6 +70,6 @@ def _meter(meter: Data) -> dict[str, Any]:
         "recovery": meter.get("recovery"),
         "rssi_dbm": meter.get("rssi_dbm"),
         "link": meter.get("link_grade"),
-        "address": meter.get("address"),
         "why": meter.get("problem") or meter.get("last_failure") or meter.get("not_read"),
+        "address": meter.get("address"),
     }

@@ -18,6 +18,10 @@ from edge.ring.store import Ring
 from edge.uplink.uplink import UplinkState
 
 
+LATE_INTERVALS = 3.0
+"""A meter whose last value is older than so many intervals is late, even while nothing has failed yet."""
+
+
 class StatusDesk:
     """Gathers the parts' states. `answer` is the handler of the control request `status`."""
 
@@ -128,4 +132,7 @@ def _word(state: PollerState | None, refused: str, *, paused: bool) -> str:
         return "starting"
     if state.ladder.circuit != "closed":
         return "resting"
-    return "failing" if state.last_failure else "reading"
+    if state.last_failure:
+        return "failing"
+    age_s = state.last_reading_age_s
+    return "late" if age_s is not None and age_s > LATE_INTERVALS * state.interval_s else "reading"

@@ -1,27 +1,26 @@
-"""Status tells who does not work, also below the fleet."""
+"""The word that stands for a meter in `status`."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
-from edge.clock import SystemClock
-from edge.config import RingSettings
-from edge.daemon.status import StatusDesk
-from edge.health.promise import Promises
-from edge.health.supervise import Phase, WorkerState
-from edge.ring.store import Ring
+import pytest
+from test_daemon_vitals import poller
 
-
-def worker(phase: Phase) -> WorkerState:
-    return WorkerState(phase, 0.0, 6, 6, "KeyError: 'x'")
+from edge.daemon.status import _word
+from edge.poll.recovery import Circuit
 
 
-async def test_a_poller_that_a_fault_of_ours_has_parked_is_shown_and_one_that_works_is_not(tmp_path):
-    clock, promises = SystemClock(trust_wall=True), Promises()
-    fleet = SimpleNamespace(workers={"poll a": worker(Phase.PARKED), "poll b": worker(Phase.RUNNING)}, states=dict, refused=dict)
-    async with Ring.open(tmp_path / "ring", RingSettings(size_mib=1, slot_mib=0.015625), clock) as ring:
-        desk = StatusDesk(
-            "gw", ring=ring, fleet=fleet, enrolment=SimpleNamespace(fault="", meters=()), links=SimpleNamespace(radio=None, states=()),
-            uplink=lambda: "off", workers={"vitals": worker(Phase.RUNNING)}, promises=promises, clock=clock, uptime_s=lambda: 1)
-        promises.expect("ring", 1.0, clock.monotonic() - 5.0)
-        answer = await desk.answer({})
-    assert {name: shown["phase"] for name, shown in answer["gateway"]["workers"].items()} == {"vitals": "running", "poll a": "parked"}
-    assert answer["gateway"]["overdue"] == ["ring"]
+@pytest.mark.parametrize(("state", "refused", "paused", "word"), [
+    (None, "", False, "starting"),
+    (poller(), "", False, "starting"),
+    (poller(3), "", False, "reading"),
+    (replace(poller(3), last_reading_age_s=29.0), "", False, "reading"),
+    (replace(poller(3), last_reading_age_s=31.0), "", False, "late"),
+    (replace(poller(3, 1, last_failure="no_answer: silence"), last_reading_age_s=31.0), "", False, "failing"),
+    (poller(3, 6, last_failure="circuit_open: x", circuit=Circuit.OPEN), "", False, "resting"),
+    (poller(3, 6, circuit=Circuit.HALF_OPEN), "", False, "resting"),
+    (None, "profile 'x' is unknown", False, "refused"),
+    (poller(3), "", True, "paused"),
+])
+def test_one_word_for_each_state(state, refused, paused, word):
+    """The interval is 10 s."""
+    assert _word(state, refused, paused=paused) == word
