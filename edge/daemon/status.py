@@ -17,7 +17,6 @@ from edge.poll.state import PollerState
 from edge.ring.store import Ring
 from edge.uplink.uplink import UplinkState
 
-
 LATE_INTERVALS = 3.0
 """A meter whose last value is older than so many intervals is late, even while nothing has failed yet."""
 
