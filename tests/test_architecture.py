@@ -53,6 +53,7 @@ PURE = [
     "edge/ring/frame.py", "edge/ring/layout.py", "edge/ring/timebase.py",
     "edge/ring/ackset.py", "edge/ring/losses.py", "edge/ring/dictionary.py", "edge/ring/segment.py", "edge/ring/records.py",
     "edge/uplink/thingsboard.py", "edge/uplink/pace.py", "edge/uplink/poison.py", "edge/uplink/reasons.py",
+    "edge/uplink/delivered.py",
     "edge/health/promise.py", "edge/health/linkrecords.py",
     "edge/demo/meter_acse.py", "edge/demo/meter_apdu.py", "edge/demo/meter_hdlc.py", "edge/demo/meter_model.py",
     "edge/demo/meter_objects.py", "edge/demo/meter_server.py", "edge/demo/meter_settings.py",

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from edge.errors import Rejected, Retryable
-from edge.model import Batch, Publish
+from edge.model import Batch, Publish, SeqSpan, Stored
 from edge.uplink.flight import Flight, InFlight, Pending
 from edge.uplink.mqtt import Ack, Session
 from edge.uplink.pace import Cost, Pace, parse_limits
@@ -46,14 +46,16 @@ class Drain:
                          batch_bytes=settings.batch_bytes, receive_maximum=session.receive_maximum,
                          packet_limit_bytes=session.packet_limit_bytes)
         self._session, self._shared = session, shared
-        self._source = Source(shared.ring, settings.order)
         self._in_flight = InFlight(settings.ack_timeout_s, shared.clock.monotonic())
+        self._source = Source(shared.ring, settings.order, self._in_flight.holds)
         self._announced: set[str] = set()
         self._announcing: set[str] = set()
         self._next: tuple[Lane, Packed] | None = None  # packed, and waiting for room
         self._refusal = ""
         self._commits_seen = 0
         self._look_back_at = self._now() + TICK_S
+        self._rests_until = float("inf")               # of the resting meters whose records were skipped
+        self._aside_since: int | None = None           # `poison.releases` when a record aside was skipped
 
     @property
     def in_flight(self) -> tuple[int, int]:
@@ -128,13 +130,11 @@ class Drain:
                 self._source.give_back(flight.lane, flight.batch.records)
                 self._forget_next()
             return
-        self._shared.ring.ack(flight.batch.span)
+        self._shared.let_go(flight.batch.span)
         self.progress += 1
         self._shared.tally.acked_records += len(flight.batch.records)
         for stored, reason in self._shared.poison.taken(flight.batch.span, own=flight.own, devices=flight.devices):
-            await quarantine(self._shared.ring, self._shared.clock, stored, reason)
-            self._shared.tally.quarantined += 1
-        self._shared.acknowledged.set()
+            await quarantine(self._shared, stored, reason)
 
     def _announcement_answered(self, device: str, ack: Ack) -> None:
         self._announcing.discard(device)
@@ -178,12 +178,34 @@ class Drain:
         return max(0.001, min(silent, self._in_flight.answer_due()) - self._now())
 
     def _look_back(self) -> None:
-        """Now and then, look again for records that were held or set aside when the cursor passed them."""
-        if self._now() < self._look_back_at or self._next is not None:
+        """Look again for what the cursors passed: now and then, or when something skipped may be sent at last.
+
+        A meter that rests for long leaves many records behind: they are not read every few seconds for nothing.
+        """
+        now = self._now()
+        if self._aside_since is None and self._rests_until == float("inf"):
+            due = now >= self._look_back_at
+        else:
+            due = now >= self._rests_until or self._aside_since not in (None, self._shared.poison.releases)
+        if not due or self._next is not None:
             return
-        self._look_back_at = self._now() + TICK_S
-        for lane in set(Lane) - self._in_flight.lanes:
+        self._look_back_at, self._rests_until, self._aside_since = now + TICK_S, float("inf"), None
+        for lane in Lane:
             self._source.look_back(lane)
+
+    def _skip(self, stored: Stored) -> bool:
+        """Tell whether a record is not to be sent now; note when to look for it again."""
+        shared, device = self._shared, stored.record.device
+        if stored in shared.delivered:
+            shared.let_go(SeqSpan(stored.stream, stored.seq, stored.seq))      # the ring forgot it
+            return True
+        if shared.poison.aside(stored):
+            self._aside_since = shared.poison.releases if self._aside_since is None else self._aside_since
+            return True
+        if shared.parking.rests(device, self._now()):
+            self._rests_until = min(self._rests_until, shared.parking.until(device))
+            return True
+        return False
 
     # ---- what goes out
 
@@ -209,13 +231,11 @@ class Drain:
         return TICK_S
 
     async def _pack(self) -> tuple[Lane, Packed] | None:
-        poison, parking, now = self._shared.poison, self._shared.parking, self._now()
         while lane := await self._source.choose():
-            run = self._source.run_of(
-                lane, skip=lambda stored: poison.aside(stored) or parking.rests(stored.record.device, now),
-                alone=poison.alone)
+            run = self._source.run_of(lane, skip=self._skip, alone=self._shared.poison.alone)
             if run:
                 return lane, pack(run, self.pace.batch_bytes, self.pace.batch_points)
+            self._shared.promise(SLACK_S)          # much that is skipped may lie in a row
         return None
 
     async def _worth_sending(self, lane: Lane, packed: Packed) -> bool:
@@ -229,11 +249,9 @@ class Drain:
         self._next = None
         if packed.publishes:
             reason = f"its publication is longer than the {self.pace.record_limit_bytes} bytes that the server takes"
-            await quarantine(self._shared.ring, self._shared.clock, batch.records[0], reason)
-            self._shared.tally.quarantined += 1
+            await quarantine(self._shared, batch.records[0], reason)
         else:
-            self._shared.ring.ack(batch.span)
-        self._shared.acknowledged.set()
+            self._shared.let_go(batch.span)
         return False
 
     def _announce(self, batch: Batch) -> bool:

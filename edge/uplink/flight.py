@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from edge.model import Batch
+from edge.model import Batch, Stored
 from edge.uplink.source import Lane
 
 PATIENCE = 4               # ack time-outs for a publication while others are answered
@@ -47,10 +47,10 @@ class InFlight:
         """Payload bytes on their way."""
         return sum(pending.size_bytes for pending in self._pending.values())
 
-    @property
-    def lanes(self) -> set[Lane]:
-        """Lanes that have a batch on its way."""
-        return {pending.flight.lane for pending in self._pending.values() if pending.flight}
+    def holds(self, stored: Stored) -> bool:
+        """Tell whether a record is in a batch on its way."""
+        spans = (pending.flight.batch.span for pending in self._pending.values() if pending.flight)
+        return any(span.stream is stored.stream and span.first <= stored.seq <= span.last for span in spans)
 
     @property
     def head(self) -> Pending | None:

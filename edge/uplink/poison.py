@@ -44,6 +44,7 @@ class Poison:
         self._on_trial: dict[Place, _Suspect] = {}
         self._head: Place | None = None
         self._strikes = 0
+        self.releases = 0              # times that records ceased to be aside, so far
 
     def alone(self, stored: Stored) -> bool:
         """Tell whether a record must be a batch of its own."""
@@ -88,6 +89,7 @@ class Poison:
             return []
         proven = [spot for spot, suspect in self._aside.items() if (devices if suspect.stored.record.device else own)]
         condemned = []
+        self.releases += bool(proven)
         for spot in sorted(proven):
             suspect = self._aside.pop(spot)
             if suspect.outright or suspect.trials >= TRIALS:
@@ -110,4 +112,5 @@ class Poison:
             return None
         reason = next(iter(self._aside.values())).reason
         self._aside.clear()
+        self.releases += 1
         return reason

@@ -8,6 +8,7 @@ from typing import Protocol
 from edge.clock import Clock
 from edge.config import UplinkSettings
 from edge.model import Record, SeqSpan, Stored, Stream
+from edge.uplink.delivered import Delivered
 from edge.uplink.poison import Poison
 
 
@@ -31,6 +32,10 @@ class RingPort(Protocol):
 
     async def read(self, stream: Stream, *, after: int | None, limit_records: int, limit_bytes: int) -> list[Stored]:
         """Return un-acknowledged records above `after` (None: from the oldest), ascending."""
+
+    async def read_newest(self, stream: Stream, *, before: int | None, limit_records: int,
+                          limit_bytes: int) -> list[Stored]:
+        """Return the newest un-acknowledged records below `before` (None: of all), ascending."""
 
     def ack(self, span: SeqSpan) -> None:
         """Let go of a span."""
@@ -78,6 +83,10 @@ class Parking:
         """Tell whether a meter's records are not to be sent now."""
         return bool(self._until) and self._until.get(device, now) > now
 
+    def until(self, device: str) -> float:
+        """Return when a meter's rest is over."""
+        return self._until.get(device, float("-inf"))
+
     def names(self, now: float) -> tuple[str, ...]:
         """Return who rests."""
         return tuple(sorted(device for device, until in self._until.items() if until > now))
@@ -98,3 +107,10 @@ class Shared:
     poison: Poison = field(default_factory=Poison)
     tally: Tally = field(default_factory=Tally)
     parking: Parking = field(default_factory=Parking)
+    delivered: Delivered = field(default_factory=Delivered)
+
+    def let_go(self, span: SeqSpan) -> None:
+        """Acknowledge a span in the ring: ThingsBoard has it, or never will."""
+        self.ring.ack(span)
+        self.delivered.add(span)
+        self.acknowledged.set()

@@ -5,9 +5,8 @@ The report carries the record's own JSON as text, so that its values are still t
 
 import logging
 
-from edge.clock import Clock
 from edge.model import Field, Kind, Record, Schema, SeqSpan, Stored, Stream
-from edge.uplink.ports import RingPort
+from edge.uplink.ports import Shared
 from edge.uplink.thingsboard import element
 
 log = logging.getLogger(__name__)
@@ -17,7 +16,7 @@ MAX_TEXT = 2_000           # characters of the record in its report
 SCHEMA = Schema(Kind.EVENT, tuple(Field(key) for key in ("event", "detail", "device", "stream", "seq", "record")))
 
 
-async def quarantine(ring: RingPort, clock: Clock, stored: Stored, reason: str) -> None:
+async def quarantine(shared: Shared, stored: Stored, reason: str) -> None:
     """Report `stored` durably, then acknowledge it in the ring. Cancelling in between leaves it in the ring.
 
     A report that is itself refused is only logged: no report of a report.
@@ -29,5 +28,6 @@ async def quarantine(ring: RingPort, clock: Clock, stored: Stored, reason: str) 
     if not is_report:
         text = element(record)[0].decode()[:MAX_TEXT]
         values = (EVENT, reason, record.device or None, stored.stream.name.lower(), stored.seq, text)
-        await ring.append(Stream.ALARM, Record(SCHEMA, "", clock.stamp(), values))
-    ring.ack(SeqSpan(stored.stream, stored.seq, stored.seq))
+        await shared.ring.append(Stream.ALARM, Record(SCHEMA, "", shared.clock.stamp(), values))
+    shared.let_go(SeqSpan(stored.stream, stored.seq, stored.seq))
+    shared.tally.quarantined += 1

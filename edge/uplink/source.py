@@ -1,4 +1,4 @@
-"""Out of the ring in the order of delivery: alarms, then billing, then instant values, fresh before old.
+"""Out of the ring in the order of delivery: alarms first; billing, fresh and old values take turns.
 
 A `Source` belongs to one connection. Its cursors only move forward over what was handed out, so that nothing is sent
 twice on a connection; what was not acknowledged is found again by the next connection's source, from the ring.
@@ -15,11 +15,14 @@ from edge.uplink.ports import RingPort
 
 READ_RECORDS = 256
 READ_BYTES = 65_536
-FRESH_SHARE = 3            # of four turns, when fresh and old instant values both wait
 
 
 class Lane(Enum):
-    """A queue of delivery. BACKFILL is what was in the ring when the connection began, FRESH what came after."""
+    """A queue of delivery.
+
+    FRESH is the newest of the instant values, at every look the newest again; what it has to leave out on a link that
+    is too slow for all of them is BACKFILL, like what was in the ring when the connection began.
+    """
 
     ALARM = Stream.ALARM
     BILLING = Stream.BILLING
@@ -32,39 +35,48 @@ class Lane(Enum):
         return Stream.INSTANT if self is Lane.BACKFILL else Stream(self.value)
 
 
+SHARES = {Lane.BILLING: 4, Lane.FRESH: 3, Lane.BACKFILL: 1}
+"""Turns of each lane while others wait too: no backlog, of whichever kind, keeps another lane silent."""
+
+
 @dataclass(slots=True)
 class _Queue:
-    start: int | None = None                    # the lane holds what is above this number ...
-    after: int | None = None                    # ... and was read up to this one
-    until: int | None = None                    # last sequence number that belongs to this lane
+    after: int | None = None                    # the lane was read up to this number
     dry: bool = False                           # nothing more until the next commit
+    turn: float = 0.0                           # grows by 1 / share with every turn
     records: deque[Stored] = field(default_factory=deque)
 
 
-class Source:
-    """The lanes of one connection."""
+def _nothing(_stored: Stored) -> bool:
+    return False
 
-    def __init__(self, ring: RingPort, order: Literal["oldest", "live+backfill"]) -> None:
-        self._ring = ring
-        self._queues = {lane: _Queue() for lane in (Lane.ALARM, Lane.BILLING, Lane.FRESH)}
-        boundary = ring.backlog(Stream.INSTANT).newest_seq
-        if order == "live+backfill" and boundary:
-            self._queues[Lane.FRESH] = _Queue(start=boundary, after=boundary)
-            self._queues[Lane.BACKFILL] = _Queue(until=boundary)
-        self._fresh_turns = 0
+
+class Source:
+    """The lanes of one connection. `on_its_way` tells which records wait for their PUBACK on it."""
+
+    def __init__(self, ring: RingPort, order: Literal["oldest", "live+backfill"],
+                 on_its_way: Callable[[Stored], bool] = _nothing) -> None:
+        self._ring, self._on_its_way = ring, on_its_way
+        self._live = order == "live+backfill"
+        self._queues = {lane: _Queue() for lane in Lane if self._live or lane is not Lane.BACKFILL}
+        # FRESH was handed out up to this number; what is un-acknowledged below it is BACKFILL's.
+        self._seen = ring.backlog(Stream.INSTANT).newest_seq or -1
+        self._turn = 0.0
 
     async def choose(self) -> Lane | None:
         """Return the lane whose turn it is, its `waiting` filled; None when nothing is to be sent."""
-        for lane in (Lane.ALARM, Lane.BILLING):
-            if await self._filled(lane):
-                return lane
-        fresh = await self._filled(Lane.FRESH)
-        old = Lane.BACKFILL in self._queues and await self._filled(Lane.BACKFILL)
-        if fresh and not (old and self._fresh_turns >= FRESH_SHARE):
-            self._fresh_turns += 1
-            return Lane.FRESH
-        self._fresh_turns = 0
-        return Lane.BACKFILL if old else None
+        if await self._filled(Lane.ALARM):
+            return Lane.ALARM
+        # BACKFILL is read before FRESH, which moves the border between the two.
+        filled = [lane for lane in reversed(SHARES) if lane in self._queues and await self._filled(lane)]
+        if not filled:
+            return None
+        for lane in filled:
+            self._queues[lane].turn = max(self._queues[lane].turn, self._turn)
+        chosen = min(reversed(filled), key=lambda lane: self._queues[lane].turn)
+        self._turn = self._queues[chosen].turn
+        self._queues[chosen].turn += 1 / SHARES[chosen]
+        return chosen
 
     def run_of(self, lane: Lane, skip: Callable[[Stored], bool], alone: Callable[[Stored], bool]) -> list[Stored]:
         """Return the lane's next neighbours that may share a batch, without taking them.
@@ -102,23 +114,57 @@ class Source:
             queue.dry = False
 
     def look_back(self, lane: Lane) -> None:
-        """Start again at the oldest record: for those that were held or set aside. Only with nothing in flight."""
+        """Start again at the oldest record: for those that were held or skipped."""
         queue = self._queues.get(lane)
         if queue and not queue.records:
-            queue.after, queue.dry = queue.start, False
+            queue.after, queue.dry = None, False
 
     async def _filled(self, lane: Lane) -> bool:
         queue = self._queues[lane]
-        if queue.records:
-            return True
-        if queue.dry:
-            return False
-        found = await self._ring.read(lane.stream, after=queue.after,
-                                      limit_records=READ_RECORDS, limit_bytes=READ_BYTES)
+        if not queue.records and not queue.dry:
+            newest = self._live and lane is Lane.FRESH
+            found = await (self._newest() if newest else self._next(lane, queue))
+            queue.records.extend(found)
+            queue.dry = not found
+        return bool(queue.records)
+
+    async def _newest(self) -> list[Stored]:
+        new = self._ring.backlog(Stream.INSTANT).newest_seq - self._seen
+        if new <= 0:
+            return []
+        found = await self._ring.read_newest(Stream.INSTANT, before=None, limit_records=min(READ_RECORDS, new),
+                                             limit_bytes=READ_BYTES)
+        found = [stored for stored in found if stored.seq > self._seen]
         if found:
-            queue.after = found[-1].seq
-        if queue.until is not None:
-            found = [stored for stored in found if stored.seq <= queue.until]
-        queue.records.extend(found)
-        queue.dry = not found
-        return bool(found)
+            old = self._queues[Lane.BACKFILL]
+            if found[0].seq > self._seen + 1:
+                old.dry = False                          # what was left out
+            elif old.dry and not old.records:
+                old.after = found[-1].seq                # it had nothing, and gets nothing: not to be read twice
+            self._seen = found[-1].seq
+        return found
+
+    async def _next(self, lane: Lane, queue: _Queue) -> list[Stored]:
+        until = self._seen if lane is Lane.BACKFILL else None
+        while until is None or queue.after is None or queue.after < until:
+            found = await self._ring.read(lane.stream, after=queue.after, limit_records=READ_RECORDS,
+                                          limit_bytes=READ_BYTES)
+            found = [stored for stored in found if until is None or stored.seq <= until]
+            if not found:
+                break
+            free = self._free(lane, found)
+            queue.after = (free or found)[-1].seq
+            if free:
+                return free
+        return []
+
+    def _free(self, lane: Lane, found: list[Stored]) -> list[Stored]:
+        """Return the first neighbours that no other hand holds: a span over a gap would cover what lies in it."""
+        fresh = {stored.seq for stored in self._queues[Lane.FRESH].records} if lane is Lane.BACKFILL else set()
+        free: list[Stored] = []
+        for stored in found:
+            if stored.seq not in fresh and not self._on_its_way(stored):
+                free.append(stored)
+            elif free:
+                break
+        return free

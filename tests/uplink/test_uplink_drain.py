@@ -391,8 +391,36 @@ async def test_a_meter_beyond_the_device_limit_rests_alone(server, ring, feed, r
         await until(lambda: ring.backlog(Stream.INSTANT).records == 20)
         server.contract.rules.refuse_device.clear()
         uplink._shared.parking._until.clear()           # as if its rest were over
+        uplink._drain._rests_until = 0.0
+        uplink._shared.activity.set()
         await drained(uplink)
     nothing_lost(server, feed)
+
+
+async def test_a_resting_meter_is_no_reason_to_send_the_others_again(server, ring, feed, run_uplink, monkeypatch):
+    """The ring keeps 1,024 acknowledged intervals; every second record rests, which makes 1,500 of them."""
+    monkeypatch.setattr(drain, "TICK_S", 0.05)
+    reads = []
+    monkeypatch.setattr(ring, "read", lambda *a, read=ring.read, **k: reads.append(a) or read(*a, **k))
+    for _ in range(6):
+        await feed.readings(500, meters=2)
+    server.contract.rules.refuse_device.add("m1")
+    async with run_uplink(server.port, batch_bytes=16_384) as uplink:
+        await until(lambda: len(numbers(server.contract.store)) == 1_500)
+        await until(lambda: not uplink.state().in_flight_messages)
+        await asyncio.sleep(0.1)
+        sent, looked = uplink.state().sent_records, len(reads)
+        await asyncio.sleep(0.5)
+        assert uplink.state().sent_records == sent == 1_500
+        assert len(reads) - looked <= 4, "a ring of nothing but resting records is not read over and over"
+        server.contract.rules.refuse_device.clear()
+        for device in uplink._shared.parking._until:
+            uplink._shared.parking._until[device] = 0.0
+        uplink._drain._rests_until = 0.0                 # as if its rest were over
+        uplink._shared.activity.set()
+        await drained(uplink)
+    nothing_lost(server, feed)
+    assert server.contract.store.duplicates == 0
 
 
 async def test_takeover_is_counted_and_reported(server, feed, run_uplink):

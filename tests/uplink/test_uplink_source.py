@@ -20,6 +20,7 @@ class Lists:
     def __init__(self, **streams):
         self.streams = {stream: [] for stream in Stream} | {Stream[name]: rows for name, rows in streams.items()}
         self.held = set()
+        self.reads = []
 
     def backlog(self, stream):
         rows = self.streams[stream]
@@ -28,7 +29,15 @@ class Lists:
     async def read(self, stream, *, after, limit_records, limit_bytes):
         del limit_bytes
         rows = [row for row in self.streams[stream] if (after is None or row.seq > after) and row.seq not in self.held]
+        self.reads.append((stream.name, after))
         return rows[:limit_records]
+
+    async def read_newest(self, stream, *, before, limit_records, limit_bytes):
+        assert before is None
+        del limit_bytes
+        rows = [row for row in self.streams[stream] if row.seq not in self.held]
+        self.reads.append((stream.name, "newest"))
+        return rows[-limit_records:]
 
 
 def row(seq, boot="b1", stream=Stream.INSTANT):
@@ -71,14 +80,15 @@ async def test_skipped_and_lone_records_cut_a_run():
 
 async def test_fresh_begins_after_what_was_there():
     ring = Lists(INSTANT=[row(1), row(2)])
-    source = Source(ring, "live+backfill")
+    sent = {3}
+    source = Source(ring, "live+backfill", lambda stored: stored.seq in sent)
     assert await next_run(source) == (Lane.BACKFILL, [1, 2])
     ring.streams[Stream.INSTANT].append(row(3))
     assert await next_run(source) == (None, []), "dry until a commit is told"
     source.committed()
     assert await next_run(source) == (Lane.FRESH, [3])
     source.look_back(Lane.BACKFILL)
-    assert await next_run(source) == (Lane.BACKFILL, [1, 2]), "not acknowledged yet, and nothing above the border"
+    assert await next_run(source) == (Lane.BACKFILL, [1, 2]), "not acknowledged yet, and not what is on its way"
 
 
 async def test_an_empty_ring_gives_its_first_record():
@@ -106,3 +116,59 @@ async def test_alarms_and_billing_go_first_even_when_they_come_last():
     source.committed()
     assert await next_run(source) == (Lane.ALARM, [9])
     assert await next_run(source) == (Lane.FRESH, [1])
+
+
+async def test_a_link_that_falls_behind_still_gets_the_newest_first():
+    """300 records came while 256 were sent: the newest go next, what was left out goes with the backlog."""
+    ring = Lists(INSTANT=[row(1)])
+    sent = set()
+    source = Source(ring, "live+backfill", lambda stored: stored.seq in sent)
+    assert await next_run(source) == (Lane.BACKFILL, [1])
+    ring.streams[Stream.INSTANT] += [row(n) for n in range(2, 602)]
+    source.committed()
+    lane, seqs = await next_run(source)
+    sent.update([1, *seqs])
+    assert (lane, seqs[0], seqs[-1]) == (Lane.FRESH, 346, 601)
+    ring.streams[Stream.INSTANT] += [row(n) for n in range(602, 610)]
+    source.committed()
+    runs = [await next_run(source) for _ in range(3)]
+    assert {(lane, seqs[0], seqs[-1]) for lane, seqs in runs} == {
+        (Lane.FRESH, 602, 609), (Lane.BACKFILL, 2, 257), (Lane.BACKFILL, 258, 345)}
+    sent.update(range(1, 610))
+    source.committed()
+    assert await next_run(source) == (None, [])
+
+
+async def test_a_run_never_covers_what_another_hand_holds():
+    ring = Lists(INSTANT=[row(n) for n in range(1, 10)])
+    source = Source(ring, "live+backfill", lambda stored: stored.seq in {3, 4, 8})
+    assert [(await next_run(source))[1] for _ in range(3)] == [[1, 2], [5, 6, 7], [9]]
+
+
+async def test_steady_records_are_read_once():
+    ring = Lists(INSTANT=[])
+    source = Source(ring, "live+backfill", lambda stored: stored.seq < len(ring.streams[Stream.INSTANT]) + 1)
+    await next_run(source)
+    for n in range(1, 20):
+        ring.streams[Stream.INSTANT].append(row(n))
+        ring.reads.clear()
+        source.committed()
+        assert await next_run(source) == (Lane.FRESH, [n])
+        assert await next_run(source) == (None, [])
+        assert n == 1 or [read for read in ring.reads if read[0] == "INSTANT"] == [("INSTANT", "newest")]
+
+
+async def test_no_backlog_keeps_another_lane_silent():
+    """Thousands of billing rows, old and fresh values: each lane gets its share of the turns; alarms get all they want."""
+    ring = Lists(BILLING=[row(n, stream=Stream.BILLING) for n in range(1, 9_000)], INSTANT=[row(n) for n in range(1, 9_000)])
+    source = Source(ring, "live+backfill")
+    ring.streams[Stream.INSTANT] += [row(n) for n in range(9_000, 9_200)]
+    turns = []
+    for _ in range(80):
+        lane = await source.choose()
+        turns.append(lane)
+        source.take(lane, 1)
+    assert (turns.count(Lane.BILLING), turns.count(Lane.FRESH), turns.count(Lane.BACKFILL)) == (40, 30, 10)
+    ring.streams[Stream.ALARM] = [row(1, stream=Stream.ALARM)]
+    source.committed()
+    assert await source.choose() is Lane.ALARM
