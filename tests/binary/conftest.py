@@ -6,12 +6,11 @@ from pathlib import Path
 
 import gateway_process
 import pytest
+from binary_site import TOKEN
 
 from edge.demo.population import Population
 from edge.demo.thingsboard import ThingsBoard
 from edge.demo.thingsboard_contract import Rules
-
-TOKEN = "token-of-the-test"
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,12 @@ import json
 import os
 import re
 import subprocess
+import tomllib
 import zipfile
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import edge
 
@@ -65,6 +69,13 @@ def test_it_needs_the_c_library_and_nothing_else(binary: Path) -> None:
     assert set(re.findall(r"\(NEEDED\).*\[(.+)\]", dynamic)) == {"libc.so.6", "libm.so.6"}
     assert "RPATH" not in dynamic
     assert "RUNPATH" not in dynamic
+
+
+def test_what_is_pinned_here_is_what_the_project_asks_for() -> None:
+    text = (ROOT / "tools" / "binary" / "requirements.txt").read_text()
+    carried = {canonicalize_name(name): version for name, version in re.findall(r"^([\w-]+)==(\S+)", text, re.MULTILINE)}
+    asked = [Requirement(line) for line in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]]
+    assert [str(one) for one in asked if not one.specifier.contains(carried.get(canonicalize_name(one.name), "0"))] == []
 
 
 def test_version_names_the_build(binary: Path) -> None:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from binary_site import uplink, work
 from gateway_process import GatewayProcess
 
 from edge.demo.population import Population
@@ -17,30 +18,12 @@ from edge.demo.thingsboard import ThingsBoard
 
 pytestmark = pytest.mark.system
 
-TOKEN = "token-of-the-test"
 WRITES = "creat,mkdir,mkdirat,mknod,mknodat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,truncate,chmod,fchmodat,unlink,unlinkat,rmdir"
 TRACED = f"open,openat,openat2,bind,execve,fork,vfork,clone,clone3,memfd_create,{WRITES}"
 # openssl.cnf: where Debian's libcrypto looks for its settings; none there is fine.
 READS_OUTSIDE = re.compile(
     r"/etc/(ld\.so\.cache|ld\.so\.preload|localtime|hosts|host\.conf|resolv\.conf|nsswitch\.conf|gai\.conf|passwd|group|services|ssl/.*)"
     r"|/lib\S*/(libc|libm|libdl|libpthread|librt|ld-linux\S*|libnss_\w+|libresolv)\.so\.\d+|/proc/\S*|/sys/\S*|/dev/(null|urandom)|/usr/share/zoneinfo\S*|/usr/lib/ssl/openssl\.cnf|/")
-
-
-def uplink(server: ThingsBoard) -> dict[str, object]:
-    return {"enabled": True, "host": "127.0.0.1", "port": server.port, "backoff_first_s": 0.2}
-
-
-async def work(gateway: GatewayProcess, population: Population, server: ThingsBoard, **start: object) -> None:
-    """Enrol two meters (wrapper and HDLC), start, wait until both were read and their polls have arrived at the server."""
-    (gateway.directory / "meters.csv").write_text(population.csv_text())
-    await asyncio.to_thread(gateway.command, "meter", "import", str(gateway.directory / "meters.csv"))
-    gateway.token(TOKEN)
-    gateway.start(**start)
-    await asyncio.to_thread(gateway.await_status, lambda status: len(status["meters"]) == 2 and all(
-        meter.get("readings", 0) >= 3 for meter in status["meters"]))
-    async with asyncio.timeout(20):
-        while len({device for device, key, _ in server.contract.store.points if key == "poll_ok"}) < 2:
-            await asyncio.sleep(0.05)
 
 
 async def test_the_process_that_was_started_is_the_gateway(

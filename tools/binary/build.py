@@ -10,6 +10,7 @@ Same commit, same Debian packages: same bytes. See docs/decisions/0010-single-bi
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -38,7 +39,7 @@ HARDENING = ["-fstack-protector-strong", "-D_FORTIFY_SOURCE=2", "-Wl,-z,relro,-z
 
 @dataclass(frozen=True)
 class Source:
-    """What is built: the files git tracks, and how the result names itself."""
+    """What is built: our files, and how the result names itself."""
 
     files: tuple[str, ...]
     build_id: str
@@ -51,9 +52,10 @@ def git(*words: str) -> str:
 
 
 def source() -> Source:
-    """Return the tracked files, the commit (marked where files differ from it) and its date. SOURCE_DATE_EPOCH wins."""
-    files = tuple(git("ls-files", "--", *OWN).splitlines())
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", *OWN, str(HERE)).strip()
+    """Return our files, the commit (marked where anything differs from it) and its date. SOURCE_DATE_EPOCH wins."""
+    listed = git("ls-files", "--cached", "--others", "--exclude-standard", "--", *OWN).splitlines()
+    files = tuple(sorted(name for name in set(listed) if (ROOT / name).exists()))
+    changed = git("status", "--porcelain", "--", *OWN, str(HERE)).strip()
     build_id = git("rev-parse", "--short=12", "HEAD").strip() + ("-changed" if changed else "")
     return Source(files, build_id, int(os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--format=%ct", "HEAD")))
 
@@ -115,7 +117,7 @@ def add_libraries(libraries: pack.Libraries, parts: list[carried.Part], work: Pa
 
 
 def add_data(archive: pack.Archive, built: Source) -> None:
-    """Add our own data files: all that is tracked beside the modules and not part of what is absent."""
+    """Add our own data files: all that lies beside the modules and is not part of what is absent."""
     absent = tuple(name.replace(".", "/") + "/" for name in carried.ABSENT)
     for name in built.files:
         if not name.endswith((".py", ".md")) and not name.startswith(absent):
@@ -133,15 +135,11 @@ def build(target: Path, wheels: Path) -> None:
     """Build `target`, and beside it `<target>-probe`, which is the same but for its entry. Raises what fails."""
     built = source()
     work = target.parent / f"{target.name}.work"
+    shutil.rmtree(work, ignore_errors=True)
     site = work / "site"
     site.mkdir(parents=True, exist_ok=True)
     unpack_wheels(wheels, site)
     parts, missing = carried.closure(own_roots(built), [ROOT, INSIDE, site])
-    tracked = {str(ROOT / name) for name in built.files}
-    strays = [str(part.file) for part in parts if part.file.is_relative_to(ROOT) and part.name.partition(".")[0] in OWN
-              and str(part.file) not in tracked]
-    if strays:
-        sys.exit(f"not tracked by git, so no commit says what they are: {', '.join(strays)}")
     absent = [name for name in missing if name.partition(".")[0] in OWN and name not in carried.ABSENT]
     if absent:
         sys.exit(f"imported and not found: {', '.join(absent)}")

@@ -4,6 +4,7 @@ The closure is static (every import statement, also those inside functions), so 
 `ABSENT` cuts it where the standard library or a package offers something optional that a gateway never uses.
 """
 
+import itertools
 import modulefinder
 import sysconfig
 from dataclasses import dataclass
@@ -43,11 +44,11 @@ class Part:
 def opaque(path: list[Path]) -> list[str]:
     """Return every module of the packages in OPAQUE, as they lie in the folders of `path`."""
     names = []
-    for folder, file in ((folder, file) for folder in path for package in OPAQUE
-                         for file in sorted((folder / package).rglob("*.py"))):
-        name = ".".join(file.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
-        if not any(name == absent or name.startswith(absent + ".") for absent in ABSENT):
-            names.append(name)
+    for folder, package in itertools.product(path, OPAQUE):
+        for file in sorted((folder / package).rglob("*.py")):
+            name = ".".join(file.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+            if not any(name == absent or name.startswith(absent + ".") for absent in ABSENT):
+                names.append(name)
     return names
 
 
