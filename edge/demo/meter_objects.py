@@ -104,6 +104,9 @@ def scaler_unit(spec: RegisterSpec) -> bytes:
     return bytes((0x02, 0x02, 0x0F, spec.scaler & 0xFF, 0x16, spec.unit))
 
 
+CLOCK_YEARS = (1970, 2999)      # what a clock may be set to, so that it can go on from there
+
+
 def date_time(moment: dt.datetime) -> bytes:
     """Encode a UTC date-time with deviation 0 and clock status 0 as octet-string (IEC 62056-6-2, 4.1.6.1)."""
     return b"\x09\x0c" + moment.year.to_bytes(2, "big") + bytes((
@@ -119,6 +122,8 @@ def parse_date_time(data: bytes) -> dt.datetime | None:
         year = int.from_bytes(data[2:4], "big")
         moment = dt.datetime(year, data[4], data[5], data[7], data[8], data[9], tzinfo=dt.UTC)
     except ValueError:
+        return None
+    if not CLOCK_YEARS[0] <= year <= CLOCK_YEARS[1]:
         return None
     # The deviation is minutes from local time to UTC; 0x8000 leaves it open.
     return moment if deviation == -0x8000 else moment + dt.timedelta(minutes=deviation)

@@ -3,6 +3,7 @@
 import datetime as dt
 import math
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,6 +81,13 @@ def test_registers_show_their_measurand_in_steps_of_their_scaler() -> None:
 def test_clock_round_trip(moment: dt.datetime) -> None:
     aware = moment.replace(microsecond=0, tzinfo=dt.UTC)
     assert objects.parse_date_time(objects.date_time(aware)) == aware
+
+
+@pytest.mark.parametrize("octets", ["090c270f0c1f05173b3b007fff00", "090c000101010100000000fe0c00", "090c270f0c1f05173b3b00000000"])
+def test_a_clock_that_no_calendar_holds_is_refused(octets: str) -> None:
+    model, clock = MeterModel(serial="1", seed=7), key(8, objects.CLOCK, 2)
+    assert model.write(clock, bytes.fromhex(octets), START, public=False) == 12          # type-unmatched
+    assert isinstance(model.read(clock, START + 86_400, public=True), bytes)
 
 
 def test_clock_drifts_and_can_be_set() -> None:
