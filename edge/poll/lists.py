@@ -3,11 +3,14 @@
 It begins with everything in one GET-with-list. A meter that refuses is asked with lists of half the size, in the end
 with single GETs. Some meters fall silent or hang up instead of refusing, which looks like a bad link. Then a single GET
 is tried first: only when single GETs are answered and lists right after them are not, three times over, and a list has
-never worked, are lists given up, and that is not remembered beyond this process.
+never worked (or not for a dozen polls), are lists given up, and that is not remembered beyond this process.
 """
 
 SILENCES = 3
 """Lists lost right after a single GET that was answered, before lists are given up."""
+
+PROVEN_SILENCES = 12
+"""Lists lost in a row, each on a fresh association, after which one that used to work is in doubt like a new one."""
 
 REFUSALS = 3
 """Refusals in a row after which a list that used to work is given up."""
@@ -24,6 +27,7 @@ class ListSize:
         self._bounded = never or learned is not None       # `_limit` is an upper bound, not only what has worked
         self._refusals = 0
         self._lost = 0
+        self._lost_in_row = 0
         self._single_worked = False
         self._given_up = False
 
@@ -44,7 +48,7 @@ class ListSize:
         if size == 1:
             self._single_worked = True
             return
-        self._proven, self._refusals, self._lost = True, 0, 0
+        self._proven, self._refusals, self._lost, self._lost_in_row = True, 0, 0, 0
         if not self._bounded:
             self._limit = max(size, self._limit or 0)
 
@@ -64,8 +68,13 @@ class ListSize:
 
     def lost(self, size: int) -> None:
         """Note that the connection failed while a GET of `size` attributes was open."""
-        if size == 1 or self._proven:
+        if size == 1:
             return
+        if self._proven:
+            self._lost_in_row += 1
+            if self._lost_in_row < PROVEN_SILENCES:
+                return
+            self._proven = False
         if not self._lost or self._single_worked:
             self._lost += 1
         self._single_worked = False

@@ -73,6 +73,20 @@ def test_a_proven_list_survives_silences_and_a_busy_moment() -> None:
     assert lists.at_most(9, offered=True) == 4
 
 
+def test_a_meter_that_has_stopped_answering_lists_is_found_out() -> None:
+    """New firmware, say: what was learned of the old one must not keep it unread for ever."""
+    lists, polls = ListSize(9), 0
+    while lists.at_most(9, offered=True) == 9 and polls < 50:
+        lists.lost(9)
+        polls += 1
+    assert 10 < polls < 20, "a bad link alone does not look like this for so long"
+    for _ in range(10):
+        size = lists.at_most(9, offered=True)
+        (lists.worked if size == 1 else lists.lost)(size)
+    assert lists.at_most(9, offered=True) == 1
+    assert lists.learned == 9, "a guess is not kept beyond this process"
+
+
 @given(st.lists(st.tuples(st.sampled_from(["worked", "refused", "lost"]), st.integers(1, 30)), max_size=50), st.integers(1, 40))
 def test_a_request_is_never_empty_nor_larger_than_asked(history: list[tuple[str, int]], count: int) -> None:
     lists = ListSize(None)
