@@ -96,8 +96,12 @@ class AckSet:
         return not self.missing(first, last)
 
     def count_missing(self, end: int) -> int:
-        """Return how many ordinals below `end` are not acknowledged; `end` is above every interval."""
-        return max(0, end - self.floor - self._above)
+        """Return how many ordinals below `end` are not acknowledged."""
+        above, at = self._above, len(self._first) - 1
+        while at >= 0 and self._last[at] >= end:
+            above -= self._last[at] - max(self._first[at], end) + 1
+            at -= 1
+        return max(0, end - self.floor - above)
 
     def copy(self) -> "AckSet":
         """Return an independent copy."""

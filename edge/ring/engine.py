@@ -30,11 +30,15 @@ SLOT_UNIT_BYTES = 4096
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a commit: everything below ordinal `end` is durable; `untold` are losses that need a gap record."""
+    """What came of a commit: everything below ordinal `end` is durable; `untold` are losses that need a gap record.
+
+    `timed`: an anchor became durable, so records may be readable that were not.
+    """
 
     end: int
     error: OSError | None
     untold: tuple[tuple[Stream, Loss], ...]
+    timed: bool
 
 
 def anchor_of(stamp: Stamp, boot: bytes, source: str) -> Anchor:
@@ -60,10 +64,10 @@ class Engine:
         places = {stream: directory / stream.name.lower() for stream in Stream}
         try:
             found = {stream: survey(fs, place, stream) for stream, place in places.items()}
+            ring = ring_of(slot for slots in found.values() for slot in slots) or entropy(16)
+            views = {s: StreamView(fs, s, found[s], ring, boot=self.boot, boot_id=opened.boot_id) for s in Stream}
         except OSError as error:
             raise RingError(f"ring {directory} cannot be read: {error}") from error
-        ring = ring_of(slot for slots in found.values() for slot in slots) or entropy(16)
-        views = {s: StreamView(fs, s, found[s], ring, boot=self.boot, boot_id=opened.boot_id) for s in Stream}
         epoch = 1 + max(view.epoch for view in views.values())
         if epoch > MAX_EPOCH:
             raise RingError(f"ring {directory} has used up its {MAX_EPOCH} starts; move the directory away")
@@ -89,6 +93,8 @@ class Engine:
                 jump = int.from_bytes(entropy(2), "little") & 0xFFF
                 epoch = min(MAX_EPOCH, stream_log.run.epoch + jump)
                 stream_log.run = stream_log.run._replace(epoch=epoch)
+                if self.opened.synchronised:
+                    stream_log.keep_anchor(self.opened)      # as it would have been by the opening
                 failed[stream] = error
         return failed
 
@@ -96,19 +102,26 @@ class Engine:
         """Make a batch durable; see StreamLog.commit. Errors of storage come back in the outcome."""
         stream_log = self.logs[stream]
         error: OSError | None = None
+        untimed = stream_log.anchor_waits
         try:
             stream_log.commit(commit)
-            stream_log.pool.prepare(stream_log.view)
         except OSError as caught:
-            # a slot that could not be made ahead is no failure of this commit
-            if stream_log.view.next_ordinal < commit.first + len(commit.records) or not stream_log.begun:
-                error = caught
-            else:
-                log.debug("ring: %s", caught)
+            error = caught
+        else:
+            self._prepare(stream_log)
+        stream_log.view.failing = error is not None
         if stream is Stream.ALARM:
             for number, no in stream_log.view.state.told.items():
                 self.logs[Stream(number)].view.state.losses.forget(no)
-        return Outcome(stream_log.view.next_ordinal, error, tuple(self.untold()))
+        timed = untimed and not stream_log.anchor_waits
+        return Outcome(stream_log.view.next_ordinal, error, tuple(self.untold()), timed)
+
+    def _prepare(self, stream_log: StreamLog) -> None:
+        try:
+            stream_log.pool.prepare(stream_log.view)
+        except OSError as error:
+            # a slot that could not be made ahead is no failure of a commit
+            log.debug("ring: %s", error)
 
     def untold(self) -> list[tuple[Stream, Loss]]:
         """Return the durable losses that have no gap record yet; each is returned once per run."""
@@ -131,7 +144,7 @@ class Engine:
 
     def anchor(self, stream: Stream, anchor: Anchor, *, unless_known: bool = False) -> None:
         """Let an anchor ride with the stream's next commit. With `unless_known` only when its boot has none yet."""
-        if not (unless_known and self.logs[stream].view.timebase.knows(anchor.boot)):
+        if not (unless_known and self.logs[stream].anchor_at(anchor.boottime_ms) is not None):
             self.logs[stream].keep_anchor(anchor)
 
     def lose(self, stream: Stream, first: int, last: int, reason: str) -> None:

@@ -1,6 +1,7 @@
 """The file system as the ring sees it: six calls (I/O edge), so that a simulated one can stand in its place."""
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -12,6 +13,7 @@ from edge.errors import RingError
 log = logging.getLogger(__name__)
 
 SLOT_SUFFIX = ".slot"
+MEDIUM_ERRORS = frozenset((errno.EIO, errno.ENXIO, errno.ETIMEDOUT, errno.EREMOTEIO, errno.EBADMSG, errno.EUCLEAN))
 MAX_OPEN = 12
 _ZEROS = bytes(1 << 17)
 

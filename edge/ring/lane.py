@@ -5,7 +5,7 @@ bounded ring in memory that keeps the gateway going.
 """
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
 from edge.errors import RingError
@@ -16,9 +16,10 @@ from edge.ring.log import Commit, StreamLog
 from edge.ring.records import pack_record, record_of
 from edge.ring.slots import Condition
 from edge.ring.status import StreamStatus
-from edge.ring.timebase import Resolved
+from edge.ring.timebase import by_anchor
 
 MEMORY_RECORDS = 10_000
+MEMORY_BYTES = 8 << 20      # and no more than this, should they be large
 
 
 class Ticket:
@@ -63,6 +64,7 @@ class Lane:
         self.dropped_told = 0                          # of `dropped`, handed to the log whole
         self.timer: asyncio.TimerHandle | None = None
         self._page_bytes = 0
+        self._bytes = 0                   # of `pending` together
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._closed = False
         self._pack = new_packer()
@@ -90,8 +92,8 @@ class Lane:
         if len(row) > self.limit_bytes:
             raise RingError(f"record of {record.device or 'the gateway'} has {len(row)} bytes, the limit is "
                             f"{self.limit_bytes} (ring.record_limit_bytes)")
-        if len(self.pending) >= MEMORY_RECORDS:
-            self._drop_oldest()
+        while len(self.pending) >= MEMORY_RECORDS or self._bytes + len(row) > max(MEMORY_BYTES, len(row)):
+            self._make_room()
         ordinal = self.end
         if self._page_bytes + len(row) > PAGE_PAYLOAD_BYTES and self._page_bytes:
             self.full, self._page_bytes = len(self.pending), 0
@@ -99,20 +101,31 @@ class Lane:
             self.since = now
         self.pending.append(row)
         self._page_bytes += len(row)
+        self._bytes += len(row)
         return Ticket(self, self.seq(ordinal))
 
-    def _drop_oldest(self) -> None:
+    def _make_room(self) -> None:
         if self.inflight:
-            raise RingError(f"storage has stalled and {len(self.pending)} records wait in memory: record refused")
+            # the writer has the oldest in hand; the refused one has a number all the same, so that it is counted
+            waiting = len(self.pending)
+            self._note_dropped(self.end)
+            self.pending.append(b"")
+            raise RingError(f"storage has stalled and {waiting} records wait in memory: record refused")
+        self._bytes -= len(self.pending[0])
+        if self.pending[0]:
+            self._note_dropped(self.first)
         del self.pending[0]
-        if self.dropped and self.dropped[-1][1] == self.first - 1:
-            self.dropped[-1] = (self.dropped[-1][0], self.first)
-        else:
-            self.dropped.append((self.first, self.first))
         self.first += 1
         self.full = max(0, self.full - 1)
         self.gaps = [gap for gap in self.gaps if gap[0] >= self.first]
         self._release()
+
+    def _note_dropped(self, ordinal: int) -> None:
+        # a range that was handed to the log stays as it was handed over
+        if len(self.dropped) > self.dropped_told and self.dropped[-1][1] == ordinal - 1:
+            self.dropped[-1] = (self.dropped[-1][0], ordinal)
+        else:
+            self.dropped.append((ordinal, ordinal))
 
     # ---- waiting -------------------------------------------------------------------------------------------------
 
@@ -165,6 +178,7 @@ class Lane:
         self.busy, self.inflight = False, 0
         count = max(0, min(end, self.end) - self.first)
         if count:
+            self._bytes -= sum(map(len, self.pending[:count]))
             del self.pending[:count]
             self.first += count
             self.full = max(0, self.full - count)
@@ -175,6 +189,7 @@ class Lane:
     def acknowledge(self, first: int, last: int) -> None:
         """These need no writing any more; that the writer may have some of them in hand does no harm."""
         for ordinal in range(max(first, self.first), min(last, self.end - 1) + 1):
+            self._bytes -= len(self.pending[ordinal - self.first])
             self.pending[ordinal - self.first] = b""
         self._release()
 
@@ -205,16 +220,28 @@ class Lane:
         """Return how many pending records still need delivery."""
         return sum(1 for row in self.pending if row)
 
-    def stored(self, low: int, high: int, resolve: Callable[[int], Resolved]) -> list[Stored]:
-        """Return the pending records of ordinals `low..high-1`; `resolve` makes UTC of boot time in ms."""
-        tables, run, found = self.dictionary.tables(), self.log.run, []
-        for ordinal in range(max(low, self.first), min(high, self.end)):
+    def stored(self, low: int, high: int, limit_records: int, limit_bytes: int, *, newest: bool = False
+               ) -> list[Stored]:
+        """Return the oldest (or newest) pending records of ordinals `low..high-1`, ascending; one at least, if any.
+
+        Their times come from the anchors that will be on flash with them, so a later delivery carries the same ones.
+        """
+        tables, run, found = self.dictionary.tables(), self.log.run, list[Stored]()
+        room = limit_bytes
+        ordinals = range(max(low, self.first), min(high, self.end))
+        for ordinal in reversed(ordinals) if newest else ordinals:
             row = self.pending[ordinal - self.first]
-            if row:
-                values = unpack_first(row)
-                moment = run.base_ms + values[2]
-                at = resolve(moment)
-                stamp = Stamp(moment, at.wall_ms, self.boot_id, at.synchronised)
-                record = record_of(values, tables, stamp)
-                found.append(Stored(self.stream, self.seq(ordinal), record))
-        return found
+            if not row:
+                continue
+            if found and (len(found) >= limit_records or len(row) > room):
+                break
+            values = unpack_first(row)
+            moment = run.base_ms + values[2]
+            anchor = self.log.anchor_at(moment)
+            if anchor is None:
+                return []
+            at = by_anchor(anchor, moment)
+            stamp = Stamp(moment, at.wall_ms, self.boot_id, at.synchronised)
+            found.append(Stored(self.stream, self.seq(ordinal), record_of(values, tables, stamp)))
+            room -= len(row)
+        return found[::-1] if newest else found

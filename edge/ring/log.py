@@ -7,7 +7,6 @@ Everything here runs in the ring's writer thread, except `ack` and `backlog`.
     fault    EIO: the same frames go to another slot, nothing is retried in place; the slot is not written again
 """
 
-import errno
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,12 +27,13 @@ from edge.ring.frame import (
     frame_pages,
     new_packer,
 )
+from edge.ring.fs import MEDIUM_ERRORS
 from edge.ring.layout import HEADER_PAGES, MAX_ANCHORS, SlotHeader, encode_header
 from edge.ring.losses import LossReason, State
 from edge.ring.pool import SlotPool
 from edge.ring.segment import Run, Segment
 from edge.ring.slots import Condition, Slot
-from edge.ring.timebase import Anchor, encode_anchor
+from edge.ring.timebase import Anchor, encode_anchor, valid_at
 from edge.ring.view import StreamView
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,6 @@ log = logging.getLogger(__name__)
 MAX_SLOTS_TRIED = 3
 ACK_FRAME_LIMIT_BYTES = 3_000      # with the losses it stays within one page
 ACKS_UNTIL_DUE = 1000
-_MEDIUM = {errno.EIO, errno.ENXIO, errno.ETIMEDOUT, errno.EREMOTEIO, errno.EBADMSG, errno.EUCLEAN}
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class StreamLog:
         self._entropy, self._now = entropy, now
         self._pack: Packer = new_packer()
         self._entries_written = 0
-        self._anchors: list[Anchor] = []
+        self._anchors: tuple[Anchor, ...] = ()
         self.acks_unwritten = 0
         self._clean = view.state.losses.durable_no == view.state.losses.last_no    # flash has the state in memory
         self.begun = False
@@ -104,8 +103,21 @@ class StreamLog:
             return self.view.state.acks.count_missing(self.view.next_ordinal)
 
     def keep_anchor(self, anchor: Anchor) -> None:
-        """Write this anchor before the next records."""
-        self._anchors = [*self._anchors[:1], anchor]
+        """Write this anchor before the next records. While storage fails for days the first ones stay."""
+        if len(self._anchors) < MAX_ANCHORS:
+            self._anchors = (*self._anchors, anchor)
+
+    def anchor_at(self, boottime_ms: int) -> Anchor | None:
+        """Return the anchor that counts for a moment of this run once all that waits is on flash. From any thread."""
+        anchors = self.view.timebase.of(self.run.boot)
+        if self._anchors:
+            anchors = sorted((*anchors, *self._anchors), key=lambda anchor: anchor.boottime_ms)
+        return valid_at(anchors, boottime_ms)
+
+    @property
+    def anchor_waits(self) -> bool:
+        """Whether an anchor waits for the next commit."""
+        return bool(self._anchors)
 
     @property
     def state_due(self) -> bool:
@@ -174,7 +186,7 @@ class StreamLog:
             except OSError as error:
                 tries += 1
                 self._failed(error)
-                if error.errno not in _MEDIUM or tries >= MAX_SLOTS_TRIED:
+                if error.errno not in MEDIUM_ERRORS or tries >= MAX_SLOTS_TRIED:
                     raise
 
     def _write_some(self, frames: list[Frame], done: int, commit: Commit) -> tuple[int, bool]:
@@ -265,7 +277,7 @@ class StreamLog:
     def _settle(self, commit: Commit, acks: AckSet | None, *, final: bool) -> None:
         """Remember what is durable now."""
         self._entries_written = max(self._entries_written, len(commit.entries))
-        self._anchors.clear()
+        self._anchors = ()
         for ordinal, stream, no in commit.gaps:
             if ordinal < self.view.next_ordinal:
                 self.view.state.told[stream] = max(no, self.view.state.told.get(stream, 0))
@@ -280,7 +292,7 @@ class StreamLog:
         if slot is None or self.view.active is None:
             return
         self.pool.fs.close(slot.path)
-        if error.errno in _MEDIUM:
+        if error.errno in MEDIUM_ERRORS:
             log.warning("ring %s: %s: %s; the slot is not written any more", self.view.stream.name.lower(), slot.path,
                         error.strerror)
             slot.condition = Condition.QUARANTINED
@@ -303,7 +315,7 @@ class StreamLog:
             self._write_header(slot, header)
         except OSError as error:
             self.pool.fs.close(slot.path)
-            if error.errno in _MEDIUM:
+            if error.errno in MEDIUM_ERRORS:
                 slot.condition = Condition.QUARANTINED
                 if evicted is not None:
                     self._drop(evicted, state)

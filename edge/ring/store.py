@@ -7,7 +7,7 @@ stall for seconds.
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -19,17 +19,17 @@ from edge.config import RingSettings
 from edge.errors import RingError
 from edge.model import Record, SeqSpan, Stored, Stream
 from edge.ring.ackset import FIRST_ORDINAL, ORDINAL_MASK
-from edge.ring.engine import Engine, Outcome, anchor_of
+from edge.ring.engine import Engine, Outcome
 from edge.ring.fs import FileSystem, OsFileSystem, lock_directory
 from edge.ring.lane import MEMORY_RECORDS, Lane, Ticket
 from edge.ring.losses import GAP_SCHEMA, Loss, LossReason
 from edge.ring.status import Backlog, RingStatus
-from edge.ring.timebase import Anchor, AnchorPolicy, Quality, Resolved, by_anchor
+from edge.ring.timebase import Anchor, Quality
+from edge.ring.timekeeper import Timekeeper
 
 log = logging.getLogger(__name__)
 
 CLOCK_POLL_S = 1.0
-ALARM_HOLD_S = 30.0
 RETRY_FIRST_S = 30.0
 RETRY_MAX_S = 600.0
 RELEASE_WITHIN_S = 1.0
@@ -53,11 +53,7 @@ class Ring:
                    Stream.INSTANT: settings.instant_commit_window_s}
         limit = min(settings.record_limit_bytes, engine.slot_bytes // 4)
         self._lanes = {s: Lane(engine.logs[s], windows[s], limit, boot_id) for s in Stream}
-        opened = engine.opened
-        self._policy = AnchorPolicy(opened)
-        self._memory_anchor = opened if opened.synchronised else None
-        self._hold_s = {s: min(hold_s, ALARM_HOLD_S) if s is Stream.ALARM else hold_s for s in Stream}
-        self._opened_at = clock.monotonic()
+        self._time = Timekeeper(engine, clock, hold_s, self._spread)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._news = asyncio.Event()
         self._jobs: set[asyncio.Future[Outcome]] = set()
@@ -75,8 +71,8 @@ class Ring:
                    retry_first_s: float = RETRY_FIRST_S) -> AsyncIterator["Ring"]:
         """Open the ring in `directory`, whatever it holds; leaving the context commits what waits.
 
-        `hold_s`: how long records of a boot whose clock is not synchronised wait before they are handed out (alarms:
-        30 s at most). `entropy` and `retry_first_s` are for tests. Raises RingError when another process has the ring
+        `hold_s`: how long records of a boot whose clock is not synchronised wait before they are handed out; alarms do
+        not wait. `entropy` and `retry_first_s` are for tests. Raises RingError when another process has the ring
         open or the directory cannot be listed; storage that cannot be written is no error, see `status`. Leaving ends
         within `close_within_s` also when storage never answers; what was not durable then is told in one line.
         """
@@ -146,7 +142,7 @@ class Ring:
 
         It counts for records from `boottime_ms` on, and for those before it when the boot had none.
         """
-        await self._anchored(Anchor(self._engine.boot, boottime_ms, wall_ms, int(quality), source), tuple(Stream))
+        await self._anchored(Anchor(self._engine.boot, boottime_ms, wall_ms, int(quality), source))
 
     # ---- reading -------------------------------------------------------------------------------------------------
 
@@ -158,11 +154,11 @@ class Ring:
         """
         lane = self._lanes[stream]
         first = 0 if after is None else (after & ORDINAL_MASK) + 1
+        self._time.asked_for(lane, first)
         found = await self._call(self._engine.read, stream, first, limit_records, limit_bytes)
         self._after_read(lane)
         if not found and lane.failed:
-            waiting = lane.stored(first, lane.end, self._memory_time) if self._may_hand_out(stream) else []
-            return waiting[:limit_records]
+            return lane.stored(first, lane.end, limit_records, limit_bytes)
         return found
 
     async def read_newest(self, stream: Stream, *, before: int | None = None, limit_records: int = 500,
@@ -170,8 +166,9 @@ class Ring:
         """Return the newest un-acknowledged records with `seq < before`, ascending; one at least if there is one."""
         lane = self._lanes[stream]
         end = lane.end if before is None else before & ORDINAL_MASK
-        if lane.failed and self._may_hand_out(stream):
-            waiting = lane.stored(max(lane.first, end - limit_records), end, self._memory_time)
+        self._time.asked_for(lane, 0)
+        if lane.failed:
+            waiting = lane.stored(0, end, limit_records, limit_bytes, newest=True)
             if waiting:
                 return waiting
         found = await self._call(self._engine.read_newest, stream, end, limit_records, limit_bytes)
@@ -213,6 +210,10 @@ class Ring:
             self._fail(self._lanes[stream], error)
         self._tell(self._engine.untold())
         self._look_at_clock()
+
+    def _look_at_clock(self) -> None:
+        self._time.look()
+        self._later("clock", CLOCK_POLL_S, self._look_at_clock)
 
     async def _close(self) -> None:
         self._closing = True
@@ -289,6 +290,7 @@ class Ring:
         self._arm(lane)
 
     def _commit(self, lane: Lane, count: int, *, state_due: bool = False) -> None:
+        self._drop_to_log(lane)
         job = self._loop.run_in_executor(self._pool, self._engine.commit, lane.stream,
                                          lane.take(count, state_due=state_due))
         self._jobs.add(job)
@@ -303,6 +305,8 @@ class Ring:
         outcome = job.result()
         if lane.done(outcome.end):
             self.commits += 1
+            self._brought_news()
+        elif outcome.timed:
             self._brought_news()
         if outcome.error is not None:
             self._fail(lane, outcome.error)
@@ -319,6 +323,19 @@ class Ring:
             if not lane.log.clean:
                 self._commit_state(lane)
 
+    def _spread(self, anchor: Anchor, streams: Iterable[Stream], *, at_once: bool, unless_known: bool = False) -> None:
+        for stream in streams:
+            self._pool.submit(self._engine.anchor, stream, anchor, unless_known=unless_known)
+            if at_once:
+                self._commit_state(self._lanes[stream])
+
+    async def _anchored(self, anchor: Anchor) -> None:
+        for stream in Stream:
+            await self._call(self._engine.anchor, stream, anchor)
+            self._commit_state(self._lanes[stream])
+        while self._jobs:
+            await asyncio.wait(self._jobs)
+
     def _after_read(self, lane: Lane) -> None:
         # reading may have found damage: the loss becomes durable, then it is told
         if lane.log.state_due:
@@ -329,9 +346,12 @@ class Ring:
         for stream, loss in losses:
             log.warning("ring %s: %d records lost (%s)", stream.name.lower(), loss.records, loss.reason)
             if not self._closing:
-                ordinal = lane.end
-                lane.gaps.append((ordinal, int(stream), loss.no))
-                self.put(Stream.ALARM, Record(GAP_SCHEMA, "", self._clock.stamp(), loss.values(stream)))
+                gap = (lane.end, int(stream), loss.no)
+                lane.gaps.append(gap)
+                try:
+                    self.put(Stream.ALARM, Record(GAP_SCHEMA, "", self._clock.stamp(), loss.values(stream)))
+                except RingError:
+                    lane.gaps.remove(gap)      # not told: the next start does it
 
     # ---- inside: failing storage ---------------------------------------------------------------------------------
 
@@ -349,7 +369,6 @@ class Ring:
     def _retry(self) -> None:
         for lane in self._lanes.values():
             if lane.failed and not lane.busy:
-                self._drop_to_log(lane)
                 self._commit(lane, len(lane.pending), state_due=True)
 
     def _drop_to_log(self, lane: Lane) -> None:
@@ -370,46 +389,6 @@ class Ring:
         for lane in self._lanes.values():
             lane.fail_waiters()
         self._brought_news()
-
-    # ---- inside: time --------------------------------------------------------------------------------------------
-
-    def _look_at_clock(self) -> None:
-        stamp = self._clock.stamp()
-        anchor = self._policy.observe(stamp.boottime_ms, stamp.wall_ms, synchronised=stamp.synchronised)
-        if anchor is not None:
-            first, self._memory_anchor = self._memory_anchor is None, anchor
-            self._spread(anchor, tuple(Stream), at_once=first)
-        elif self._memory_anchor is None:
-            due = tuple(s for s in Stream if self._clock.monotonic() - self._opened_at >= self._hold_s[s] >= 0)
-            if due:
-                for stream in due:
-                    self._hold_s[stream] = float("inf")
-                self._spread(anchor_of(stamp, self._engine.boot, "held"), due, at_once=True, unless_known=True)
-        self._later("clock", CLOCK_POLL_S, self._look_at_clock)
-
-    def _spread(self, anchor: Anchor, streams: tuple[Stream, ...], *, at_once: bool,
-                unless_known: bool = False) -> None:
-        for stream in streams:
-            keep = partial(self._engine.anchor, stream, anchor, unless_known=unless_known)
-            self._pool.submit(keep)
-            if at_once:
-                self._commit_state(self._lanes[stream])
-        if at_once:
-            self._loop.run_in_executor(self._pool, int).add_done_callback(lambda _: self._brought_news())
-
-    async def _anchored(self, anchor: Anchor, streams: tuple[Stream, ...]) -> None:
-        for stream in streams:
-            await self._call(self._engine.anchor, stream, anchor)
-            self._commit_state(self._lanes[stream])
-        while self._jobs:
-            await asyncio.wait(self._jobs)
-
-    def _may_hand_out(self, stream: Stream) -> bool:
-        return self._memory_anchor is not None or self._hold_s[stream] == float("inf")
-
-    def _memory_time(self, boottime_ms: int) -> Resolved:
-        anchor = self._memory_anchor or anchor_of(self._clock.stamp(), self._engine.boot, "memory")
-        return by_anchor(anchor, boottime_ms)
 
 
 async def _within(work: "asyncio.Future[None]", deadline_s: float) -> None:

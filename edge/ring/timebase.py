@@ -6,6 +6,7 @@ or taken back; a better one only counts for records after it.
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -68,6 +69,14 @@ def by_anchor(anchor: Anchor, boottime_ms: int) -> Resolved:
     return Resolved(anchor.wall_ms + boottime_ms - anchor.boottime_ms, anchor.synchronised)
 
 
+def valid_at(anchors: Sequence[Anchor], boottime_ms: int) -> Anchor | None:
+    """Return the one of a boot's ascending anchors that counts for a moment; None when there is none."""
+    if not anchors:
+        return None
+    at = bisect_right(anchors, boottime_ms, key=lambda one: one.boottime_ms) if len(anchors) > 1 else 0
+    return anchors[at - 1 if at else 0]
+
+
 class Timebase:
     """The durable anchors of one stream, by boot."""
 
@@ -79,11 +88,11 @@ class Timebase:
 
     def add(self, anchor: Anchor) -> None:
         """Take an anchor that is on flash. Two of the same moment: the first one seen stays."""
-        anchors = self._boots.setdefault(anchor.boot, [])
+        anchors = self._boots.get(anchor.boot, [])
         at = bisect_right(anchors, anchor.boottime_ms, key=lambda one: one.boottime_ms)
         if at and anchors[at - 1].boottime_ms == anchor.boottime_ms:
             return
-        anchors.insert(at, anchor)
+        self._boots[anchor.boot] = [*anchors[:at], anchor, *anchors[at:]]
         if len(self._boots) > MAX_BOOTS:
             del self._boots[next(iter(self._boots))]
 
@@ -98,11 +107,11 @@ class Timebase:
 
     def anchor(self, boot: bytes, boottime_ms: int) -> Anchor | None:
         """Return the anchor that counts for a moment, or None when its boot has none."""
-        anchors = self._boots.get(boot)
-        if not anchors:
-            return None
-        at = bisect_right(anchors, boottime_ms, key=lambda one: one.boottime_ms) if len(anchors) > 1 else 0
-        return anchors[at - 1 if at else 0]
+        return valid_at(self._boots.get(boot, ()), boottime_ms)
+
+    def of(self, boot: bytes) -> Sequence[Anchor]:
+        """Return a boot's anchors, ascending. What is returned is never changed, so other threads may look at it."""
+        return self._boots.get(boot, ())
 
     def summary(self, limit: int) -> list[Anchor]:
         """Return what a new segment must repeat: first and last anchor of the newest boot, the first of those before.

@@ -4,14 +4,16 @@ Loading is total: whatever the bytes are, it ends with something that can be rea
 stands behind the running ring and behind the commands that look at a ring.
 """
 
+import logging
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from edge.model import SEQ_BITS, Stamp, Stored, Stream
 from edge.ring.ackset import FIRST_ORDINAL, ORDINAL_MASK
 from edge.ring.frame import PAGE_BYTES, FrameType, Undecodable, open_frame, peek
-from edge.ring.fs import FileSystem
+from edge.ring.fs import MEDIUM_ERRORS, FileSystem
 from edge.ring.losses import LossReason, State
 from edge.ring.records import boot_text, record_of
 from edge.ring.segment import Entry, Run, Segment, claimed_end, rows, scan
@@ -20,6 +22,8 @@ from edge.ring.timebase import UNKNOWN_CLOCK, Anchor, Timebase, by_anchor
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 _CACHED_SEGMENTS = 2
 
@@ -45,6 +49,8 @@ class StreamView:
         self.next_ordinal = FIRST_ORDINAL
         self.epoch = 0
         self.damaged_frames = 0
+        self._told_unreadable = False
+        self.failing = False             # storage fails: what cannot be read now may be readable later
         self.lost_at_load = 0            # records that the newest segment ought to hold and does not
         self._cache: dict[Path, Segment] = {}
         self._load()
@@ -87,7 +93,10 @@ class StreamView:
         def read(offset: int, length: int) -> bytes:
             try:
                 return self.fs.pread(slot.path, offset, length)
-            except OSError:
+            except OSError as error:
+                # only a medium that says so is damage; too many open files, or a card that is away, is none
+                if self.failing or error.errno not in MEDIUM_ERRORS:
+                    raise
                 if length <= PAGE_BYTES:
                     return b""
             # one bad page must not hide its neighbours
@@ -184,9 +193,16 @@ class StreamView:
         self._cache.pop(slot.path, None)
 
     def read(self, first: int, limit_records: int, limit_bytes: int) -> list[Stored]:
-        """Return the oldest un-acknowledged records from ordinal `first` on, ascending; one at least, if any."""
+        """Return the oldest un-acknowledged records from ordinal `first` on, ascending; one at least, if any.
+
+        Stops at what cannot be read for now.
+        """
         found: list[Stored] = []
-        room = limit_bytes
+        with self._until_unreadable():
+            self._read_into(found, first, limit_records, limit_bytes)
+        return found
+
+    def _read_into(self, found: list[Stored], first: int, limit_records: int, room: int) -> None:
         for slot in list(self.segments):
             first = max(first, slot.segment.base)
             if not self._missing(first, slot.end - 1):
@@ -196,15 +212,18 @@ class StreamView:
                     continue
                 for stored, size in self._records(slot, entry, first):
                     if found and (len(found) >= limit_records or size > room):
-                        return found
+                        return
                     found.append(stored)
                     room -= size
-        return found
 
     def read_newest(self, end: int, limit_records: int, limit_bytes: int) -> list[Stored]:
         """Return the newest un-acknowledged records below ordinal `end`, ascending; one at least, if any."""
         found: list[Stored] = []
-        room = limit_bytes
+        with self._until_unreadable():
+            self._newest_into(found, end, limit_records, limit_bytes)
+        return found[::-1]
+
+    def _newest_into(self, found: list[Stored], end: int, limit_records: int, room: int) -> None:
         for slot in reversed(self.segments):
             if slot.segment.base >= end or not self._missing(slot.segment.base, min(slot.end, end) - 1):
                 continue
@@ -215,10 +234,20 @@ class StreamView:
                     if stored.seq & ORDINAL_MASK >= end:
                         continue
                     if found and (len(found) >= limit_records or size > room):
-                        return found[::-1]
+                        return
                     found.append(stored)
                     room -= size
-        return found[::-1]
+
+    @contextmanager
+    def _until_unreadable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            log.log(logging.DEBUG if self._told_unreadable else logging.WARNING, "ring %s: cannot be read for now: %s",
+                    self.stream.name.lower(), error)
+            self._told_unreadable = True
+        else:
+            self._told_unreadable = False
 
     def walk(self) -> Iterator[tuple[Stored, bool]]:
         """Yield every readable record, oldest first, with whether it is acknowledged. For looking, not for draining."""
