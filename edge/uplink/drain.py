@@ -20,8 +20,8 @@ from edge.model import Batch, Publish, SeqSpan, Stored
 from edge.uplink.flight import Flight, InFlight, Pending
 from edge.uplink.mqtt import Ack, Session
 from edge.uplink.pace import Cost, Pace, parse_limits
+from edge.uplink.poison import place
 from edge.uplink.ports import Shared
-from edge.uplink.quarantine import quarantine
 from edge.uplink.reasons import SUSPICIOUS_END, Judgement, judge, reason_text
 from edge.uplink.source import Lane, Source
 from edge.uplink.thingsboard import OWN_TELEMETRY, Packed, announce, devices, pack
@@ -79,7 +79,7 @@ class Drain:
             if self._commits_seen != self._shared.commits:
                 self._commits_seen = self._shared.commits
                 self._source.committed()
-            await self._take_acks()
+            self._take_acks()
             self._read_messages()
             self._raise_if_over()
             self._look_back()
@@ -89,9 +89,9 @@ class Drain:
                 async with asyncio.timeout(rest_s):
                     await self._shared.activity.wait()
 
-    async def finish(self) -> None:
+    def finish(self) -> None:
         """After the end: take the last answers, and note what was at the head if a record can be to blame."""
-        await self._take_acks()
+        self._take_acks()
         head = self._in_flight.head
         if head is None or head.flight is None or self._refusal:
             return
@@ -103,7 +103,7 @@ class Drain:
 
     # ---- what came in
 
-    async def _take_acks(self) -> None:
+    def _take_acks(self) -> None:
         for ack in self._session.take_acks():
             pending = self._in_flight.answered(ack.packet_id, self._now())
             if pending is None:
@@ -111,9 +111,9 @@ class Drain:
             if pending.flight is None:
                 self._announcement_answered(pending.device, ack)
             else:
-                await self._flight_answered(pending.flight, ack)
+                self._flight_answered(pending.flight, ack)
 
-    async def _flight_answered(self, flight: Flight, ack: Ack) -> None:
+    def _flight_answered(self, flight: Flight, ack: Ack) -> None:
         judgement = judge(ack.reason)
         flight.open -= 1
         if judgement is not Judgement.TAKEN:
@@ -134,7 +134,7 @@ class Drain:
         self.progress += 1
         self._shared.tally.acked_records += len(flight.batch.records)
         for stored, reason in self._shared.poison.taken(flight.batch.span, own=flight.own, devices=flight.devices):
-            await quarantine(self._shared, stored, reason)
+            self._shared.condemn(stored, reason)
 
     def _announcement_answered(self, device: str, ack: Ack) -> None:
         self._announcing.discard(device)
@@ -199,6 +199,8 @@ class Drain:
         if stored in shared.delivered:
             shared.let_go(SeqSpan(stored.stream, stored.seq, stored.seq))      # the ring forgot it
             return True
+        if shared.condemned and place(stored) in shared.condemned:
+            return True
         if shared.poison.aside(stored):
             self._aside_since = shared.poison.releases if self._aside_since is None else self._aside_since
             return True
@@ -220,7 +222,7 @@ class Drain:
                 if self._next is None:
                     return TICK_S
             lane, packed = self._next
-            if not await self._worth_sending(lane, packed):
+            if not self._worth_sending(lane, packed):
                 continue
             more_bytes = sum(len(publish.payload) for publish in packed.publishes)
             if not self._announce(packed.batch) or not self.pace.room(messages, size_bytes, more_bytes):
@@ -238,7 +240,7 @@ class Drain:
             self._shared.promise(SLACK_S)          # much that is skipped may lie in a row
         return None
 
-    async def _worth_sending(self, lane: Lane, packed: Packed) -> bool:
+    def _worth_sending(self, lane: Lane, packed: Packed) -> bool:
         """Deal with a batch that says nothing, and with a record that is too large for any server."""
         batch = packed.batch
         # Only a lone record can be larger than a batch may be.
@@ -249,7 +251,7 @@ class Drain:
         self._next = None
         if packed.publishes:
             reason = f"its publication is longer than the {self.pace.record_limit_bytes} bytes that the server takes"
-            await quarantine(self._shared, batch.records[0], reason)
+            self._shared.condemn(batch.records[0], reason)
         else:
             self._shared.let_go(batch.span)
         return False

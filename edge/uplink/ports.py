@@ -9,7 +9,7 @@ from edge.clock import Clock
 from edge.config import UplinkSettings
 from edge.model import Record, SeqSpan, Stored, Stream
 from edge.uplink.delivered import Delivered
-from edge.uplink.poison import Poison
+from edge.uplink.poison import Place, Poison, place
 
 
 class BacklogView(Protocol):
@@ -108,6 +108,15 @@ class Shared:
     tally: Tally = field(default_factory=Tally)
     parking: Parking = field(default_factory=Parking)
     delivered: Delivered = field(default_factory=Delivered)
+
+    reports: asyncio.Queue[Record | tuple[Stored, str]] = field(default_factory=asyncio.Queue)
+    condemned: set[Place] = field(default_factory=set)     # in `reports`, and not to be sent meanwhile
+
+    def condemn(self, stored: Stored, reason: str) -> None:
+        """Have a record reported and let go of, in the background: the ring may need long to make a report durable."""
+        if place(stored) not in self.condemned:
+            self.condemned.add(place(stored))
+            self.reports.put_nowait((stored, reason))
 
     def let_go(self, span: SeqSpan) -> None:
         """Acknowledge a span in the ring: ThingsBoard has it, or never will."""

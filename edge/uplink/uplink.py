@@ -17,6 +17,7 @@ from edge.uplink.drain import SLACK_S, Drain
 from edge.uplink.mqtt import Session
 from edge.uplink.pace import Rng, backoff
 from edge.uplink.ports import RingPort, Shared
+from edge.uplink.quarantine import report_for_ever
 from edge.uplink.reasons import TAKEN_OVER
 from edge.uplink.tls import tls_context
 
@@ -87,6 +88,7 @@ class Uplink:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_commits(), name="uplink commits")
             group.create_task(self._connect_for_ever(), name="uplink connection")
+            group.create_task(report_for_ever(self._shared), name="uplink reports")
 
     async def _watch_commits(self) -> None:
         while True:
@@ -120,7 +122,7 @@ class Uplink:
             self._connected()
             await drain.run()
         except (Retryable, Rejected) as end:
-            progress = await self._ended(session)
+            progress = self._ended(session)
             session.abort()
             return end, progress
         finally:
@@ -134,24 +136,24 @@ class Uplink:
         self._since = self._shared.clock.monotonic()
         log.info("connected to %s:%d", self._shared.settings.host, self._shared.settings.port)
 
-    async def _ended(self, session: Session) -> bool:
+    def _ended(self, session: Session) -> bool:
         """Draw the conclusions of an end; True when the connection was good for something and nobody said "later"."""
         drain = self._drain
         if drain is None:
             return False
-        await drain.finish()
+        drain.finish()
         if session.loss is not None and session.loss.reason == TAKEN_OVER:
-            await self._taken_over(session.loss.text)
+            self._taken_over(session.loss.text)
             return False
         return drain.progress > 0 and not drain.asked_to_wait
 
-    async def _taken_over(self, text: str) -> None:
+    def _taken_over(self, text: str) -> None:
         self._takeovers += 1
         now = self._shared.clock.monotonic()
         if now - self._takeover_told >= TAKEOVER_EVERY_S:
             self._takeover_told = now
             record = Record(TAKEOVER, "", self._shared.clock.stamp(), ("uplink_takeover", text))
-            await self._shared.ring.append(Stream.ALARM, record)
+            self._shared.reports.put_nowait(record)
 
     def _tell(self, end: UplinkError, delay_s: float) -> None:
         text = str(end)

@@ -14,6 +14,7 @@ from wiretap import WireTap
 
 from edge.demo.thingsboard import ThingsBoard
 from edge.demo.thingsboard_contract import Rules, Verdict
+from edge.errors import RingError
 from edge.model import Stream
 from edge.uplink import drain
 from edge.uplink.thingsboard import GATEWAY_CONNECT, GATEWAY_TELEMETRY, OWN_TELEMETRY
@@ -339,6 +340,50 @@ async def test_poison_is_found_reported_and_skipped(server, feed, run_uplink, ve
     assert report["event_device"] == "m0"
     assert report["event_stream"] == "instant"
     assert '"active_energy":100' in report["event_record"]
+
+
+async def test_storage_that_fails_does_not_stop_the_drain(server, ring, feed, run_uplink, monkeypatch):
+    """A report that cannot become durable keeps its record in the ring, and holds up nothing else."""
+    monkeypatch.setattr(drain, "TICK_S", 0.05)
+    works, append = asyncio.Event(), ring.append
+
+    async def stalled(stream, record):
+        await works.wait()
+        return await append(stream, record)
+
+    await feed.readings(20)
+    await feed.readings(1, text="POISON")
+    server.contract.rules.poison['"POISON"'] = REFUSED
+    monkeypatch.setattr(ring, "append", stalled)
+    async with run_uplink(server.port) as uplink:
+        await until(lambda: uplink.state().refused >= 2)
+        for last in (22, 24):
+            for _ in range(2):
+                ring.put(Stream.INSTANT, feed.record())
+            await until(lambda last=last: len(numbers(server.contract.store)) == last)
+        await until(lambda: ring.backlog(Stream.INSTANT).records == 1)
+        refused = uplink.state().refused
+        await asyncio.sleep(0.2)
+        assert (uplink.state().quarantined, uplink.state().refused, uplink.state().connected) == (0, refused, True)
+        works.set()
+        await drained(uplink)
+        assert uplink.state().quarantined == 1
+
+
+async def test_a_report_that_the_ring_refuses_goes_without_the_record(server, ring, feed, run_uplink, monkeypatch):
+    def small(stream, record, put=ring.put):
+        if stream is Stream.ALARM and len(str(record.values)) > 400:
+            raise RingError("too large")
+        return put(stream, record)
+
+    monkeypatch.setattr(ring, "put", small)
+    await feed.readings(1, text="POISON" + "y" * 900)
+    await feed.readings(5)
+    server.contract.rules.poison['"POISON'] = REFUSED
+    async with run_uplink(server.port) as uplink:
+        await drained(uplink)
+        assert uplink.state().quarantined == 1
+    assert any(value == "record_quarantined" for value in server.contract.store.points.values())
 
 
 async def test_a_server_that_refuses_everything_empties_nothing(server, ring, feed, run_uplink):

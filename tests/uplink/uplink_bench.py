@@ -28,13 +28,14 @@ class Feeder:
 
     async def readings(self, count, *, stream=Stream.INSTANT, meters=5, text="x"):
         """Write `count` readings of `meters` meters; return when they are durable."""
-        waiting = []
-        for _ in range(count):
-            number = next(self.numbers)
-            record = Record(READING, f"m{number % meters}", self.clock.stamp(), (23_000 + number % 100, number, text))
-            waiting.append(self.ring.append(stream, record))
-        self.written += count
+        waiting = [self.ring.append(stream, self.record(meters, text)) for _ in range(count)]
         return list(await asyncio.gather(*waiting))
+
+    def record(self, meters=5, text="x"):
+        """Make the next reading without writing it."""
+        number = next(self.numbers)
+        self.written += 1
+        return Record(READING, f"m{number % meters}", self.clock.stamp(), (23_000 + number % 100, number, text))
 
     async def event(self, name, detail="-"):
         return await self.ring.append(Stream.ALARM, Record(EVENT, "", self.clock.stamp(), (name, detail)))
