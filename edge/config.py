@@ -56,7 +56,7 @@ class RingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """The flash ring. The quotas are shares of `size_mib`, rounded down to whole slots, two slots each at least."""
 
     size_mib: Annotated[int, Meta(ge=1, le=65_536), "flash the ring may take"] = 256
-    slot_mib: Annotated[float, Meta(ge=0.015625, le=16), "1 to 16 on a product; smaller for tests"] = 4.0
+    slot_mib: Annotated[float, Meta(ge=0.03125, le=16), "1 to 16 on a product; smaller for tests"] = 4.0
     alarm_share: Annotated[Share, "for alarms, events and gap records"] = 0.05
     billing_share: Annotated[Share, "for what money depends on; polled values have the rest"] = 0.25
     instant_commit_window_s: Annotated[Window, "polled values are on flash this long after they came"] = 5.0

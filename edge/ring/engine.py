@@ -13,7 +13,7 @@ from edge.config import RingSettings
 from edge.errors import RingError
 from edge.model import Stamp, Stored, Stream
 from edge.ring.fs import FileSystem
-from edge.ring.layout import MAX_EPOCH, quotas
+from edge.ring.layout import MAX_EPOCH, quotas, slot_size
 from edge.ring.log import Commit, StreamLog
 from edge.ring.losses import Loss
 from edge.ring.pool import SlotPool
@@ -24,8 +24,6 @@ from edge.ring.timebase import Anchor, Quality
 from edge.ring.view import StreamView
 
 log = logging.getLogger(__name__)
-
-SLOT_UNIT_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Engine:
         opened = now()
         self.boot = boot_bytes(opened.boot_id)
         self.settings = settings
-        slot_bytes = int(settings.slot_mib * (1 << 20)) // SLOT_UNIT_BYTES * SLOT_UNIT_BYTES
+        slot_bytes = slot_size(int(settings.slot_mib * (1 << 20)), settings.size_mib << 20)
         bounds = quotas(settings.size_mib << 20, slot_bytes, settings.alarm_share, settings.billing_share)
         places = {stream: directory / stream.name.lower() for stream in Stream}
         try:
@@ -82,6 +80,7 @@ class Engine:
         for stream, view in views.items():
             view.state.losses.forget(self._handed.get(stream, 0))
         self.errors = self._begin(entropy)
+        self._shrink()
 
     def _begin(self, entropy: Callable[[int], bytes]) -> dict[Stream, OSError]:
         failed: dict[Stream, OSError] = {}
@@ -97,6 +96,14 @@ class Engine:
                     stream_log.keep_anchor(self.opened)      # as it would have been by the opening
                 failed[stream] = error
         return failed
+
+    def _shrink(self) -> None:
+        for stream, stream_log in self.logs.items():
+            try:
+                if stream not in self.errors:
+                    stream_log.shrink()
+            except OSError as error:
+                log.warning("ring %s: slots beyond the quota cannot be given back: %s", stream.name.lower(), error)
 
     def commit(self, stream: Stream, commit: Commit) -> Outcome:
         """Make a batch durable; see StreamLog.commit. Errors of storage come back in the outcome."""

@@ -1,4 +1,4 @@
-"""The file system as the ring sees it: six calls (I/O edge), so that a simulated one can stand in its place."""
+"""The file system as the ring sees it: seven calls (I/O edge), so that a simulated one can stand in its place."""
 
 import contextlib
 import errno
@@ -26,6 +26,9 @@ class FileSystem(Protocol):
 
     def create(self, path: Path, size: int) -> None:
         """Make a file of zeros that is there whole after a power cut, or not at all."""
+
+    def remove(self, path: Path) -> None:
+        """Delete a file; after a power cut in the middle it is there whole, or not at all."""
 
     def pwrite(self, path: Path, offset: int, data: bytes) -> None:
         """Overwrite bytes of an existing file; durable only after `sync`."""
@@ -86,6 +89,12 @@ class OsFileSystem:
         finally:
             os.close(file)
         temporary.rename(path)
+        _sync_directory(path.parent)
+
+    def remove(self, path: Path) -> None:
+        """See the port."""
+        self.close(path)
+        path.unlink()
         _sync_directory(path.parent)
 
     def pwrite(self, path: Path, offset: int, data: bytes) -> None:

@@ -128,6 +128,11 @@ def slot_name(number: int) -> str:
     return f"{number:05d}.slot"
 
 
+def slot_size(wanted_bytes: int, size_bytes: int) -> int:
+    """Return the size of new slots: whole pages, and small enough that each stream has two within the bound."""
+    return max(min(wanted_bytes, size_bytes // (2 * len(Stream))) // PAGE_BYTES, MIN_SLOT_PAGES) * PAGE_BYTES
+
+
 def quotas(size_bytes: int, slot_bytes: int, alarm_share: float, billing_share: float) -> dict[Stream, int]:
     """Return the bytes each stream may fill: whole slots, two at least."""
 

@@ -366,6 +366,28 @@ class StreamLog:
             self.view.state.losses = state.losses
             self.view.state.acks.merge(state.acks)
 
+    def shrink(self) -> None:
+        """Give slots back until the others stay within the quota. What they still held is a loss, durable first.
+
+        Raises OSError.
+        """
+        surplus, losses = self.pool.surplus(self.view), self.view.state.losses
+        for slot in surplus:
+            if slot in self.view.segments and not self.view.acknowledged(slot):
+                self.evictions += 1
+                self.view.lose(slot.segment.base, slot.end - 1, LossReason.EVICTED)
+            slot.condition = Condition.RETIRED
+        if losses.durable_no < losses.last_no:
+            self.commit(Commit(self.view.next_ordinal, (), ()))
+        for slot in surplus:
+            self.view.forget_index(slot)
+            if slot in self.view.segments:
+                self.view.segments.remove(slot)
+            self.pool.remove(slot)
+        if surplus:
+            log.info("ring %s: %d slots given back, the quota is smaller than before", self.view.stream.name.lower(),
+                     len(surplus))
+
     def close(self) -> None:
         """Let go of the files. Raises nothing that matters: all that is durable is durable."""
         for slot in self.view.slots:

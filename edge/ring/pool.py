@@ -65,6 +65,34 @@ class SlotPool:
     def _strange(self) -> Slot | None:
         return next((slot for slot in self.slots if slot.condition is Condition.FOREIGN), None)
 
+    def surplus(self, view: StreamView) -> list[Slot]:
+        """Return the slots that must go for the others to stay within the quota; never the newest segment.
+
+        First what nobody needs, then the oldest of ours down to two, then strange ones, at last the oldest again.
+        """
+        own = [slot for slot in view.segments[:-1] if not view.acknowledged(slot)]
+        spare = OWN_SLOTS_AT_LEAST - 1
+        ours = {id(slot) for slot in view.segments}
+        order = [slot for slot in reversed(self.slots) if slot.condition is Condition.FREE]
+        order += [slot for slot in view.segments[:-1] if view.acknowledged(slot)]
+        order += own[: max(0, len(own) - spare)]
+        order += [slot for slot in self.slots if slot.condition is not Condition.FREE and id(slot) not in ours]
+        order += own[max(0, len(own) - spare) :]
+        left = sum(slot.size for slot in self.slots)
+        chosen = []
+        for slot in order:
+            if left <= self.quota_bytes:
+                break
+            chosen.append(slot)
+            left -= slot.size
+        return chosen
+
+    def remove(self, slot: Slot) -> None:
+        """Delete a slot. Raises OSError."""
+        self.fs.remove(slot.path)
+        self.slots.remove(slot)
+        self.full_disk = False
+
     def may_grow(self) -> bool:
         """Tell whether another slot stays within the quota."""
         return sum(slot.size for slot in self.slots) + self.slot_bytes <= self.quota_bytes

@@ -23,6 +23,7 @@ class Condition(Enum):
     USED = "used"                    # holds a segment of this ring
     FOREIGN = "foreign"              # holds another ring's segment, or one of a newer format: taken last
     UNUSABLE = "unusable"            # too short to hold a segment
+    RETIRED = "retired"              # beyond the quota: on its way out
     QUARANTINED = "quarantined"      # writing or syncing it failed: read, never written again by this run
 
 

@@ -44,7 +44,7 @@ class SimulatedFs:
             if error is not None:
                 error.filename = str(path)
                 raise error
-        if self.read_only and name in ("create", "pwrite", "sync"):
+        if self.read_only and name in ("create", "remove", "pwrite", "sync"):
             raise OSError(errno.EROFS, "Read-only file system", str(path))
 
     def list(self, directory: Path) -> list[tuple[str, int]]:
@@ -58,6 +58,11 @@ class SimulatedFs:
         assert path not in self.cached, "a slot was created over another one"
         self.durable[path] = bytearray(size)
         self.cached[path] = bytearray(size)
+
+    def remove(self, path: Path) -> None:
+        self._call("remove", path)
+        del self.durable[path], self.cached[path]
+        self.unsynced = [write for write in self.unsynced if write[0] != path]
 
     def pwrite(self, path: Path, offset: int, data: bytes) -> None:
         if self.calls_left == 0 and not self.dead:
