@@ -108,6 +108,8 @@ class Drain:
             pending = self._in_flight.answered(ack.packet_id, self._now())
             if pending is None:
                 continue
+            self.pace.measured(self._in_flight.delivered_bytes - pending.delivered_before,
+                               self._now() - pending.sent_at)
             if pending.flight is None:
                 self._announcement_answered(pending.device, ack)
             else:
@@ -236,7 +238,7 @@ class Drain:
         while lane := await self._source.choose():
             run = self._source.run_of(lane, skip=self._skip, alone=self._shared.poison.alone)
             if run:
-                return lane, pack(run, self.pace.batch_bytes, self.pace.batch_points)
+                return lane, pack(run, self.pace.batch_now_bytes, self.pace.batch_points)
             self._shared.promise(SLACK_S)          # much that is skipped may lie in a row
         return None
 

@@ -28,6 +28,7 @@ class Pending:
     sent_at: float
     flight: Flight | None = None
     device: str = ""
+    delivered_before: int = 0      # bytes acknowledged on the connection when it was handed over
 
 
 class InFlight:
@@ -38,6 +39,7 @@ class InFlight:
         self._ack_timeout_s = ack_timeout_s
         self._pending: dict[int, Pending] = {}
         self._last_ack_at = now
+        self.delivered_bytes = 0       # acknowledged so far
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -59,12 +61,16 @@ class InFlight:
 
     def add(self, packet_id: int, pending: Pending) -> None:
         """Note what was handed over."""
+        pending.delivered_before = self.delivered_bytes
         self._pending[packet_id] = pending
 
     def answered(self, packet_id: int, now: float) -> Pending | None:
         """Take out what a PUBACK answers."""
         self._last_ack_at = now
-        return self._pending.pop(packet_id, None)
+        pending = self._pending.pop(packet_id, None)
+        if pending is not None:
+            self.delivered_bytes += pending.size_bytes
+        return pending
 
     def answer_due(self) -> float:
         """Return when the connection is given up if no PUBACK comes; never while nothing is on its way."""

@@ -4,6 +4,7 @@ ThingsBoard tells its limits when asked with the client RPC `getSessionLimits` (
 that never answers leaves everything as the settings say.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +14,10 @@ import msgspec
 SHARE = 0.8                    # of every limit: clocks differ, and other clients of the tenant count too
 DEFAULT_PACKET_BYTES = 65_536  # ThingsBoard's max_payload_size, which means the whole packet
 OVERHEAD_BYTES = 64            # of a PUBLISH around its payload: header, topic, packet id, properties
+TARGET_S = 5.0                 # so long, or a little more, a new alarm waits behind what is on its way
+LEAST_BYTES = 4_096            # a batch, however slow the link is
+FIRST_BYTES = 16_384           # on the way before anything is known of the link
+SAMPLES = 16                   # PUBACKs whose best rate is believed
 SPARE_IDS = 4                  # packet ids kept back: gmqtt hands out one less, SUBSCRIBE takes some
 
 
@@ -146,9 +151,26 @@ class Pace:
         self.batch_bytes = min(batch_bytes, DEFAULT_PACKET_BYTES - OVERHEAD_BYTES)
         self.record_limit_bytes = DEFAULT_PACKET_BYTES - OVERHEAD_BYTES
         self.batch_points: int | None = None
+        self._rates: deque[float] = deque(maxlen=SAMPLES)
+        self._link_bytes = FIRST_BYTES
         self._buckets: dict[tuple[bool, str], tuple[TokenBucket, ...]] = {}
         if packet_limit_bytes:
             self._cap_payload(packet_limit_bytes)
+
+    @property
+    def batch_now_bytes(self) -> int:
+        """How large a batch may be on this link: at least two of them on the way keep it busy."""
+        return min(self.batch_bytes, max(LEAST_BYTES, self._link_bytes // 2))
+
+    def measured(self, delivered_bytes: int, took_s: float) -> None:
+        """Note what was acknowledged while one publication waited `took_s` for its PUBACK.
+
+        gmqtt and the kernel take a whole window at once, however thin the link, and then an alarm waits behind it: on
+        20 kbit/s two minutes behind 256 KiB. The best rate seen of late bounds the window to `TARGET_S` of it; a link
+        that carries more raises it with every round trip.
+        """
+        self._rates.append(delivered_bytes / max(took_s, 0.001))
+        self._link_bytes = max(2 * LEAST_BYTES, int(max(self._rates) * TARGET_S))
 
     def learn(self, limits: SessionLimits, now: float) -> None:
         """Keep within what the server said. Only ever tightens the settings."""
@@ -171,7 +193,8 @@ class Pace:
         """Tell whether the window takes another publication. One always fits into an empty window."""
         if not messages:
             return True
-        return messages < self.window_messages and in_flight_bytes + more_bytes <= self.window_bytes
+        limit_bytes = min(self.window_bytes, self._link_bytes)
+        return messages < self.window_messages and in_flight_bytes + more_bytes <= limit_bytes
 
     def wait_s(self, cost: Cost, now: float) -> float:
         """Return how long `cost` has to wait for the server's rate limits; 0.0: go."""

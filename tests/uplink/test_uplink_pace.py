@@ -23,6 +23,7 @@ def test_backoff_doubles_to_its_limit_and_is_never_more_than_half_off():
 
 def test_window_counts_messages_and_bytes():
     plain = pace()
+    plain.measured(1_000_000, 0.1)
     assert plain.room(15, 80_000, 20_000)
     assert not plain.room(16, 0, 1)
     assert not plain.room(1, 90_000, 10_001)
@@ -104,3 +105,45 @@ def test_a_refused_meter_rests_longer_each_time():
     for _ in range(20):
         rest_s = parking.refuse("A", 500.0)
     assert rest_s == 600.0
+
+
+def carried(bytes_per_s, rtt_s, for_s=300.0):
+    """A link of one rate and one delay under a backlog without end; returns its use (0..1) and the longest wait at the end."""
+    pace = Pace(window_messages=16, window_bytes=262_144, batch_bytes=16_384)
+    now, free_at, delivered, carried_bytes, waits = 0.0, 0.0, 0, 0, []
+    on_its_way = []                                    # (answered at, sent at, bytes, delivered before)
+    while now < for_s:
+        while pace.room(len(on_its_way), sum(size for _, _, size, _ in on_its_way), pace.batch_now_bytes):
+            size = pace.batch_now_bytes
+            free_at = max(free_at, now) + size / bytes_per_s
+            on_its_way.append((free_at + rtt_s, now, size, delivered))
+        now, sent_at, size, before = on_its_way.pop(0)
+        delivered += size
+        pace.measured(delivered - before, now - sent_at)
+        if now > for_s / 2:
+            carried_bytes += size
+            waits.append(max(0.0, free_at - now))
+    return carried_bytes / (for_s / 2) / bytes_per_s, max(waits)
+
+
+@pytest.mark.parametrize(("bytes_per_s", "rtt_s", "use", "wait_s"), [
+    (2_500, 2.0, 0.75, 6.0),        # a poor modem: 20 kbit/s; a full window of 256 KiB would be 105 s
+    (600, 2.0, 0.7, 15.0),          # sub-GHz at its worst: two batches of 4 KiB
+    (125_000, 0.5, 0.95, 3.0),      # HaLow, 1 Mbit/s
+    (20_000, 2.0, 0.85, 6.0),
+])
+def test_the_window_follows_the_link(bytes_per_s, rtt_s, use, wait_s):
+    """An alarm waits behind what is on its way, so that must not be much more than keeps the link busy."""
+    used, waited = carried(bytes_per_s, rtt_s)
+    assert used >= use
+    assert waited <= wait_s
+
+
+def test_small_publications_do_not_keep_the_window_small():
+    pace = Pace(window_messages=16, window_bytes=262_144, batch_bytes=16_384)
+    for _ in range(100):
+        pace.measured(200, 2.0)
+    assert pace.room(1, 4_000, pace.batch_now_bytes)
+    for _ in range(12):
+        pace.measured(2 * pace.batch_now_bytes, 0.5)
+    assert pace.batch_now_bytes == 16_384
