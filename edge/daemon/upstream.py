@@ -1,6 +1,7 @@
 """Runs the uplink as soon as there are a token and a CA that can be used, and says why while there are none."""
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable
@@ -58,21 +59,43 @@ class Upstream:
         return self._uplink.state() if self._uplink else self._waits_for
 
     async def run(self, pulse: Pulse) -> None:
-        """Drain the ring until cancelled; then within 2 s everything un-acknowledged stays in the ring."""
-        self._uplink = None
-        self._uplink = await self._made(pulse)
-        await self._uplink.run()
+        """Drain the ring until cancelled; then within 2 s everything un-acknowledged stays in the ring.
 
-    async def _made(self, pulse: Pulse) -> Uplink:
+        Another token in the file begins a new session with it, so that a wrong one is mended without a restart.
+        """
+        while True:
+            self._uplink = None
+            token, self._uplink = await self._made(pulse)
+            draining = asyncio.create_task(self._uplink.run(), name="uplink")
+            watching = asyncio.create_task(self._replaced(token), name="uplink token")
+            try:
+                await asyncio.wait({draining, watching}, return_when=asyncio.FIRST_COMPLETED)
+                if draining.done():
+                    await draining      # it never returns: what it raises is a bug, and goes on to the supervisor
+                log.info("there is another access token: connecting anew")
+            finally:
+                draining.cancel()
+                watching.cancel()
+                await asyncio.wait({draining, watching})
+
+    async def _replaced(self, token: str) -> None:
+        """Return when the file holds another token. One that is gone or damaged meanwhile replaces nothing."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            with contextlib.suppress(ConfigError):
+                if read_token(token_path(self._settings)) != token:
+                    return
+
+    async def _made(self, pulse: Pulse) -> tuple[str, Uplink]:
         """Wait until the token and the CA file are there and right: without them the meters are polled all the same."""
         told, settings = "", self._settings
         while True:
             pulse(LOOK_S + SPARE_S)
             try:
-                return Uplink(
-                    self._ring, settings.uplink, gateway_name=settings.gateway.name,
-                    token=read_token(token_path(settings)), clock=self._clock, promise=pulse, rng=self._rng,
-                    profile_of=self._profile_of)
+                token = read_token(token_path(settings))
+                return token, Uplink(
+                    self._ring, settings.uplink, gateway_name=settings.gateway.name, token=token, clock=self._clock,
+                    promise=pulse, rng=self._rng, profile_of=self._profile_of)
             except ConfigError as error:
                 self._waits_for = str(error)
                 log.log(logging.DEBUG if told == self._waits_for else logging.WARNING,

@@ -228,6 +228,20 @@ async def test_the_token_may_come_later(tmp_path: Path, population, server) -> N
     assert polls_received(server)
 
 
+async def test_a_wrong_token_is_mended_by_writing_the_right_one(tmp_path: Path, population, server) -> None:
+    with GatewayProcess(tmp_path, uplink=to(server), poll=FAST) as gateway:
+        gateway.token("wrong")
+        await enrol(gateway, population)
+        gateway.start()
+        status = await wait(gateway, lambda status: "refused" in status["uplink"]["last_error"].lower())
+        assert "wrong" not in status["uplink"]["last_error"], "a token is a secret, also a wrong one"
+        gateway.token(TOKEN)
+        await wait(gateway, lambda status: status["uplink"]["connected"])
+        assert await asyncio.to_thread(gateway.stop) == 0
+        no_traceback(gateway)
+    assert polls_received(server)
+
+
 async def test_a_pause_takes_effect_at_once_and_an_edit_moves_the_meter(tmp_path: Path, population) -> None:
     meter = population.members[0].simulated
     other = Population(1, framing="wrapper", seed=5)
