@@ -24,6 +24,7 @@ from edge.uplink.tls import tls_context
 log = logging.getLogger(__name__)
 
 TAKEOVER = Schema(Kind.EVENT, (Field("event"), Field("detail")))
+STEADY = 4                     # a connection so many times longer than the rest before it starts the back-off anew
 TAKEOVER_EVERY_S = 600.0       # at most one such record in this time
 
 
@@ -99,9 +100,13 @@ class Uplink:
     async def _connect_for_ever(self) -> None:
         settings = self._shared.settings
         delays = backoff(settings.backoff_first_s, settings.backoff_max_s, self._rng)
+        delay_s = 0.0
         while True:
+            begun = self._shared.clock.monotonic()
             end, progress = await self._connection()
-            if progress:
+            lasted_s = self._shared.clock.monotonic() - begun
+            # A server that takes a little and closes, as a rate limit does, must not be asked again at once for ever.
+            if progress and lasted_s > STEADY * delay_s:
                 delays = backoff(settings.backoff_first_s, settings.backoff_max_s, self._rng)
             delay_s = next(delays)
             if isinstance(end, Rejected):

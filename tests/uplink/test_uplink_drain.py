@@ -101,6 +101,17 @@ async def test_no_broker_at_the_start_is_normal(ring, feed, run_uplink, caplog):
     assert levels["DEBUG"] >= 2
 
 
+async def test_a_server_that_takes_a_little_and_closes_is_no_storm(server, feed, run_uplink):
+    """ThingsBoard 4.2.0's rate limit: some PUBACKs, then a closed connection, at once, every time."""
+    await feed.readings(2_000)
+    closing = Verdict(reason=None, close=ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR)
+    server.contract.rules.next_verdicts += [Verdict(), closing] * 1_000
+    async with run_uplink(server.port, backoff_first_s=0.02, backoff_max_s=10.0, batch_bytes=500) as uplink:
+        await asyncio.sleep(1.5)
+        assert 3 <= uplink.state().connections <= 9
+        assert uplink.state().acked_records > 0
+
+
 async def test_a_refused_login_is_asked_again_slowly(server, feed, run_uplink):
     await feed.readings(5)
     server.contract.rules.token = "another"
@@ -326,7 +337,7 @@ async def test_poison_is_found_reported_and_skipped(server, feed, run_uplink, ve
     await feed.readings(100)
     server.contract.rules.poison['"POISON"'] = verdict
     silence = verdict.reason is None and verdict.close is None
-    async with run_uplink(server.port, ack_timeout_s=0.2 if silence else 1.0) as uplink:
+    async with run_uplink(server.port, ack_timeout_s=0.1 if silence else 1.0) as uplink:
         async with asyncio.timeout(30):
             while uplink.state().quarantined < 1:
                 await feed.readings(1)           # others pass: that is the proof
@@ -403,10 +414,10 @@ async def test_a_gateway_that_is_none_loses_nothing(server, ring, feed, run_upli
     """Silence on v1/gateway/*, answers on v1/devices/me/*: the second proves nothing against the first."""
     await feed.readings(20)
     server.contract.rules.is_gateway = False
-    async with run_uplink(server.port, ack_timeout_s=0.4, keepalive_s=1) as uplink:
+    async with run_uplink(server.port, ack_timeout_s=0.2, keepalive_s=1) as uplink:
         for uptime_s in range(8):
             await feed.health(uptime_s)
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(0.12)
         assert uplink.state().quarantined == 0
         assert ring.backlog(Stream.INSTANT).records >= 20
         server.contract.rules.is_gateway = True
