@@ -1,11 +1,11 @@
 # make demo    the main job end to end on this machine, two minutes
 # make test    lint, types and every test
-# make binary  one executable for this machine's architecture: build/binary/halow-gateway (Debian 12)
+# make binary  one executable that needs no Python: build/binary/halow-gateway (Debian 12); binary-aarch64 likewise
 # All set up everything they need (.venv; missing Debian packages by apt).
 
 PY := .venv/bin/python
 
-.PHONY: demo test lint types unit binary test-binary bench clean
+.PHONY: demo test lint types unit binary binary-aarch64 test-binary bench clean
 
 demo: .venv/.demo
 	@.venv/bin/halow-gateway demo
@@ -24,7 +24,12 @@ unit: .venv/.test
 binary: build/binary/.setup
 	@PYTHONHASHSEED=0 /usr/bin/python3.11 -B tools/binary/build.py --wheels build/binary/wheels build/binary/halow-gateway
 
+binary-aarch64: build/binary/aarch64/.setup
+	@PYTHONHASHSEED=0 /usr/bin/python3.11 -B tools/binary/build.py --machine aarch64 \
+		--sysroot build/binary/aarch64/sysroot --wheels build/binary/aarch64/wheels build/binary/aarch64/halow-gateway
+
 # What the binary is, proven: one process, nothing written, nothing heavy inside, two builds alike, the daemon at work.
+# With a binary for aarch64 made before, that one too, under user-mode emulation.
 test-binary: .venv/.test binary
 	HALOW_GATEWAY_BINARY=build/binary/halow-gateway $(PY) -m pytest tests/binary
 	$(PY) benchmarks/binary.py
@@ -46,6 +51,10 @@ bench: .venv/.test
 
 build/binary/.setup: tools/binary/requirements.txt tools/setup
 	@tools/setup binary
+	@touch $@
+
+build/binary/aarch64/.setup: tools/binary/requirements.txt tools/setup
+	@tools/setup binary-aarch64
 	@touch $@
 
 clean:

@@ -10,6 +10,7 @@ Same commit, same Debian packages: same bytes. See docs/decisions/0010-single-bi
 
 import argparse
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -23,16 +24,12 @@ from typing import IO, cast
 import carried
 import elf
 import pack
+from target import VERSION, Target
 
 HERE = Path(__file__).resolve().parent
 INSIDE = HERE / "inside"
 ROOT = HERE.parent.parent
 OWN = ("edge", "halow")
-VERSION = "3.11"
-CONFIG = Path(sysconfig.get_config_var("LIBPL") or "")
-MULTIARCH = str(sysconfig.get_config_var("MULTIARCH"))
-LIBRARIES = [Path("/lib") / MULTIARCH, Path("/usr/lib") / MULTIARCH]
-SYSCONFIG_DATA = f"_sysconfigdata__{MULTIARCH}"
 BUILD_ID = b'\n__build__ = ""\n'
 HARDENING = ["-fstack-protector-strong", "-D_FORTIFY_SOURCE=2", "-Wl,-z,relro,-z,now", "-Wl,-z,noexecstack"]
 
@@ -60,13 +57,13 @@ def source() -> Source:
     return Source(files, build_id, int(os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--format=%ct", "HEAD")))
 
 
-def link_interpreter(work: Path) -> bytes:
+def link_interpreter(machine: Target, work: Path) -> bytes:
     """Compile main.c and link it with the static CPython; return the executable. Raises CalledProcessError."""
     out = work / "interpreter"
     subprocess.run([
-        "gcc", "-O2", "-Wall", "-Wextra", "-fno-pie", "-no-pie", f"-ffile-prefix-map={HERE}=.", *HARDENING,
-        f"-I{sysconfig.get_path('include')}", str(HERE / "main.c"), "-o", str(out), "-rdynamic",
-        "-Wl,--whole-archive", str(CONFIG / f"libpython{VERSION}.a"), "-Wl,--no-whole-archive",
+        machine.tool("gcc"), "-O2", "-Wall", "-Wextra", "-fno-pie", "-no-pie", *HARDENING,
+        f"-ffile-prefix-map={HERE}=.", *machine.link_flags, str(HERE / "main.c"), "-o", str(out), "-rdynamic",
+        "-Wl,--whole-archive", str(machine.static_library), "-Wl,--no-whole-archive",
         "-Wl,-Bstatic", "-lexpat", "-lz", "-Wl,-Bdynamic", "-lm", "-ldl", "-lutil", "-s",
     ], check=True)
     return out.read_bytes()
@@ -87,7 +84,14 @@ def unpack_wheels(wheels: Path, site: Path) -> None:
                         (site / inside).write_bytes(cast("IO[bytes]", sdist.extractfile(member)).read())
 
 
-def add_modules(archive: pack.Archive, parts: list[carried.Part], built: Source) -> None:
+def stage_extensions(folder: Path, staged: Path) -> None:
+    """Copy extension modules under names without a machine in them: the finder knows this machine's names only."""
+    staged.mkdir(parents=True, exist_ok=True)
+    for file in sorted(folder.glob("*.cpython-*.so")):
+        shutil.copyfile(file, staged / f"{file.name.partition('.')[0]}.so")
+
+
+def add_modules(archive: pack.Archive, parts: list[carried.Part], built: Source, machine: Target) -> None:
     """Add the byte code of every module that is not machine code, the build id in its place."""
     for part in parts:
         if part.extension:
@@ -96,23 +100,26 @@ def add_modules(archive: pack.Archive, parts: list[carried.Part], built: Source)
         if part.name == "edge":
             assert text.count(BUILD_ID) == 1, "edge/__init__.py: no place for the build id"
             text = text.replace(BUILD_ID, f'\n__build__ = "{built.build_id}"\n'.encode())
-        ours_or_theirs = not part.file.is_relative_to(carried.STDLIB)      # click's help texts are docstrings
-        archive.add_source(part.name, text, package=part.package, docstrings=ours_or_theirs)
+        # click's help texts are docstrings; the standard library's are nobody's
+        docstrings = not part.file.is_relative_to(machine.standard_library)
+        archive.add_source(part.name, text, package=part.package, docstrings=docstrings)
     # zoneinfo asks sysconfig where the time zones are; sysconfig would load the whole of CPython's Makefile for it.
     paths = {"TZPATH": sysconfig.get_config_var("TZPATH")}
-    archive.add_source(SYSCONFIG_DATA, f"build_time_vars = {paths!r}\n".encode())
+    archive.add_source(f"_sysconfigdata__{machine.multiarch}", f"build_time_vars = {paths!r}\n".encode())
 
 
-def add_libraries(libraries: pack.Libraries, parts: list[carried.Part], work: Path) -> dict[str, tuple[str, ...]]:
+def add_libraries(
+    libraries: pack.Libraries, parts: list[carried.Part], machine: Target, work: Path,
+) -> dict[str, tuple[str, ...]]:
     """Add the extension modules and what they need; return per module its own library, then the others in order."""
     extensions = {}
     for part in parts:
         if part.extension:
-            needed = elf.libraries(part.file, LIBRARIES)
+            needed = elf.libraries(part.file, machine.libraries)
             extensions[part.name] = (f"{part.name}.so", *(library.name for library in needed))
             for name, file in zip(extensions[part.name], (part.file, *needed), strict=True):
                 if name not in libraries.places:
-                    libraries.add(name, elf.stripped(file, work))
+                    libraries.add(name, elf.stripped(file, work, machine.tool("strip")))
     return extensions
 
 
@@ -131,24 +138,28 @@ def own_roots(built: Source) -> tuple[str, ...]:
     return (*carried.ROOTS, *(name for name in names if name not in carried.ABSENT))
 
 
-def build(target: Path, wheels: Path) -> None:
+def build(target: Path, wheels: Path, machine: Target) -> None:
     """Build `target`, and beside it `<target>-probe`, which is the same but for its entry. Raises what fails."""
     built = source()
     work = target.parent / f"{target.name}.work"
     shutil.rmtree(work, ignore_errors=True)
-    site = work / "site"
-    site.mkdir(parents=True, exist_ok=True)
+    site, dynamic = work / "site", work / "dynamic"
+    site.mkdir(parents=True)
     unpack_wheels(wheels, site)
-    parts, missing = carried.closure(own_roots(built), [ROOT, INSIDE, site])
+    for folder in sorted({file.parent for file in site.rglob("*.cpython-*.so")}):
+        stage_extensions(folder, folder)
+    stage_extensions(machine.standard_library / "lib-dynload", dynamic)
+    path = [ROOT, INSIDE, site, dynamic, machine.standard_library]
+    parts, missing = carried.closure(own_roots(built), path)
     absent = [name for name in missing if name.partition(".")[0] in OWN and name not in carried.ABSENT]
     if absent:
         sys.exit(f"imported and not found: {', '.join(absent)}")
 
-    interpreter = link_interpreter(work)
+    interpreter = link_interpreter(machine, work)
     libraries = pack.Libraries(len(interpreter))
-    extensions = add_libraries(libraries, parts, work)
+    extensions = add_libraries(libraries, parts, machine, work)
     archive = pack.Archive()
-    add_modules(archive, parts, built)
+    add_modules(archive, parts, built, machine)
     add_data(archive, built)
     modules = tuple(part.name for part in parts)
     probe = archive.copy()
@@ -166,12 +177,17 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wheels", type=Path, required=True, help="folder of the files that requirements.txt names")
+    parser.add_argument("--machine", default=platform.machine(), help="x86_64 or aarch64; default: this one")
+    parser.add_argument("--sysroot", type=Path, default=Path("/"), help="where its Debian packages are unpacked")
     parser.add_argument("target", type=Path)
     options = parser.parse_args()
-    if sysconfig.get_python_version() != VERSION or not (CONFIG / f"libpython{VERSION}.a").exists():
-        sys.exit(f"{sys.executable}: needs CPython {VERSION} with its static library (Debian: libpython{VERSION}-dev)")
+    machine = Target(options.machine, options.sysroot.resolve())
+    if sysconfig.get_python_version() != VERSION:
+        sys.exit(f"{sys.executable}: the byte code is CPython {VERSION}'s, so that must compile it")
+    if not machine.static_library.exists():
+        sys.exit(f"{machine.static_library}: missing (Debian: libpython{VERSION}-dev)")
     options.target.parent.mkdir(parents=True, exist_ok=True)
-    build(options.target.resolve(), options.wheels)
+    build(options.target.resolve(), options.wheels, machine)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,8 @@ The closure is static (every import statement, also those inside functions), so 
 
 import itertools
 import modulefinder
-import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
-
-STDLIB = Path(sysconfig.get_path("stdlib"))
 
 ABSENT = (
     "edge.demo", "edge.commands.demo", "edge.commands.simulate",      # the laptop's side: meters, a broker, a screen
@@ -54,8 +51,7 @@ def opaque(path: list[Path]) -> list[str]:
 
 def closure(roots: tuple[str, ...], path: list[Path]) -> tuple[list[Part], list[str]]:
     """Return the modules that `roots` can import, sorted by name, and the names that no file was found for."""
-    dynamic = STDLIB / "lib-dynload"
-    finder = modulefinder.ModuleFinder([str(part) for part in (*path, STDLIB, dynamic)], excludes=list(ABSENT))
+    finder = modulefinder.ModuleFinder([str(part) for part in path], excludes=list(ABSENT))
     for root in (*roots, *opaque(path)):
         finder.import_hook(root)
     parts = []

@@ -26,10 +26,10 @@ def libraries(file: Path, directories: list[Path]) -> list[Path]:
     return found
 
 
-def stripped(file: Path, directory: Path) -> bytes:
+def stripped(file: Path, directory: Path, tool: str) -> bytes:
     """Return an ELF file without what the dynamic loader does not read (debug sections, static symbols)."""
     out = directory / file.name
-    subprocess.run(["strip", "--strip-unneeded", "-o", str(out), str(file)], check=True)
+    subprocess.run([tool, "--strip-unneeded", "-o", str(out), str(file)], check=True)
     data = out.read_bytes()
     out.unlink()
     return data
