@@ -67,6 +67,7 @@ def test_size(binary: Path) -> None:
 def test_it_needs_the_c_library_and_nothing_else(binary: Path) -> None:
     dynamic = subprocess.run(["readelf", "--dynamic", str(binary)], check=True, capture_output=True, text=True).stdout
     assert set(re.findall(r"\(NEEDED\).*\[(.+)\]", dynamic)) == {"libc.so.6", "libm.so.6"}
+    assert re.search(r"FLAGS_1.*NOW.*PIE", dynamic), "not placed at random, or relocations left writable"
     assert "RPATH" not in dynamic
     assert "RUNPATH" not in dynamic
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import ssl
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,15 @@ def test_a_root_with_nothing_but_the_c_library_is_enough(binary: Path, tmp_path:
     assert status["ring"]["healthy"] is True
     assert status["radio"]["present"] is False
     assert "Traceback" not in done.stderr
+
+
+def test_no_memory_is_ever_writable_and_executable(binary: Path) -> None:
+    """MemoryDenyWriteExecute=, by the kernel's own switch (prctl 65 is PR_SET_MDWE, Linux 6.3): every module still loads."""
+    refuse = "import ctypes, os, sys; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) and sys.exit(75); os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run([sys.executable, "-c", refuse, f"{binary}-probe"], check=False, capture_output=True, text=True, timeout=60)
+    if done.returncode == 75:
+        pytest.skip("this kernel has no PR_SET_MDWE")
+    assert json.loads(done.stdout)["failed"] == {}
 
 
 async def test_the_uplink_over_tls(gateways_are_binaries: Path, tmp_path: Path, population: Population, server: ThingsBoard) -> None:

@@ -1,6 +1,6 @@
 """Builds the single binary: `make binary`. Runs under the very CPython that goes in (Debian's python3.11).
 
-    interpreter   libpython3.11.a, expat and zlib linked whole into one executable with main.c
+    interpreter   libpython3.11-pic.a, expat and zlib linked whole into one executable with main.c
     libraries     extension modules and what they need, stripped and compressed
     archive       byte code of the program, its packages and the standard library, as far as imported; data files
     binary        the one behind the other
@@ -61,7 +61,7 @@ def link_interpreter(machine: Target, work: Path) -> bytes:
     """Compile main.c and link it with the static CPython; return the executable. Raises CalledProcessError."""
     out = work / "interpreter"
     subprocess.run([
-        machine.tool("gcc"), "-O2", "-Wall", "-Wextra", "-fno-pie", "-no-pie", *HARDENING,
+        machine.tool("gcc"), "-O2", "-Wall", "-Wextra", "-fPIE", "-pie", *HARDENING,
         f"-ffile-prefix-map={HERE}=.", *machine.link_flags, str(HERE / "main.c"), "-o", str(out), "-rdynamic",
         "-Wl,--whole-archive", str(machine.static_library), "-Wl,--no-whole-archive",
         "-Wl,-Bstatic", "-lexpat", "-lz", "-Wl,-Bdynamic", "-lm", "-ldl", "-lutil", "-s",

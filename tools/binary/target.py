@@ -27,8 +27,8 @@ class Target:
 
     @property
     def static_library(self) -> Path:
-        """CPython, whole."""
-        return self.standard_library / f"config-{VERSION}-{self.multiarch}" / f"libpython{VERSION}.a"
+        """CPython, whole, position-independent: the kernel places the executable at random as it does its libraries."""
+        return self.standard_library / f"config-{VERSION}-{self.multiarch}" / f"libpython{VERSION}-pic.a"
 
     @property
     def libraries(self) -> list[Path]:
