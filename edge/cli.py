@@ -86,15 +86,23 @@ class LazyGroup(click.Group):
         except EdgeError as error:
             status = _explain(str(error), debug=state.debug)
         except BrokenPipeError:      # `halow-gateway meter list | head -1`: end quietly, with click's status for it
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _give_up_output()
             status = 1
         except OSError as error:
-            what = _unexpected(error) if error.errno not in _OUTPUT_FAILS or error.filename else (
-                f"the output cannot be written: {error.strerror}")
+            what = _unexpected(error)
+            if error.errno in _OUTPUT_FAILS and not error.filename:
+                what = f"the output cannot be written: {error.strerror}"
+                _give_up_output()
             status = _explain(what, debug=state.debug)
         except Exception as error:      # noqa: BLE001 - the last resort: a person at a shell gets a line, not a traceback
             status = _explain(_unexpected(error), debug=state.debug)
         sys.exit(status)
+
+
+def _give_up_output() -> None:
+    """Let what is left unwritten go nowhere: at exit Python would try once more, and end with a status of its own."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _explain(text: str, *, debug: bool) -> int:

@@ -23,7 +23,8 @@ TEMPLATES_LIMIT = 512      # distinct messages counted at once; the oldest windo
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))      # syslog(3)
 # Third parties that say at "info" or "warning" what the uplink already says better, or every packet at "debug".
-_QUIET = ("gmqtt", "asyncio", "pyroute2", "dlms_cosem")
+# (dlms_cosem is silenced for good by edge.dlms: its texts hold passwords, so no level of ours may wake it.)
+_QUIET = ("gmqtt", "asyncio", "pyroute2")
 
 
 def configure(level: str, *, stream: TextIO | None = None) -> None:
