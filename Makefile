@@ -5,7 +5,7 @@
 
 PY := .venv/bin/python
 
-.PHONY: demo test lint types unit binary binary-aarch64 test-binary bench clean
+.PHONY: demo test lint types unit binary binary-aarch64 test-binary bench crash clean
 
 demo: .venv/.demo
 	@.venv/bin/halow-gateway demo
@@ -33,6 +33,11 @@ binary-aarch64: build/binary/aarch64/.setup
 test-binary: .venv/.test binary
 	HALOW_GATEWAY_BINARY=build/binary/halow-gateway $(PY) -m pytest tests/binary
 	$(PY) benchmarks/binary.py
+
+# The ring against power cuts and bad flash at length, and with each guard taken away; about half an hour.
+crash: .venv/.test
+	RING_EXAMPLES=2000 $(PY) -m pytest -q tests/ring/test_ring_machine.py
+	$(PY) tests/ring/ring_mutants.py
 
 # Figures for the README; about twenty minutes. Each script also runs alone and prints what it measures.
 bench: .venv/.test

@@ -2,7 +2,7 @@
 
     offset  0  magic B1 0C
             2  type u8          what the payload is
-            3  flags u8         bit 0 zlib, bit 1 a state comes first, bit 2 holds gap records
+            3  flags u8         bit 0 zlib, bit 1 a state comes first, bit 2 holds gap records, bit 3 begins a commit
             4  epoch u16        low 16 bits of the run that wrote it
             6  records u16
             8  length u32       of the payload, in bytes
@@ -50,6 +50,7 @@ class FrameFlag:
     ZLIB: Final = 1        # the payload is compressed; readers know it, nothing writes it yet
     STATE: Final = 2       # DATA only: one state array stands before the records
     GAP: Final = 4         # DATA only: at least one record is a gap record
+    FIRST: Final = 8       # the first frame of a commit: all commits before it were finished
 
 
 class Frame(NamedTuple):

@@ -205,6 +205,7 @@ class StreamLog:
         acks = self._attach_state(body, commit, room if final else 0) if final else None
         batch = prelude + body
         if batch:
+            batch[0] = batch[0]._replace(flags=batch[0].flags | FrameFlag.FIRST)
             self._flush(segment, slot, batch)
         self._settle(commit, acks, final=final)
         return reached, final
@@ -220,8 +221,9 @@ class StreamLog:
 
     def _prelude(self, commit: Commit) -> list[Frame]:
         seq = self._seq(self.view.next_ordinal)
+        # twice, since all records of the segment hang on it
         frames = [Frame(FrameType.DICT, 0, 0, seq, payload)
-                  for payload in dict_payloads(list(commit.entries[self._entries_written :]))]
+                  for payload in dict_payloads(list(commit.entries[self._entries_written :])) for _ in range(2)]
         if self._anchors:
             rows = b"".join(self._pack(encode_anchor(anchor)) for anchor in self._anchors)
             frames.append(Frame(FrameType.ANCHOR, 0, 0, seq, rows))

@@ -27,7 +27,8 @@ class LossReason(StrEnum):
     """Why records are gone. On flash and sent upstream: never change or reuse a name."""
 
     EVICTED = "evicted"        # the stream was full, the oldest segment had to go
-    DAMAGED = "damaged"        # written, but not readable any more, or cut by a power cut while being written
+    DAMAGED = "damaged"        # written, but not readable any more
+    UNFINISHED = "unfinished"  # of the commit that a power cut interrupted: most likely never promised to anybody
     UNCOVERED = "uncovered"    # no segment holds the range any more: its header was destroyed
     MEMORY = "memory"          # storage failed, and the records that waited in memory became too many
     SEVERAL = "several"        # more losses than could be listed one by one, joined

@@ -29,6 +29,7 @@ from edge.ring.losses import State
 from edge.ring.timebase import Anchor, decode_anchor
 
 READ_PAGES = 32
+WITHOUT_RECORDS = (FrameType.ACK, FrameType.LOSS, FrameType.ANCHOR, FrameType.DICT)
 MAX_CLAIMED_RUNS = 1000
 MAX_CLAIMED_RECORDS = 1_000_000
 ReadBytes = Callable[[int, int], bytes]
@@ -74,7 +75,8 @@ class Segment:
     frames: int = 0
     damaged: int = 0             # pages that claim to be a frame of this segment and are not whole, or are unreadable
     unknown: int = 0             # whole frames of a type or content that this version does not know
-    claimed: int = 0             # end of the records that a damaged last frame claims to hold
+    claimed: int = 0             # end of the records that later frames, or a damaged last one, say there are
+    finished: int = 0            # what is missing from here on is of a commit that may never have been finished
 
     def __post_init__(self) -> None:
         """Begin where the header does."""
@@ -82,7 +84,7 @@ class Segment:
         clock = Anchor(header.boot, header.boottime_ms, header.wall_ms, header.quality, "segment")
         self.run = Run(header.epoch, header.boot, header.base_ms, clock)
         self.epoch = header.epoch
-        self.next_ordinal = self.claimed = header.base
+        self.next_ordinal = self.claimed = self.finished = header.base
         self.anchors.extend(header.anchors)
         if clock.synchronised:
             self.anchors.append(clock)
@@ -109,6 +111,10 @@ class Segment:
         if epoch > self.epoch and frame.type != FrameType.OPEN:
             # the opening of this run is gone: nothing said before it holds for its frames
             self.epoch, self.run, self.tables = epoch, None, NO_TABLES
+        if frame.flags & FrameFlag.FIRST:
+            self.finished = max(self.finished, frame.first_seq & ORDINAL_MASK)
+        if frame.type in WITHOUT_RECORDS:
+            self.claimed = max(self.claimed, frame.first_seq & ORDINAL_MASK)
         try:
             self._apply(frame, page, pages, epoch)
         except (Undecodable, ValueError):
@@ -137,7 +143,7 @@ class Segment:
         if epoch > self.epoch:
             # what the run before could not read when it started must not come back under a number used again
             self.entries = [entry for entry in self.entries if entry.first < ordinal]
-            self.next_ordinal = ordinal
+            self.next_ordinal = self.claimed = ordinal
             self.tables = NO_TABLES
         self.epoch = epoch
         self.run = Run(epoch, boot, base_ms, clock)

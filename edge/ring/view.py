@@ -105,8 +105,11 @@ class StreamView:
         return read
 
     def _count_holes(self, slot: Slot, segment: Segment) -> None:
+        # the segment after this one could only begin when every commit in this one was finished
+        finished = segment.finished if slot is self.segments[-1] else slot.end
         for first, last in segment.holes(slot.segment.base, slot.end):
-            self.lose(first, last, LossReason.DAMAGED)
+            self.lose(first, min(last, finished - 1), LossReason.DAMAGED)
+            self.lose(max(first, finished), last, LossReason.UNFINISHED)
 
     # ---- losses --------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """The contract's guards, each taken away: `python tests/ring/ring_mutants.py [NAME ...]` shows which the machine catches.
 
-A mutant that survives alone stands behind a second guard. Takes about half a minute each; not part of the quick suite.
+A mutant that survives alone stands behind a second guard and is caught in a pair. `make crash` runs all of them; a few
+are part of every test run (test_ring_mutants.py). Status 1 when one is not what it ought to be.
 """
 
 import os
@@ -80,6 +81,38 @@ real = segment.Segment._open
 def opened(self, epoch, ordinal, row):
     real(self, epoch, max(ordinal, self.next_ordinal), row)
 segment.Segment._open = opened""",
+    "no_copy_rule": """
+from edge.ring import segment
+real = segment.Segment._data
+def data(self, frame, page, pages):
+    kept, self.next_ordinal = self.next_ordinal, 0
+    real(self, frame, page, pages)
+    self.next_ordinal = max(kept, self.next_ordinal)
+segment.Segment._data = data""",
+    "no_claims": """
+from edge.ring import segment
+segment.WITHOUT_RECORDS = ()""",
+    "dictionary_once": """
+from edge.ring import log
+class Once(log.StreamLog):
+    pass
+real = log.StreamLog._prelude
+log.StreamLog._prelude = lambda self, commit: list(dict.fromkeys(real(self, commit)))""",
+    "opening_once": """
+from edge.ring import log
+real = log.StreamLog._write
+log.StreamLog._write = lambda self, frames, commit: real(self, list(dict.fromkeys(frames)), commit)""",
+    "one_header_copy": """
+from edge.ring import slots
+real = slots.decode_header
+seen = []
+def look(fs, slot, stream, real=slots._look):
+    class One:
+        def pread(self, path, offset, length):
+            return fs.pread(path, 0, length)
+    real(One(), slot, stream)
+slots._look = look""",
+    "torn_tail_uncounted": "from edge.ring import segment; segment.Segment.miss = lambda self, head, page: None",
     "dictionary_not_repeated": """
 from edge.ring import log
 real = log.StreamLog._begin_segment
@@ -107,18 +140,38 @@ def lose(self, first, last, reason, state=None):
 view.StreamView.lose = lose""",
 }
 
+COVERED = {
+    "no_uid_seed": "what a slot's former tenant left has lower numbers, too",
+    "no_ghost_cut": "frames that come back have numbers that later frames claimed",
+    "no_claims": "a frame that comes back is cut off by the opening after it",
+    "torn_tail_uncounted": "what is torn in the last commit was never promised in the machine's world",
+}
+"""Survive alone, and why. Only the first one's pair is caught so far: for the others no history was found that needs them."""
 
-def main() -> None:
-    examples = os.environ.get("RING_EXAMPLES", "60")
-    for name in sys.argv[1:] or MUTANTS:
-        code = f"{MUTANTS[name]}\nimport sys, pytest\nsys.exit(pytest.main(sys.argv[1:]))"
-        environment = {**os.environ, "PYTHONPATH": f"{HERE}:{HERE.parent.parent}", "RING_EXAMPLES": examples,
-                       "RING_NO_SHRINK": "1"}
-        done = subprocess.run([sys.executable, "-c", code, *PYTEST], capture_output=True, text=True, check=False,
-                              cwd=HERE.parent.parent, env=environment)
-        last = next((line for line in done.stdout.splitlines() if "Error" in line or "assert" in line), "")
-        print(f"{name:26} {'caught' if done.returncode else 'survived':9} {last[:110]}", flush=True)
+PAIRS = ("no_uid_seed+no_copy_rule",)
+
+
+def caught(name: str, examples: int) -> tuple[bool, str]:
+    """Run the machine against the mutant, or the mutants joined by "+"; return whether it failed, and on what."""
+    body = "\n".join(MUTANTS[one] for one in name.split("+"))
+    code = f"{body}\nimport sys, pytest\nsys.exit(pytest.main(sys.argv[1:]))"
+    environment = {**os.environ, "PYTHONPATH": f"{HERE}:{HERE.parent.parent}", "RING_EXAMPLES": str(examples),
+                   "RING_NO_SHRINK": "1"}
+    done = subprocess.run([sys.executable, "-c", code, *PYTEST], capture_output=True, text=True, check=False,
+                          cwd=HERE.parent.parent, env=environment)
+    last = next((line for line in done.stdout.splitlines() if "Error" in line or "assert" in line), done.stderr[-110:])
+    return done.returncode != 0, last
+
+
+def main() -> int:
+    examples, wrong = int(os.environ.get("RING_EXAMPLES", "400")), 0
+    for name in sys.argv[1:] or [*MUTANTS, *PAIRS]:
+        found, last = caught(name, examples)
+        expected = name != "none" and name not in COVERED
+        wrong += found != expected and name not in COVERED
+        print(f"{name:26} {'caught' if found else 'survived':9} {last[:110]}", flush=True)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -26,6 +26,8 @@ class SimulatedFs:
         self.faults: dict[str, list[OSError]] = {}      # call name -> errors to raise, one per call
         self.capacity: int | None = None
         self.read_only = False
+        self.unreadable: set[tuple[Path, int]] = set()      # (slot, page) that cannot be read for now
+        self.was_being_written: set[tuple[Path, int]] = set()     # when the power failed last
         self.syncs = 0
 
     # ---- the port
@@ -87,6 +89,9 @@ class SimulatedFs:
 
     def pread(self, path: Path, offset: int, length: int) -> bytes:
         self._call("pread", path)
+        if self.unreadable and any((path, page) in self.unreadable
+                                   for page in range(offset // 4096, (offset + length + 4095) // 4096)):
+            raise OSError(errno.EIO, "Input/output error", str(path))
         return bytes(self.cached[path][offset : offset + length])
 
     def close(self, path: Path) -> None:
@@ -95,13 +100,22 @@ class SimulatedFs:
 
     # ---- what happens to it
 
+    def rot(self, path: Path, offset: int, data: bytes) -> None:
+        """Change bytes at rest."""
+        for image in (self.durable, self.cached):
+            image[path][offset : offset + len(data)] = data
+
     def crash(self, choice: str, rng: random.Random) -> None:
         """Lose power: keep some of what was never synced, as `choice` says, and start afresh with that."""
         sectors = []
         for path, offset, data in self.unsynced:
             sectors += [(path, offset + at, data[at : at + SECTOR]) for at in range(0, len(data), SECTOR)]
+        self.was_being_written = {(path, at // 4096) for path, at, _ in sectors}
         if choice == "none":
             sectors = []
+        elif choice == "destroyed":
+            # no powersafe overwrite: what was being written is garbage, whatever it held before
+            sectors = [(path, at, rng.randbytes(len(data))) for path, at, data in sectors]
         elif choice == "prefix":
             sectors = sectors[: rng.randrange(len(sectors) + 1)]
         elif choice == "subset":
@@ -119,7 +133,7 @@ class SimulatedFs:
         self.unsynced, self.calls_left, self.dead = [], None, False
 
 
-CRASHES = ("none", "all", "prefix", "subset", "last", "pages", "shorn")
+CRASHES = ("none", "all", "prefix", "subset", "last", "pages", "shorn", "destroyed")
 
 
 class FakeClock:

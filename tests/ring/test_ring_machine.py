@@ -1,5 +1,6 @@
 """The contract against a model, with power cuts at every call of the file system (docs/ring-format.md)."""
 
+import errno
 import os
 import random
 from collections import Counter
@@ -17,11 +18,15 @@ from edge.ring.ackset import ORDINAL_MASK
 from edge.ring.engine import Engine
 from edge.ring.lane import Lane
 
-EXAMPLES = int(os.environ.get("RING_EXAMPLES", "40"))
-SETTINGS = RingSettings(size_mib=1, slot_mib=8 * 4096 / (1 << 20), alarm_share=0.0625, billing_share=0.8)
+EXAMPLES = int(os.environ.get("RING_EXAMPLES", "25"))
+SETTINGS = RingSettings(size_mib=1, slot_mib=12 * 4096 / (1 << 20), alarm_share=0.0625, billing_share=0.7)
 SCHEMAS = [Schema(Kind.READING, tuple(Field(f"v{i}") for i in range(n))) for n in (1, 2, 3)]
 S = Stream.INSTANT
 STATISTICS: Counter[str] = Counter()
+
+
+def content(record: Record) -> tuple:
+    return (record.device, record.stamp.boottime_ms, *record.values)
 
 
 class RingMachine(RuleBasedStateMachine):
@@ -31,13 +36,15 @@ class RingMachine(RuleBasedStateMachine):
     def begin(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.fs, self.clock = SimulatedFs(), FakeClock()
-        self.durable: dict[int, tuple[int, ...]] = {}     # seq -> values, resolved durable and neither acked nor lost
-        self.maybe: dict[int, tuple[int, ...]] = {}       # handed to a commit that was cut: may be there or not
+        self.durable: dict[int, tuple] = {}     # seq -> values, resolved durable and neither acked nor lost
+        self.maybe: dict[int, tuple] = {}       # handed to a commit that was cut: may be there or not
         self.acked: set[int] = set()
-        self.given: dict[int, tuple[int, ...]] = {}       # every number ever given -> its values
+        self.given: dict[int, tuple] = {}       # every number ever given -> its values
         self.count = 0
-        self.announced: set[tuple[str, int]] = set()
-        self.evicted_or_lost = 0
+        self.rotten: dict[tuple[Path, int], set[int]] = {}    # pages that were damaged, by slot and its use
+        self.damaged: set[int] = set()                    # the records that were in them
+        self.missing = 0
+        self.owner: dict[int, int] = {}                   # ordinal -> the number it was given under last
         self.engine: Engine | None = None
         self._open()
 
@@ -76,6 +83,10 @@ class RingMachine(RuleBasedStateMachine):
     def _crash(self, choice: str) -> None:
         STATISTICS["crashes"] += 1
         self.fs.crash(choice, self.rng)
+        if self.rng.random() < 0.3:
+            # frames (headers, see docs/ring-format.md) that were being written cannot be read at first, later they can
+            self.fs.unreadable = {(path, page) for path, page in self.fs.was_being_written
+                                  if page >= 2 and self.rng.random() < 0.6}
         for _ in range(4):
             try:
                 if self.rng.random() < 0.3:
@@ -85,21 +96,23 @@ class RingMachine(RuleBasedStateMachine):
                 self.fs.crash(self.rng.choice(CRASHES), self.rng)
             else:
                 self.fs.calls_left = None
+                self.fs.unreadable = set()
                 return
+        self.fs.unreadable = set()
         self._open()
 
     # ---- the oracle ----------------------------------------------------------------------------------------------
 
-    def _readable(self) -> dict[int, tuple[int, ...]]:
-        found: dict[int, tuple[int, ...]] = {}
+    def _readable(self) -> dict[int, tuple]:
+        found: dict[int, tuple] = {}
         after = 0
         while True:
-            part = self.engine.read(S, after, 50, 4000)
+            part = self.engine.read(S, after, 500, 100_000)
             if not part:
                 return found
             for stored in part:
                 assert not found or stored.seq > max(found), "out of order"
-                found[stored.seq] = stored.record.values
+                found[stored.seq] = content(stored.record)
             after = (part[-1].seq & ORDINAL_MASK) + 1
 
     def _settle(self) -> None:
@@ -107,6 +120,7 @@ class RingMachine(RuleBasedStateMachine):
         found = self._readable()
         for seq, values in found.items():
             assert seq in self.given, f"{seq:x} was never appended"
+            assert self.owner[seq & ORDINAL_MASK] == seq, f"{seq:x} comes back although its ordinal is another's now"
             assert self.given[seq] == values, "bytes that were not appended"
             if seq in self.maybe:
                 self.durable[seq] = self.maybe.pop(seq)      # the cut commit made it after all
@@ -116,15 +130,14 @@ class RingMachine(RuleBasedStateMachine):
         for seq in found:
             self.durable.setdefault(seq, self.given[seq])
 
-    def _missing_are_counted(self, found: dict[int, tuple[int, ...]]) -> None:
+    def _missing_are_counted(self, found: dict[int, tuple]) -> None:
         """Only the oldest may be missing (evicted), and each of them is counted."""
         missing = [seq for seq in self.durable if seq not in found]
-        if self.durable:
-            assert max(self.durable) in found, "the newest durable record is gone"
+        assert found or not set(self.durable) - self.damaged, "every durable record is gone"
         for seq in missing:
-            assert seq < min(found), "a durable record is gone that was not the oldest"
+            assert seq in self.damaged or seq < min(found), "a durable record is gone that was not the oldest"
             del self.durable[seq]
-        self.missing = getattr(self, "missing", 0) + len(missing)
+        self.missing += len(missing)
         total = self.engine.logs[S].view.state.losses.total
         assert total >= self.missing, f"{self.missing} durable records are gone, {total} are counted"
         STATISTICS["missing"] += len(missing)
@@ -139,10 +152,11 @@ class RingMachine(RuleBasedStateMachine):
             self.count += 1
             schema = SCHEMAS[width]
             values = tuple(self.count * 10 + i if not (big and i == 0) else self.count << 900 for i in range(len(schema.fields)))
-            ticket = lane.put(Record(schema, f"m{device}", self.clock.stamp(), values))
+            record = Record(schema, f"m{device}", self.clock.stamp(), values)
+            ticket = lane.put(record)
             assert ticket.seq not in self.given, "a sequence number was given twice"
-            self.given[ticket.seq] = values
-            self.maybe[ticket.seq] = values
+            self.given[ticket.seq] = self.maybe[ticket.seq] = content(record)
+            self.owner[ticket.seq & ORDINAL_MASK] = ticket.seq
 
     @rule()
     def commit(self) -> None:
@@ -174,9 +188,13 @@ class RingMachine(RuleBasedStateMachine):
 
     @rule()
     def reopen(self) -> None:
+        self._shut(state_due=True)
+
+    def _shut(self, *, state_due: bool) -> None:
         if self.lanes[S].pending:
             self._commit(S)
-        self._commit(S, state_due=True)
+        if state_due:
+            self._commit(S, state_due=True)
         self.engine.close()
         self._open()
 
@@ -195,6 +213,82 @@ class RingMachine(RuleBasedStateMachine):
         else:
             self.fs.calls_left = None
 
+    @rule(where=st.floats(0, 1), bit=st.integers(0, 4095), copy=st.integers(0, 1))
+    def one_header_copy_rots(self, where: float, bit: int, copy: int) -> None:
+        """Nothing at all may come of it."""
+        slots = self.engine.logs[S].view.segments
+        slot = slots[int(where * (len(slots) - 1))]
+        pages = [bytes(self.fs.durable[slot.path][at : at + 4096]) for at in (0, 4096)]
+        if pages[0] == pages[1]:
+            changed = bytearray(pages[copy])
+            changed[bit // 8] ^= 1 << bit % 8
+            self.fs.rot(slot.path, copy * 4096, bytes(changed))
+            self._shut(state_due=False)
+
+    @rule(where=st.floats(0, 1), which=st.floats(0, 1), how=st.sampled_from(("bit", "zeros", "garbage", "sector")))
+    def a_page_rots(self, where: float, which: float, how: str) -> None:
+        """It costs what it holds, not more; the newest page is left out (docs/ring-format.md, limits)."""
+        view = self.engine.logs[S].view
+        slot = view.segments[int(where * (len(view.segments) - 1))]
+        index = view.index(slot)
+        last = index.next_page - (2 if slot is view.segments[-1] else 1)
+        page = 2 + int(which * (last - 2))
+        wanted = [entry.page for entry in index.entries if view.state.acks.missing(entry.first, entry.end - 1)]
+        if wanted and self.rng.random() < 0.7:
+            page = wanted[int(which * (len(wanted) - 1))]
+        rotten = self.rotten.setdefault((slot.path, slot.segment.uid), set())
+        if page > last or rotten & {page - 1, page, page + 1}:
+            return
+        rotten.add(page)
+        for entry in index.entries:
+            if entry.page <= page < entry.page + entry.pages:
+                high = entry.first_seq & ~ORDINAL_MASK
+                self.damaged |= {high | ordinal for ordinal in range(entry.first, entry.end)}
+        old = bytearray(self.fs.durable[slot.path][page * 4096 : page * 4096 + 4096])
+        if how == "bit":
+            used = len(old.rstrip(b"\0"))
+            old[self.rng.randrange(max(1, used))] ^= 1 << self.rng.randrange(8)
+        elif how == "sector":
+            at = 512 * self.rng.randrange(8)
+            old[at : at + 512] = self.rng.randbytes(512)
+        else:
+            old[:] = bytes(4096) if how == "zeros" else self.rng.randbytes(4096)
+        self.fs.rot(slot.path, page * 4096, bytes(old))
+        self._crash("none")
+
+    @rule(n=st.integers(60, 260), acks=st.integers(0, 20), state=st.booleans())
+    def a_cut_commit_is_found_later(self, n: int, acks: int, state: bool) -> None:
+        """All of it came to flash before the power failed, but the first start after that cannot read it."""
+        waiting = sorted(self._readable())[-acks:] if acks else []
+        for seq in waiting:
+            self.engine.logs[S].ack(seq & ORDINAL_MASK, seq & ORDINAL_MASK)
+            self.durable.pop(seq, None)
+        self.put(n, 0, 0, True)
+        self.fs.calls_left = 1
+        try:
+            self._commit(S, state_due=state)
+        except PowerCut:
+            self.fs.crash("all", self.rng)
+            pages = {one for one in self.fs.was_being_written if one[1] >= 2}
+            newest = max((page for _, page in pages), default=0)
+            self.fs.unreadable = {one for one in pages if not state or one[1] != newest}
+            self._open()
+            self.fs.unreadable = set()
+            self.put_and_commit(1)
+            self._shut(state_due=False)
+        self.fs.calls_left = None
+
+    @rule(n=st.integers(1, 120))
+    def a_sync_fails_and_the_commit_is_tried_again(self, n: int) -> None:
+        """Not for the medium's sake: the same records are written twice, perhaps in other frames."""
+        self.put(n, 1, 1, False)
+        self.fs.faults["sync"] = [OSError(errno.ENOSPC, "No space left on device")]
+        lane = self.lanes[S]
+        outcome = self.engine.commit(S, lane.take(len(lane.pending), state_due=False))
+        lane.done(outcome.end)
+        self.fs.faults.clear()
+        self.commit()
+
     @rule(reboot=st.integers(0, 3))
     def next_boot(self, reboot: int) -> None:
         self.clock.reboot(f"{reboot}2222222-1111-4111-8111-111111111111")
@@ -212,16 +306,13 @@ class RingMachine(RuleBasedStateMachine):
         for seq, values in found.items():
             assert seq in self.durable or seq in pending, f"{seq:x} is delivered and nobody waits for it"
             assert self.given[seq] == values
+        assert self.engine.logs[S].backlog() == len(found), "the backlog is not what waits"
 
     @invariant()
     def never_larger_than_allowed(self) -> None:
         for stream, log in self.engine.logs.items():
             size = sum(len(data) for path, data in self.fs.cached.items() if path.parent.name == stream.name.lower())
             assert size <= log.pool.quota_bytes
-
-    @invariant()
-    def backlog_counts_what_waits(self) -> None:
-        assert self.engine.logs[S].backlog() == len(self._readable())
 
 
 RingMachine.TestCase.settings = settings(

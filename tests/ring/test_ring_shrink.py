@@ -38,7 +38,7 @@ def size(fs: SimulatedFs) -> int:
 
 async def test_shrinking_keeps_the_newest_and_announces_the_rest() -> None:
     fs, clock = SimulatedFs(), FakeClock()
-    seqs = await filled(fs, clock, 850)
+    seqs = await filled(fs, clock, 740)
     assert size(fs) > 1 << 20
     for _ in range(2):
         async with Ring.open(RING, SMALL, clock, fs) as ring:
@@ -56,7 +56,7 @@ async def test_shrinking_keeps_the_newest_and_announces_the_rest() -> None:
 
 async def test_what_is_acknowledged_goes_first() -> None:
     fs, clock = SimulatedFs(), FakeClock()
-    seqs = await filled(fs, clock, 850)
+    seqs = await filled(fs, clock, 740)
     async with Ring.open(RING, LARGE, clock, fs) as ring:
         ring.ack(SeqSpan(INSTANT, seqs[100], seqs[-100]))
     async with Ring.open(RING, SMALL, clock, fs) as ring:
@@ -70,7 +70,7 @@ async def test_a_power_cut_while_shrinking_loses_nothing_unannounced(calls: int)
     import random
 
     fs, clock, rng = SimulatedFs(), FakeClock(), random.Random(calls)
-    seqs = await filled(fs, clock, 840)
+    seqs = await filled(fs, clock, 730)
     start = 40 + calls
     fs.calls_left = start
     try:
@@ -88,7 +88,7 @@ async def test_a_power_cut_while_shrinking_loses_nothing_unannounced(calls: int)
 
 async def test_slots_that_cannot_be_given_back_are_no_reason_not_to_run(caplog: pytest.LogCaptureFixture) -> None:
     fs, clock = SimulatedFs(), FakeClock()
-    await filled(fs, clock, 850)
+    await filled(fs, clock, 740)
     fs.faults["remove"] = [OSError(errno.EPERM, "Operation not permitted")]
     async with Ring.open(RING, SMALL, clock, fs) as ring:
         await ring.append(INSTANT, Record(SCHEMA, "m", clock.stamp(), (1, "x")))
