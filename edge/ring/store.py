@@ -244,7 +244,8 @@ class Ring:
         outcome = await self._call(self._engine.commit, lane.stream, commit)
         lane.done(outcome.end)
         if outcome.error is not None:
-            log.error("ring %s: %d records could not be made durable at the end: %s", lane.stream.name.lower(),
+            level = logging.ERROR if lane.waiting() else logging.DEBUG
+            log.log(level, "ring %s: %d records could not be made durable at the end: %s", lane.stream.name.lower(),
                       lane.waiting(), outcome.error)
 
     async def _call(self, function: Callable[..., _T], *args: object) -> _T:
@@ -358,8 +359,10 @@ class Ring:
     def _fail(self, lane: Lane, error: OSError) -> None:
         text = f"{error.strerror or error} ({error.filename or 'ring'})"
         if not lane.failed:
-            log.error("ring %s: storage failed: %s; the newest %d records are kept in memory", lane.stream.name.lower(),
-                      text, MEMORY_RECORDS)
+            # one card carries all streams: what it says about the second is no news
+            level = logging.DEBUG if any(other.failed for other in self._lanes.values()) else logging.ERROR
+            log.log(level, "ring %s: storage failed: %s; the newest %d records of each stream are kept in memory",
+                    lane.stream.name.lower(), text, MEMORY_RECORDS)
         lane.failed, self._problem = True, text
         if "retry" not in self._timers and not self._closing:
             self._later("retry", self._retry_s, self._retry)
