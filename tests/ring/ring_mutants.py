@@ -151,12 +151,15 @@ COVERED = {
 PAIRS = ("no_uid_seed+no_copy_rule",)
 
 
-def caught(name: str, examples: int) -> tuple[bool, str]:
-    """Run the machine against the mutant, or the mutants joined by "+"; return whether it failed, and on what."""
+def caught(name: str, examples: int, *, fixed: bool = False) -> tuple[bool, str]:
+    """Run the machine against the mutant, or the mutants joined by "+"; return whether it failed, and on what.
+
+    `fixed`: the same histories every time.
+    """
     body = "\n".join(MUTANTS[one] for one in name.split("+"))
     code = f"{body}\nimport sys, pytest\nsys.exit(pytest.main(sys.argv[1:]))"
     environment = {**os.environ, "PYTHONPATH": f"{HERE}:{HERE.parent.parent}", "RING_EXAMPLES": str(examples),
-                   "RING_NO_SHRINK": "1"}
+                   "RING_NO_SHRINK": "1", "RING_FIXED": "1" if fixed else ""}
     done = subprocess.run([sys.executable, "-c", code, *PYTEST], capture_output=True, text=True, check=False,
                           cwd=HERE.parent.parent, env=environment)
     last = next((line for line in done.stdout.splitlines() if "Error" in line or "assert" in line), done.stderr[-110:])

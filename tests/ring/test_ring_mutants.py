@@ -8,7 +8,7 @@ QUICK = ("no_sync", "no_resync", "no_header_crc", "no_uid_seed+no_copy_rule")
 
 @pytest.mark.parametrize("name", QUICK)
 def test_a_ring_without_this_guard_is_caught(name: str) -> None:
-    found, last = caught(name, 100)
+    found, last = caught(name, 300, fixed=True)
     assert found, f"{name} survived: {last}"
 
 

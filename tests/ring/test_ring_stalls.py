@@ -159,6 +159,15 @@ async def _wait(ticket) -> int:
     return await ticket
 
 
+async def test_a_dead_disk_is_one_line_in_the_log(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    fs = SimulatedFs()
+    fs.capacity = 0
+    async with Ring.open(RING, SMALL, clock, fs, retry_first_s=0.02) as ring:
+        await asyncio.sleep(0.1)
+        assert not ring.status().healthy
+    assert len([line for line in caplog.records if "storage failed" in line.message and line.levelname == "ERROR"]) == 1
+
+
 # ---- what is counted -------------------------------------------------------------------------------------------------
 
 
