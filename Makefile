@@ -36,7 +36,7 @@ test-binary: .venv/.test binary
 
 # The ring against power cuts and bad flash at length, and with each guard taken away; about half an hour.
 crash: .venv/.test
-	RING_EXAMPLES=2000 $(PY) -m pytest -q tests/ring/test_ring_machine.py
+	RING_EXAMPLES=2000 $(PY) -m pytest -q --timeout=0 tests/ring/test_ring_machine.py
 	$(PY) tests/ring/ring_mutants.py
 
 # Figures for the README; about twenty minutes. Each script also runs alone and prints what it measures.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 
-PYTEST = ("-q", "-x", "-p", "no:cacheprovider", str(HERE / "test_ring_machine.py"), "--no-header", "--tb=line")
+PYTEST = ("-q", "-x", "--timeout=0", "-p", "no:cacheprovider", str(HERE / "test_ring_machine.py"), "--no-header", "--tb=line")
 
 MUTANTS = {
     "none": "",
