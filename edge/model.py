@@ -1,6 +1,6 @@
 """The things that flow through the gateway: values, records, spans, batches.
 
-    meter ─► Reading ─► Record ─► ring ─► Stored ─► Batch ─► Publish ─► PUBACK ─► Receipt ─► ring
+    meter ─► Record ─► ring ─► Stored ─► Batch ─► Publish ─► PUBACK ─► its SeqSpan ─► ring
 
 Everything here is plain, frozen data without I/O, and without floats: a number is an exact integer with a decimal
 scaler (IEC 62056-6-2, scaler_unit), and becomes a float only where ThingsBoard's JSON is written.
@@ -125,13 +125,6 @@ class Publish:
 
     topic: str
     payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """The broker acknowledged every publication of this span with a success code."""
-
-    span: SeqSpan
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,6 @@ class StreamView:
         self.state = State()
         self.next_ordinal = FIRST_ORDINAL
         self.epoch = 0
-        self.damaged_frames = 0
         self._told_unreadable = False
         self.failing = False             # storage fails: what cannot be read now may be readable later
         self.lost_at_load = 0            # records that the newest segment ought to hold and does not
@@ -274,7 +273,6 @@ class StreamView:
             # all or none: a frame that does not decode is lost as one
             found = self._stored(items, entry, parts)
         except (Undecodable, IndexError, TypeError):
-            self.damaged_frames += 1
             self.lose(low, high, LossReason.DAMAGED)
             return
         for stored in found:
