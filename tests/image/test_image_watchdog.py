@@ -1,0 +1,79 @@
+"""What hangs is brought back: the event loop by systemd, systemd and the kernel by the board's own watchdog."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from host_side import ORDINALS, HostSide, on, ready, status, status_until
+from vm import Board
+
+WATCHDOG_S, GRACE_S = 60.0, 5.0
+HARDWARE_S = 14.0
+
+# The main thread waits in a system call; an endless jump is put where it comes back from it. So the loop really spins, as it
+# would in a bug of ours, and the other threads go on. (x86-64: jmp $; written through /proc/PID/mem, as a debugger does.)
+HANG = (
+    "pid=$(systemctl show -P MainPID halow-gateway.service); set -- $(cat /proc/$pid/syscall); pc=$(printf '%s' \"$9\"); "
+    "printf '\\353\\376' | dd of=/proc/$pid/mem bs=1 seek=$(($pc)) conv=notrunc 2>/dev/null; echo $pid"
+)
+
+
+@pytest.fixture
+async def polling(host_side: HostSide, fresh_disk: Callable[[str], Path], board: Callable[..., Board]) -> Board:
+    """A board that polls and drains; switched off with the board fixture."""
+    disk = fresh_disk("amd64")
+    host_side.card(disk)
+    box = board("amd64", disk).start()
+    await ready(box)
+    await host_side.acked(20, timeout_s=300)
+    return box
+
+
+@pytest.mark.timeout(900)
+async def test_a_hung_event_loop_is_restarted_and_the_ring_loses_nothing(host_side: HostSide, polling: Board) -> None:
+    assert await on(polling, "systemctl show -P WatchdogUSec halow-gateway.service") == "1min"
+    before = await status(polling)
+    promised = before["ring"]["durable_seq"]["instant"] & ORDINALS
+    hung = await on(polling, HANG)
+    began = time.monotonic()
+    # systemd tells when the next main process is there: the journal is followed, not asked again and again.
+    await on(polling, "journalctl -f -n 0 -o cat _PID=1 + UNIT=halow-gateway.service | grep -m1 'Scheduled restart job\\|Starting halow-gateway'", timeout_s=120)
+    restarted_s = time.monotonic() - began
+    await on(polling, "systemctl start halow-gateway.service", timeout_s=180)
+    ready_s = time.monotonic() - began
+    assert await on(polling, "systemctl show -P MainPID halow-gateway.service") != hung
+    log = await on(polling, "journalctl -b -o cat --no-pager UNIT=halow-gateway.service + _SYSTEMD_UNIT=halow-gateway.service")
+    assert "Watchdog timeout (limit 1min)" in log
+    print(f"\nhung loop: restarted after {restarted_s:.1f} s, READY after {ready_s:.1f} s (WatchdogSec {WATCHDOG_S:.0f})")
+    assert restarted_s <= WATCHDOG_S + GRACE_S
+    await host_side.acked(20, timeout_s=120)
+    await on(polling, "halow-gateway meter list --json >/dev/null")
+    after = await status_until(polling, lambda found: found["ring"]["newest_seq"]["instant"] & ORDINALS > promised, timeout_s=60)
+    assert after["ring"]["lost"]["records"] == 0, after["ring"]
+    kept = set(map(int, (await on(polling, f"halow-gateway ring dump --all --stream instant --json | sed -n 's/.*\"seq\": *\\([0-9]*\\).*/\\1/p'", timeout_s=180)).split()))
+    assert set(range(1, promised + 1)) <= {seq & ORDINALS for seq in kept}
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("how", ["pid-1-crashes", "pid-1-spins", "kernel-panic"])
+async def test_a_stopped_system_is_reset_by_the_boards_watchdog(how: str, host_side: HostSide, polling: Board) -> None:
+    assert await on(polling, "systemctl show -P RuntimeWatchdogUSec") == "14s"
+    boot = await on(polling, "cat /proc/sys/kernel/random/boot_id")
+    began = time.monotonic()
+    if how == "pid-1-crashes":
+        polling.send("kill -SEGV 1")
+    elif how == "pid-1-spins":
+        polling.send("set -- $(cat /proc/1/syscall); printf '\\353\\376' | dd of=/proc/1/mem bs=1 seek=$(($9)) conv=notrunc 2>/dev/null")
+    else:
+        await on(polling, "sysctl -qw kernel.panic=0 kernel.sysrq=255")
+        polling.send("echo c > /proc/sysrq-trigger")
+    start = len(polling.lines)
+    # The firmware's or the new kernel's first words come only after a reset.
+    await asyncio.to_thread(polling.console, r"SeaBIOS|Linux version|first root|systemd\[1\]: systemd", timeout_s=120, start=start)
+    reset_s = time.monotonic() - began
+    await ready(polling)
+    assert await on(polling, "cat /proc/sys/kernel/random/boot_id") != boot
+    print(f"\n{how}: reset after {reset_s:.1f} s (RuntimeWatchdogSec {HARDWARE_S:.0f})")
+    await host_side.acked(20, timeout_s=300)
