@@ -41,6 +41,7 @@ from edge.health.notify import Notifier, Watchdog
 from edge.health.promise import Promises
 from edge.health.signals import stop_signals
 from edge.health.supervise import EXPENDABLE, VITAL, RestartPolicy, Worker, WorkerState, supervise
+from edge.identity import identify, named
 from edge.meters.profile import load_profiles
 from edge.model import Record, Stream
 from edge.poll.fleet import Fleet
@@ -73,6 +74,8 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
     notifier = Notifier()
     clock = SystemClock(trust_wall=settings.clock.trust_wall)
     state_dir = Path(settings.gateway.state_dir)
+    identity = identify(state_dir)
+    settings = named(settings, identity)
     promises, workers = Promises(), dict[str, WorkerState]()
     profiles = load_profiles()
     rng = random.Random()      # noqa: S311 - spreads retries, guards nothing
@@ -92,7 +95,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         vitals = Vitals(lambda: figures_of(ring, upstream.state(), clock), fleet.states, keep,
                         functools.partial(_keep, ring, Stream.ALARM), clock, state_dir,
                         settings.uplink.health_interval_s)
-        status = StatusDesk(settings.gateway.name, ring=ring, fleet=fleet, enrolment=enrolment, links=links,
+        status = StatusDesk(settings.gateway.name, identity, ring=ring, fleet=fleet, enrolment=enrolment, links=links,
                             uplink=upstream.state, workers=workers, promises=promises, clock=clock,
                             uptime_s=lambda: vitals.uptime_s)
         await resources.enter_async_context(serve(
@@ -110,6 +113,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         if settings.radio.kind != "none":
             crew += [("links", links.run, EXPENDABLE), ("radio", _monitor(settings, links).run, EXPENDABLE)]
         notifier.ready()
+        status.ready()
         log.info("halow-gateway %s runs as %s", __version__, settings.gateway.name)
         exit_status = await _work(crew, stop, notifier, promises, workers)
         deadline.start()

@@ -5,6 +5,13 @@ It gets its settings from `edge.commands.context.State` (`@pass_state`) and retu
 
     0    done                                     2    wrong usage
     1    refused or failed: one line on stderr    130  interrupted
+    78   the settings file is wrong (EX_CONFIG of sysexits.h)
+
+78 is what a restart or a reboot cannot mend, so the unit has `RestartPreventExitStatus=78`: a slip of the pen in
+gateway.toml must not make the board reboot for ever. Only the settings file counts. A token or a CA that is missing
+or wrong keeps nobody from polling: the gateway runs, says what it waits for, and takes the right file when it comes.
+What is wrong with the state directory, the registry, the control socket or the program's own files may be better
+after a restart, or on the other slot of the image: 1.
 """
 
 import errno
@@ -13,6 +20,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,11 +28,12 @@ import click
 
 import edge
 from edge.commands.context import DEFAULT_CONFIG, State
-from edge.errors import EdgeError
+from edge.errors import EdgeError, SettingsError
 
 VERSION = edge.__version__ + (f" (build {edge.__build__})" if edge.__build__ else "")
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("edge.commands.init:init", "Make what is missing in the state directory: identity, keys, registry, ring."),
     "run": ("edge.commands.run:run", "Run the gateway in the foreground (systemd starts it so)."),
     "check": ("edge.commands.check:check", "Look at settings and surroundings; say what is wrong and what to do."),
     "status": ("edge.commands.status:status", "Show what the running gateway is doing, on one screen."),
@@ -37,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("edge.commands.demo:demo", "Show the whole gateway at work on this machine, in two minutes."),
 }
 
+EX_CONFIG = os.EX_CONFIG
 _OUTPUT_FAILS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)      # what a redirected standard output meets
 
 
@@ -44,8 +54,8 @@ class LazyGroup(click.Group):
     """A group whose commands are loaded from the table above when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:      # noqa: ARG002 - click's signature
-        """Return the names in the order of the table."""
-        return list(COMMANDS)
+        """Return the names in the order of the table, without those that this build leaves out."""
+        return [name for name, (place, _) in COMMANDS.items() if find_spec(place.partition(":")[0])]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:      # noqa: ARG002 - same
         """Import a command's module; None for a name that is in no line of the table."""
@@ -61,10 +71,10 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:      # noqa: ARG002 - same
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands with the table's own words, so that help loads none of them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
 
     def main(      # type: ignore[override]  # click types this as two overloads; the process ends here in any case
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any,
@@ -84,7 +94,8 @@ class LazyGroup(click.Group):
             click.echo("interrupted", err=True)
             status = 130
         except EdgeError as error:
-            status = _explain(str(error), debug=state.debug)
+            _explain(str(error), debug=state.debug)
+            status = EX_CONFIG if isinstance(error, SettingsError) else 1
         except BrokenPipeError:      # `halow-gateway meter list | head -1`: end quietly, with click's status for it
             _give_up_output()
             status = 1
@@ -93,9 +104,11 @@ class LazyGroup(click.Group):
             if error.errno in _OUTPUT_FAILS and not error.filename:
                 what = f"the output cannot be written: {error.strerror}"
                 _give_up_output()
-            status = _explain(what, debug=state.debug)
+            _explain(what, debug=state.debug)
+            status = 1
         except Exception as error:      # noqa: BLE001 - the last resort: a person at a shell gets a line, not a traceback
-            status = _explain(_unexpected(error), debug=state.debug)
+            _explain(_unexpected(error), debug=state.debug)
+            status = 1
         sys.exit(status)
 
 
@@ -105,12 +118,11 @@ def _give_up_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _explain(text: str, *, debug: bool) -> int:
+def _explain(text: str, *, debug: bool) -> None:
     if debug:
         traceback.print_exc()
     for line in text.splitlines():
         click.echo(f"halow-gateway: {line}", err=True)
-    return 1
 
 
 def _unexpected(error: Exception) -> str:
@@ -130,14 +142,17 @@ def _place(error: Exception) -> str:
               help=f"Settings file. Default: {DEFAULT_CONFIG} where it exists, else built-in defaults.")
 @click.option("--debug", is_flag=True, help="Log everything to stderr, and show tracebacks.")
 @click.version_option(VERSION, prog_name="halow-gateway")
-@click.pass_obj
-def root(state: State, config: Path | None, debug: bool) -> None:      # noqa: FBT001 - click passes flags by name
+@click.pass_context
+def root(context: click.Context, config: Path | None, debug: bool) -> None:      # noqa: FBT001 - click passes flags by name
     """Smart-meter edge gateway: DLMS/COSEM meters over Wi-Fi HaLow into ThingsBoard."""
     from edge import log
 
+    state: State = context.obj
     state.config = config
     state.debug = debug
     log.configure("debug" if debug else "warning")
+    if context.invoked_subcommand != "run":      # the daemon's log outlives its command: what hangs then is still named
+        context.call_on_close(log.release)
 
 
 def main() -> NoReturn:

@@ -6,6 +6,7 @@ above it, so that both stand in one place. Reading the settings file is the only
 """
 
 import difflib
+import errno
 import json
 import math
 import tomllib
@@ -16,11 +17,16 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from edge.errors import ConfigError
+from edge.errors import ConfigError, SettingsError
 
 FILE_LIMIT_BYTES = 262_144
 SOCKET_PATH_LIMIT_BYTES = 107     # sockaddr_un.sun_path without its closing zero, unix(7)
 MIB = 1_048_576
+# no fault of the file
+STORAGE_FAILS = (errno.EIO, errno.ENXIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+NAME_LIMIT = 64
+IDENTITY = "{id}"
+IDENTITY_LIMIT = 32
 
 Period = Annotated[float, Meta(gt=0, le=86_400)]
 Window = Annotated[float, Meta(ge=0, le=60)]
@@ -30,8 +36,8 @@ File = Annotated[str, Meta(pattern=r"^(/[^\x00-\x1f\x7f]*)?\Z", description='an 
 Text = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{0,255}\Z", description="up to 255 characters on one line")]
 Mac = Annotated[str, Meta(pattern=r"^(([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2})?\Z",
                           description='six hexadecimal pairs with colons, or ""')]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9 ._-]{0,62}[A-Za-z0-9._-])?\Z",
-                           description="1 to 64 letters, digits, spaces, dots, dashes or underscores")]
+Name = Annotated[str, Meta(pattern=r"^([A-Za-z0-9]|\{id\})(([A-Za-z0-9 ._-]|\{id\}){0,62}([A-Za-z0-9._-]|\{id\}))?\Z",
+                           description="1 to 64 letters, digits, spaces, dots, dashes or underscores; also {id}")]
 Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_:%-][A-Za-z0-9._:%-]{0,252}\Z",
                            description="a host name or an IP address")]
 
@@ -39,7 +45,8 @@ Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_:%-][A-Za-z0-9._:%-]{0,252}\Z",
 class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who this gateway is and where it keeps things."""
 
-    name: Annotated[Name, "the gateway's own device name in ThingsBoard"] = "halow-gateway"
+    name: Annotated[Name, "the gateway's own device name in ThingsBoard; {id} stands for the board's identity"] = (
+        "halow-gateway-{id}")
     state_dir: Annotated[Directory, "ring, registry, secrets: what must survive a power cut"] = "/var/lib/halow-gateway"
     runtime_dir: Annotated[Directory, "control socket: gone at the next boot"] = "/run/halow-gateway"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -130,8 +137,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 def load(path: Path | None) -> Settings:
     """Read and validate a settings file; None gives the defaults.
 
-    Raises ConfigError with one line per problem, each with file, key path, value and what is allowed. All problems are
-    found in one go, except that relations between keys are looked at only once every key is right by itself.
+    Raises SettingsError with one line per problem, each with file, key path, value and what is allowed. All problems
+    are found in one go, except that relations between keys are looked at only once every key is right by itself.
+    Raises ConfigError where the storage under the file fails, which is no fault of what stands in it.
     """
     if path is None:
         return Settings()
@@ -140,7 +148,7 @@ def load(path: Path | None) -> Settings:
     if not problems:
         problems = [f"{key}: {text}" for key, text in _relations(settings)]
     if problems:
-        raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems))
+        raise SettingsError("\n".join(f"{path}: {problem}" for problem in problems))
     return settings
 
 
@@ -167,16 +175,17 @@ def _parse(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             raw = file.read(FILE_LIMIT_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}; see `halow-gateway config default`") from error
+        kind = ConfigError if error.errno in STORAGE_FAILS else SettingsError
+        raise kind(f"{path}: cannot be read: {error.strerror}; see `halow-gateway config default`") from error
     if len(raw) > FILE_LIMIT_BYTES:
-        raise ConfigError(f"{path}: larger than {FILE_LIMIT_BYTES} bytes; this is no settings file")
+        raise SettingsError(f"{path}: larger than {FILE_LIMIT_BYTES} bytes; this is no settings file")
     try:
         return tomllib.loads(raw.decode().removeprefix("\ufeff"))      # what some editors put in front
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8 text") from error
+        raise SettingsError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8 text") from error
     except (ValueError, RecursionError) as error:      # also integers of thousands of digits
         reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
-        raise ConfigError(f"{path}: not TOML: {reason}") from error
+        raise SettingsError(f"{path}: not TOML: {reason}") from error
 
 
 def _sections(data: dict[str, Any], problems: list[str]) -> Settings:
@@ -219,6 +228,9 @@ def _relations(settings: Settings) -> Iterator[tuple[str, str]]:
         if first > most:
             yield f"{path} = {first}", f"must be at most {most_path} = {most}"
     yield from _ring_relations(settings.ring)
+    if len(settings.gateway.name.replace(IDENTITY, "x" * IDENTITY_LIMIT)) > NAME_LIMIT:
+        yield (f"gateway.name = {_shown(settings.gateway.name)}",
+               f"too long: at most {NAME_LIMIT} characters, of which {IDENTITY} takes up to {IDENTITY_LIMIT}")
     if uplink.tls and not uplink.ca_file:
         yield "uplink.tls = true", "needs uplink.ca_file, the CA certificate that the server is checked against"
     if uplink.ca_file and not uplink.tls:

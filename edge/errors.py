@@ -1,9 +1,11 @@
 """Every error the gateway raises on purpose. Anything else that escapes a worker is a bug in the gateway.
 
     EdgeError
-    ├── ConfigError         ours to refuse: settings, a profile file, a command's arguments
+    ├── ConfigError         ours to refuse: a profile file, a command's arguments, a token, a CA
+    │   └── SettingsError       the settings file: only the operator can mend it, so the status is EX_CONFIG
     ├── RegistryError       ours to refuse: the meter registry on flash
     ├── RingError           ours to refuse: a record too large, a ring that cannot be written
+    │   └── RingBusy            another process has the ring open
     ├── LocalStateError     ours: a caller used a protocol object out of order
     ├── WorkerFailed        ours: a vital worker kept failing; ends the program with status 1
     ├── MeterError          theirs: one poll failed, and this is why (`reason`)
@@ -48,12 +50,20 @@ class ConfigError(EdgeError):
     """Settings or a data file are wrong; the text names the file, the key path and the value."""
 
 
+class SettingsError(ConfigError):
+    """The settings file is wrong: no restart and no reboot mends it, an editor does."""
+
+
 class RegistryError(EdgeError):
     """The meter registry cannot be read or written, or refuses a change."""
 
 
 class RingError(EdgeError):
     """The ring refuses a record, or its storage cannot be written."""
+
+
+class RingBusy(RingError):
+    """Another process has the ring open: the gateway runs."""
 
 
 class LocalStateError(EdgeError):

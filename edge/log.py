@@ -32,11 +32,17 @@ def configure(level: str, *, stream: TextIO | None = None) -> None:
     handler = LineHandler(stream)
     handler.setFormatter(JournalFormatter() if _is_journal(handler.stream) else PlainFormatter())
     handler.addFilter(RepeatFilter(handler))
-    root = logging.getLogger()
-    for old in [each for each in root.handlers if isinstance(each, LineHandler)]:
-        root.removeHandler(old)
-    root.addHandler(handler)
+    release()
+    logging.getLogger().addHandler(handler)
     set_level(level)
+
+
+def release() -> None:
+    """Send nothing any more; first say what was only counted. For the end of a command: others may log differently."""
+    root = logging.getLogger()
+    for handler in [each for each in root.handlers if isinstance(each, LineHandler)]:
+        root.removeHandler(handler)
+        handler.close()
 
 
 def set_level(level: str) -> None:

@@ -11,6 +11,7 @@ import click
 
 from edge.commands.context import State, pass_state
 from edge.config import MIB, Settings
+from edge.credentials import TOKEN_LIMIT_BYTES, parse_token, token_path
 from edge.errors import ConfigError, EdgeError
 from edge.model import Meter
 
@@ -142,17 +143,15 @@ def _token(settings: Settings, _: State) -> Iterator[Finding]:
     if not settings.uplink.enabled:
         yield Finding("note", "uplink: switched off by uplink.enabled = false; readings stay in the ring")
         return
-    path = Path(settings.uplink.token_file or f"{settings.gateway.state_dir}/uplink.token")
+    path = token_path(settings)
     try:
         with path.open("rb") as file:
-            token, mode = file.read(1_025), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            token, mode = file.read(TOKEN_LIMIT_BYTES + 1), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
     except OSError as error:
         yield Finding("bad", f"{path}: {error.strerror}; put the gateway's access token there, mode 0600")
         return
-    text = token.strip()
-    if not text or len(token) > 1_024 or len(text.split()) != 1 or not text.isascii():
-        yield Finding("bad", f"{path}: holds no access token; it is one word, as ThingsBoard shows it")
-    elif mode & 0o077:
+    parse_token(token, str(path))
+    if mode & 0o077:
         yield Finding("note", f"{path}: other users can read the access token; chmod 600 it")
     else:
         yield Finding("good", f"access token: {path}")

@@ -212,15 +212,12 @@ def import_(state: State, file: str, update: bool) -> None:      # noqa: FBT001 
     """
     settings = state.settings()
     profiles = load_profiles()
-    try:
-        text = read_input(file, CSV_LIMIT_BYTES).decode()
-    except UnicodeDecodeError as error:      # from None: the cause holds the whole text, passwords and all
-        raise EdgeError(f"{file}: byte {error.start} is not UTF-8; save it as UTF-8 CSV") from None
+    text = csv_text(file, read_input(file, CSV_LIMIT_BYTES))
     with state.registry(settings) as registry:
         try:
             done = registry.import_csv(text, update=update, profiles=profiles)
         except RegistryError as error:
-            raise EdgeError(_shortened(str(error))) from None
+            raise EdgeError(shortened(str(error))) from None
     click.echo(f"Added {len(done.added)}, updated {len(done.updated)}. {poke(settings, *done.added, *done.updated)}")
 
 
@@ -246,7 +243,15 @@ def _set_paused(state: State, names: tuple[str, ...], *, paused: bool) -> None:
         click.echo(poke(settings, *changed))
 
 
-def _shortened(text: str) -> str:
+def csv_text(name: str, raw: bytes) -> str:
+    """Return the text of a CSV file. Raises EdgeError."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:      # from None: the cause holds the whole text, passwords and all
+        raise EdgeError(f"{name}: byte {error.start} is not UTF-8; save it as UTF-8 CSV") from None
+
+
+def shortened(text: str) -> str:
     """Keep the first problems: a column that is wrong is wrong in every line."""
     lines = text.splitlines()
     if len(lines) <= PROBLEMS_SHOWN:

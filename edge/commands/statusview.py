@@ -27,7 +27,7 @@ def compact(answer: Data) -> dict[str, Any]:
 
 
 def _gateway(gateway: Data) -> dict[str, Any]:
-    shown = dict(gateway)
+    shown = {key: value for key, value in gateway.items() if key != "boot_id"}
     workers = shown.pop("workers", None) or {}
     idle = {name: ": ".join(filter(None, (worker.get("phase"), worker.get("last_error"))))
             for name, worker in workers.items() if worker.get("phase") != "running"}

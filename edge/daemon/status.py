@@ -24,11 +24,14 @@ LATE_INTERVALS = 3.0
 class StatusDesk:
     """Gathers the parts' states. `answer` is the handler of the control request `status`."""
 
-    def __init__(self, name: str, *, ring: Ring, fleet: Fleet, enrolment: Enrolment, links: LinkDesk,
+    def __init__(self, name: str, identity: str, *, ring: Ring, fleet: Fleet, enrolment: Enrolment, links: LinkDesk,
                  uplink: Callable[[], UplinkState | str], workers: Mapping[str, WorkerState], promises: Promises,
                  clock: Clock, uptime_s: Callable[[], int]) -> None:
         """`uplink` gives its state, or one line on why there is none."""
         self._name = name
+        self._identity = identity
+        self._boot_id = clock.stamp().boot_id
+        self._ready_s: float | None = None
         self._ring = ring
         self._fleet = fleet
         self._enrolment = enrolment
@@ -39,12 +42,17 @@ class StatusDesk:
         self._clock = clock
         self._uptime_s = uptime_s
 
+    def ready(self) -> None:
+        """Note that systemd has been told READY=1."""
+        self._ready_s = self._clock.stamp().boottime_ms / 1000
+
     async def answer(self, _request: dict[str, Any]) -> dict[str, Any]:
         """Return everything; numbers with their units in the key."""
         now, ring = self._clock.monotonic(), self._ring.status()
         return {
             "gateway": {
-                "name": self._name, "version": __version__, "uptime_s": self._uptime_s(),
+                "name": self._name, "id": self._identity, "version": __version__, "uptime_s": self._uptime_s(),
+                "boot_id": self._boot_id, "ready_after_boot_s": self._ready_s,
                 "clock_synchronised": self._clock.synchronised(), "registry": self._enrolment.fault or "ok",
                 "workers": msgspec.to_builtins({**self._workers, **self._idle_pollers()}),
                 "overdue": list(self._promises.overdue(now)),

@@ -5,10 +5,10 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable
-from pathlib import Path
 
 from edge.clock import Clock
 from edge.config import Settings
+from edge.credentials import read_token, token_path
 from edge.errors import ConfigError
 from edge.health.promise import Pulse
 from edge.ring.store import Ring
@@ -16,28 +16,8 @@ from edge.uplink.uplink import Uplink, UplinkState
 
 log = logging.getLogger(__name__)
 
-TOKEN_FILE = "uplink.token"      # noqa: S105 - a file's name in the state directory
 LOOK_S = 5.0
 SPARE_S = 30.0
-
-
-def token_path(settings: Settings) -> Path:
-    """Return the file that holds the gateway's access token."""
-    return Path(settings.uplink.token_file or Path(settings.gateway.state_dir) / TOKEN_FILE)
-
-
-def read_token(path: Path) -> str:
-    """Return the token, without the newline that an editor leaves. ConfigError in one line, never with the token."""
-    try:
-        token = path.read_text(encoding="ascii").strip()
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no access token; put the device's token from ThingsBoard there") from error
-    except (OSError, UnicodeDecodeError) as error:
-        what = error.strerror if isinstance(error, OSError) else "is not ASCII text"
-        raise ConfigError(f"{path}: the access token cannot be read: {what}") from error
-    if not token or not token.isprintable() or " " in token:
-        raise ConfigError(f"{path}: holds no access token; it must be one word")
-    return token
 
 
 class Upstream:

@@ -8,11 +8,13 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from edge.errors import RingError
+from edge.durable import make_directory, sync_directory
+from edge.errors import RingBusy
 
 log = logging.getLogger(__name__)
 
 SLOT_SUFFIX = ".slot"
+_UNFINISHED = ".tmp"
 MEDIUM_ERRORS = frozenset((errno.EIO, errno.ENXIO, errno.ETIMEDOUT, errno.EREMOTEIO, errno.EBADMSG, errno.EUCLEAN))
 MAX_OPEN = 12
 _ZEROS = bytes(1 << 17)
@@ -72,9 +74,8 @@ class OsFileSystem:
     def create(self, path: Path, size: int) -> None:
         """See the port. Zeros are written, not only reserved: a commit into written blocks changes no metadata."""
         if not path.parent.is_dir():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _sync_directory(path.parent.parent)
-        temporary = path.with_name(path.name + ".tmp")
+            make_directory(path.parent)
+        temporary = path.with_name(path.name + _UNFINISHED)
         file = os.open(temporary, os.O_CLOEXEC | os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             left = size
@@ -89,13 +90,13 @@ class OsFileSystem:
         finally:
             os.close(file)
         temporary.rename(path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
     def remove(self, path: Path) -> None:
         """See the port."""
         self.close(path)
         path.unlink()
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
     def pwrite(self, path: Path, offset: int, data: bytes) -> None:
         """See the port."""
@@ -125,21 +126,24 @@ class OsFileSystem:
             os.close(file)
 
 
-def _sync_directory(directory: Path) -> None:
-    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+def remove_unfinished(directory: Path) -> int:
+    """Delete slots that a power cut left half made; they have no name yet. Return how many. Raises OSError.
+
+    Only for who holds the ring's lock: another one may be making a slot right now.
+    """
+    unfinished = sorted(directory.glob(f"*{SLOT_SUFFIX}{_UNFINISHED}"))
+    for path in unfinished:
+        path.unlink()
+    return len(unfinished)
 
 
 def lock_directory(directory: Path) -> int | None:
     """Make sure that no other process writes this ring. Returns a descriptor to close; None on a dead disk.
 
-    Raises RingError when another process holds the lock.
+    Raises RingBusy when another process holds the lock.
     """
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_directory(directory)
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         log.warning("ring: %s cannot be locked: %s", directory, error)
@@ -148,5 +152,5 @@ def lock_directory(directory: Path) -> int | None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise RingError(f"ring {directory} is open in another process; stop it first") from error
+        raise RingBusy(f"ring {directory} is open in another process; stop it first") from error
     return descriptor

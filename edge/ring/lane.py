@@ -10,6 +10,7 @@ from typing import Any
 
 from edge.errors import RingError
 from edge.model import SEQ_BITS, Record, Stamp, Stored, Stream
+from edge.ring.ackset import FIRST_ORDINAL
 from edge.ring.dictionary import Dictionary
 from edge.ring.frame import PAGE_PAYLOAD_BYTES, new_packer, unpack_first
 from edge.ring.log import Commit, StreamLog
@@ -205,8 +206,11 @@ class Lane:
         """Return the stream's counters."""
         pool = self.log.pool
         conditions = [slot.condition for slot in list(pool.slots)]
+        durable = self.log.view.next_ordinal - FIRST_ORDINAL
+        backlog, lost = self.log.backlog(), self.log.view.state.losses.total
         return StreamStatus(
-            backlog=self.log.backlog(), in_memory=self.waiting(), lost=self.log.view.state.losses.total,
+            accepted=self.end - FIRST_ORDINAL, durable=durable, acknowledged=max(0, durable - backlog - lost),
+            backlog=backlog, in_memory=self.waiting(), lost=lost,
             slots=len(conditions), slots_quarantined=conditions.count(Condition.QUARANTINED),
             slots_strange=conditions.count(Condition.FOREIGN) + conditions.count(Condition.UNUSABLE),
             size_bytes=sum(slot.size for slot in list(pool.slots)), quota_bytes=pool.quota_bytes,

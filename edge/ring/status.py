@@ -18,11 +18,18 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """One stream. Counters are since the ring was opened, `lost` since it was made; sizes in bytes."""
+    """One stream. Counters are since the ring was opened; the first six count since it was made. Sizes in bytes.
 
-    backlog: int
-    in_memory: int              # accepted, not durable yet
+    `accepted` and `durable` are ordinals: the low 40 bits of a sequence number, which count a stream's records from 1,
+    over restarts, without a hole. acknowledged + lost + backlog = durable, while storage is well.
+    """
+
+    accepted: int               # the newest record that has a number
+    durable: int                # all up to here are on flash
+    acknowledged: int           # of the durable ones
     lost: int
+    backlog: int                # of the durable ones, those that nobody has acknowledged
+    in_memory: int              # accepted, not durable yet
     slots: int
     slots_quarantined: int
     slots_strange: int          # another ring's, a newer format's, or too short

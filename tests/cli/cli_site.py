@@ -37,10 +37,10 @@ class Site:
         assert (result.exit_code, result.stderr) == (0, ""), result.output
         return result.stdout
 
-    def refused(self, *args: str, stdin: str | bytes | None = None) -> list[str]:
-        """Run what must fail with status 1; return its lines on stderr, each of which must be the gateway's own."""
+    def refused(self, *args: str, stdin: str | bytes | None = None, status: int = 1) -> list[str]:
+        """Run what must fail with `status`; return its lines on stderr, each of which must be the gateway's own."""
         result = self(*args, stdin=stdin)
-        assert result.exit_code == 1, result.output
+        assert result.exit_code == status, result.output
         lines = result.stderr.splitlines()
         assert lines
         assert all(line.startswith("halow-gateway: ") for line in lines), result.stderr

@@ -1,5 +1,7 @@
 """`halow-gateway` as a process and in a terminal: what it loads, how it ends, what it asks."""
 
+import importlib.util
+import logging
 import os
 import pty
 import signal
@@ -14,7 +16,7 @@ from click.testing import CliRunner
 
 import edge
 from edge.cli import COMMANDS, root
-from edge.errors import EdgeError
+from edge.errors import ConfigError, EdgeError, SettingsError
 
 HEAVY = {"dlms_cosem", "cryptography", "pyroute2", "gmqtt", "rich", "asyncio", "uvloop", "msgpack", "msgspec", "sqlite3", "ssl",
          "starlette", "uvicorn", "edge.app", "edge.config", "edge.store", "edge.dlms"}
@@ -91,6 +93,8 @@ def failing(error: BaseException) -> click.Command:
 
 @pytest.mark.parametrize(("error", "status", "stderr"), [
     (EdgeError("one\ntwo"), 1, "halow-gateway: one\nhalow-gateway: two\n"),
+    (ConfigError("no such profile"), 1, "halow-gateway: no such profile\n"),
+    (SettingsError("gateway.toml: x"), 78, "halow-gateway: gateway.toml: x\n"),
     (KeyboardInterrupt(), 130, "\ninterrupted\n"),
     (click.UsageError("so not"), 2, "Usage: halow-gateway status [OPTIONS]\nTry 'halow-gateway status --help' for help.\n\nError: so not\n"),
 ])
@@ -111,6 +115,40 @@ def test_a_bug_is_one_line_and_a_traceback_only_when_asked_for(site: Site, monke
     debugged = site("--debug", "meter", "list")
     assert debugged.exit_code == 1
     assert "Traceback (most recent call last)" in debugged.stderr
+
+
+def test_the_gateway_ends_with_78_for_what_no_reboot_mends(site: Site) -> None:
+    """EX_CONFIG, which the unit names in RestartPreventExitStatus=; one line per problem, before anything is opened."""
+    for text, words in (("[poll]\nat_once = 0\n", "poll.at_once = 0: must be"), ("[uplnik]\n", "did you mean uplink?"), ("[", "not TOML")):
+        site.config.write_text(text)
+        done = run("-c", str(site.config), "run")
+        assert (done.returncode, done.stdout) == (78, "")
+        assert done.stderr.startswith(f"halow-gateway: {site.config}: ")
+        assert words in done.stderr
+    assert run("-c", "/none.toml", "run").returncode == 78
+    site.configure()
+    site.runtime_dir.mkdir()
+    (site.runtime_dir / "control.sock").write_text("in the way")
+    done = run("-c", str(site.config), "run")
+    assert done.returncode == 1, "not the settings file"
+    assert "is there and is no socket" in done.stderr
+
+
+def test_a_command_leaves_no_log_handler_behind(site: Site) -> None:
+    """Else what it counted is written when whoever called it in this process has long said something else."""
+    before = logging.getLogger().handlers[:]
+    site.good("meter", "list")
+    assert logging.getLogger().handlers == before
+
+
+def test_help_names_only_what_this_build_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The binary carries neither simulated meters nor the demo."""
+    absent = {"edge.commands.demo", "edge.commands.simulate"}
+    find = importlib.util.find_spec
+    monkeypatch.setattr("edge.cli.find_spec", lambda name: None if name in absent else find(name))
+    text = CliRunner().invoke(root, ["--help"]).stdout
+    assert not [line for line in text.splitlines() if line.strip().startswith(("demo", "simulate"))]
+    assert "  status " in text
 
 
 def test_a_reader_that_goes_away_ends_it_quietly() -> None:

@@ -138,12 +138,12 @@ def test_wrong_settings_are_one_line_each_for_every_command(site: Site) -> None:
     site.configure("[poll]\nat_once = 0\nintervall_s = 3\n")
     expected = [f"{site.config}: poll.at_once = 0: must be a whole number at least 1 and at most 1024",
                 f"{site.config}: poll.intervall_s: unknown key; did you mean interval_s?"]
-    for args in (("config", "check"), ("config", "show"), ("meter", "list"), ("status",), ("run",)):
-        assert site.refused(*args) == expected
+    for args in (("config", "check"), ("config", "show"), ("meter", "list"), ("status",), ("init",), ("run",)):
+        assert site.refused(*args, status=78) == expected
     assert site("check").stdout.splitlines() == [f"BAD   {line}" for line in expected]
     other = site.base / "other.toml"
     other.write_text("[")
-    (line,) = site.refused("config", "check", str(other))
+    (line,) = site.refused("config", "check", str(other), status=78)
     assert line.startswith(f"{other}: not TOML")
 
 

@@ -1,5 +1,6 @@
 """Settings: the defaults, every way to be wrong, and that nothing but a ConfigError comes out of any bytes."""
 
+import errno
 import tomllib
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.config import FILE_LIMIT_BYTES, GatewaySettings, Settings, default_toml, load, to_toml
-from edge.errors import ConfigError
+from edge.errors import ConfigError, SettingsError
+from edge.identity import named
 
 reuse_path = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
@@ -81,7 +83,7 @@ def test_any_settings_load_back_from_their_own_toml(tmp_path: Path, text: str, i
     ("[uplink]\nenabled = 1", "uplink.enabled = 1: must be true or false"),
     ('[gateway]\nstate_dir = "var"', 'gateway.state_dir = "var": must be an absolute path'),
     ('[gateway]\nstate_dir = "/a\\n"', 'gateway.state_dir = "/a\\n": must be an absolute path'),
-    ('[gateway]\nname = " x"', 'gateway.name = " x": must be 1 to 64 letters, digits, spaces, dots, dashes or underscores'),
+    ('[gateway]\nname = " x"', 'gateway.name = " x": must be 1 to 64 letters, digits, spaces, dots, dashes or underscores; also {id}'),
     ('[radio]\nmac = "1:2"', 'radio.mac = "1:2": must be six hexadecimal pairs with colons, or ""'),
     ("[radio]\nwidth_mhz = 3", "radio.width_mhz = 3: must be 1, 2, 4, 8 or 16"),
     ("[ring]\nalarm_share = 1", "ring.alarm_share = 1: must be a number greater than 0 and less than 1"),
@@ -108,6 +110,7 @@ def test_one_wrong_value_is_one_line_with_path_value_and_what_is_allowed(tmp_pat
     ('[radio]\nkind = "simulated"', 'radio.kind = "simulated": needs radio.trace'),
     ("[radio]\ninterval_s = 61", "radio.interval_s = 61.0: must be at most record_interval_s = 60.0"),
     (f'[gateway]\nruntime_dir = "/{"r" * 100}"', 'gateway.runtime_dir = "/rrr'),
+    (f'[gateway]\nname = "{"g" * 33}{{id}}"', f'gateway.name = "{"g" * 33}{{id}}": too long: at most 64 characters, of which {{id}} takes up to 32'),
 ])
 def test_relations_between_keys(tmp_path: Path, text: str, expected: str) -> None:
     (problem,) = problems(tmp_path, text)
@@ -145,6 +148,35 @@ def test_a_file_saved_on_windows_is_read(tmp_path: Path) -> None:
     path = tmp_path / "gateway.toml"
     path.write_bytes(b'\xef\xbb\xbf[gateway]\r\nname = "yard 7"\r\n')
     assert load(path).gateway.name == "yard 7"
+
+
+@pytest.mark.parametrize(("name", "becomes"), [
+    ("{id}", "abc-1"), ("gw {id}", "gw abc-1"), ("{id}.yard", "abc-1.yard"), ("gw", "gw"), ("g" * 32 + "{id}", "g" * 32 + "abc-1"),
+])
+def test_the_identity_stands_in_the_name(tmp_path: Path, name: str, becomes: str) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(f'[gateway]\nname = "{name}"\n')
+    assert named(load(path), "abc-1").gateway.name == becomes
+
+
+@pytest.mark.parametrize("name", ["{serial}", "{id", "id}", "gw{}", "{id} ", "{ID}"])
+def test_no_other_braces_stand_in_the_name(tmp_path: Path, name: str) -> None:
+    (problem,) = problems(tmp_path, f'[gateway]\nname = "{name}"\n')
+    assert problem.startswith("gateway.name = ")
+
+
+def test_only_what_stands_in_the_file_is_the_operators_to_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(SettingsError):
+            load(path)
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "open", fails)
+    with pytest.raises(ConfigError, match="Input/output error") as caught:
+        load(tmp_path / "gateway.toml")
+    assert not isinstance(caught.value, SettingsError), "a card that fails may be well after a reboot"
 
 
 def test_a_file_that_is_absent_or_a_directory_is_one_line(tmp_path: Path) -> None:
