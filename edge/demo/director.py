@@ -137,7 +137,7 @@ class Director:
             server.blackhole()
         elif name == "kill":
             await self._look(directory)
-            self._durable_seq = (self._status or {})["ring"]["newest_seq"]["instant"]
+            self._durable_seq = (self._status or {})["ring"]["durable_seq"]["instant"]
             await self._kill_gateway()
             await server.outage()      # from silence to refusal: the other kind of outage
         elif name == "restart":

@@ -209,7 +209,8 @@ class Lane:
         durable = self.log.view.next_ordinal - FIRST_ORDINAL
         backlog, lost = self.log.backlog(), self.log.view.state.losses.total
         return StreamStatus(
-            accepted=self.end - FIRST_ORDINAL, durable=durable, acknowledged=max(0, durable - backlog - lost),
+            newest_seq=self.seq(self.end - 1) if self.end > FIRST_ORDINAL else 0,
+            durable_seq=self.seq(durable) if durable else 0, acknowledged=max(0, durable - backlog - lost),
             backlog=backlog, in_memory=self.waiting(), lost=lost,
             slots=len(conditions), slots_quarantined=conditions.count(Condition.QUARANTINED),
             slots_strange=conditions.count(Condition.FOREIGN) + conditions.count(Condition.UNUSABLE),

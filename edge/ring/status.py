@@ -18,14 +18,14 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """One stream. Counters are since the ring was opened; the first six count since it was made. Sizes in bytes.
+    """One stream. Counters are since the ring was opened; the first five tell of all since it was made. Sizes in bytes.
 
-    `accepted` and `durable` are ordinals: the low 40 bits of a sequence number, which count a stream's records from 1,
-    over restarts, without a hole. acknowledged + lost + backlog = durable, while storage is well.
+    The low 40 bits of a sequence number count a stream's records from 1, over restarts, without a hole; so while
+    storage is well, acknowledged + lost + backlog is the ordinal of `durable_seq`. The high bits are this run's.
     """
 
-    accepted: int               # the newest record that has a number
-    durable: int                # all up to here are on flash
+    newest_seq: int             # the newest record that has a number, 0 in an empty stream
+    durable_seq: int            # all up to here are on flash
     acknowledged: int           # of the durable ones
     lost: int
     backlog: int                # of the durable ones, those that nobody has acknowledged

@@ -49,7 +49,7 @@ async def test_nothing_is_lost_over_broker_kills_a_silent_cut_and_gateway_kills(
 
             async def newest() -> int:
                 status = await asyncio.to_thread(gateway.await_status, lambda _status: True)
-                return status["ring"]["newest_seq"]["instant"] & ORDINALS
+                return status["ring"]["durable_seq"]["instant"] & ORDINALS
 
             async def kill_broker() -> None:
                 await broker.kill()
