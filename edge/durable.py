@@ -15,6 +15,14 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o600, replace: bool = Fa
     Raises FileExistsError where there is one already and `replace` is not set, and OSError as the storage says; there
     is then what was there before. Nobody but the owner may read the file before it has its mode.
     """
+    try:
+        _write_file(path, data, mode, replace=replace)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None      # not the passing name, which helps nobody
+        raise
+
+
+def _write_file(path: Path, data: bytes, mode: int, *, replace: bool) -> None:
     handle, temporary = tempfile.mkstemp(prefix=f"{path.name}.", suffix=UNFINISHED, dir=path.parent)      # mode 0600
     try:
         try:

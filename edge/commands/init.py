@@ -148,7 +148,8 @@ class _Work:
             try:
                 done = registry.import_csv(csv_text(self._meters_file, raw), update=True, profiles=load_profiles())
             except RegistryError as error:
-                lines = [f"{self._meters_file}: {line}" for line in shortened(str(error)).splitlines()]
+                lines = [f"{self._meters_file}: {line}" if line.startswith(("line ", "larger ")) else line
+                         for line in shortened(str(error)).splitlines()]
                 raise EdgeError("\n".join(lines)) from None
         self._take("meters", raw)
         told = f"{len(done.added)} added, {len(done.updated)} as {self._meters_file} says. "

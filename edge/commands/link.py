@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from halow.base import Radio
     from halow.model import LinkState, RadioState
 
+    Show = Callable[[tuple[LinkState, ...], RadioState], None]
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -57,11 +59,14 @@ def show(state: State, /, as_json: bool, **options: str | None) -> int:      # n
 @click.option("--interval", "interval_s", type=click.FloatRange(0.2, 60), default=1.0, show_default=True,
               help="Seconds between two looks.")
 @click.option("--count", type=click.IntRange(min=1), help="Stop after so many looks.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, one line per look.")
 @pass_state
-def watch(state: State, /, interval_s: float, count: int | None, **options: str | None) -> None:
+def watch(      # click passes flags by name
+    state: State, /, interval_s: float, count: int | None, as_json: bool, **options: str | None,      # noqa: FBT001
+) -> None:
     """Print one line per peer at every look, until interrupted: for a person turning an antenna."""
     radio, settings = _radio(state, options)
-    asyncio.run(_watch(radio, settings.width_mhz, interval_s, count))
+    asyncio.run(_watch(radio, settings.width_mhz, interval_s, count, _print_json if as_json else _print))
 
 
 def _radio(state: State, options: dict[str, str | None]) -> "tuple[Radio, RadioSettings]":
@@ -80,7 +85,7 @@ def _radio(state: State, options: dict[str, str | None]) -> "tuple[Radio, RadioS
     return radio_for(wanted, trace, width_mhz=settings.width_mhz), settings
 
 
-async def _watch(radio: "Radio", width_mhz: int, interval_s: float, count: int | None) -> None:
+async def _watch(radio: "Radio", width_mhz: int, interval_s: float, count: int | None, show: "Show") -> None:
     from halow.monitor import Monitor, MonitorSettings
 
     looks = 0
@@ -89,7 +94,7 @@ async def _watch(radio: "Radio", width_mhz: int, interval_s: float, count: int |
     def print_lines(states: "tuple[LinkState, ...]", found: "RadioState") -> None:
         nonlocal looks
         looks += 1
-        _print(states, found)
+        show(states, found)
         if looks == count:
             enough.set()
 
@@ -114,3 +119,14 @@ def _print(states: "tuple[LinkState, ...]", found: "RadioState") -> None:
     clock = datetime.now().astimezone().strftime("%H:%M:%S")
     lines = table(states)[1:] if found.present else [radio_line(found)]
     click.echo("\n".join(f"{clock}  {line}" for line in lines or ["no peer"]))
+
+
+def _print_json(states: "tuple[LinkState, ...]", found: "RadioState") -> None:
+    from datetime import UTC, datetime
+
+    import msgspec
+
+    from halow.table import as_json
+
+    told = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **as_json(states, found)}
+    click.echo(msgspec.json.encode(told))

@@ -2,6 +2,7 @@
 user of the machine and the shell's history could read it.
 """
 
+import codecs
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -24,13 +25,13 @@ def password_options(function: _Function) -> _Function:
 
 
 def from_file(name: str, *, as_hex: bool) -> bytes:
-    """Read a password from a file or "-"; one line end after it is not part of it. Raises EdgeError.
+    """Read a password from a file or "-"; one line end after it is not part of it, nor is a byte order mark before it.
 
-    Where "-" is a terminal it is asked for: a person who types it there would see it on the screen.
+    Raises EdgeError. Where "-" is a terminal it is asked for: a person who types it there would see it on the screen.
     """
     if name == "-" and sys.stdin.isatty():
         return from_prompt("Password", as_hex=as_hex)
-    raw = read_input(name, FILE_LIMIT_BYTES)
+    raw = read_input(name, FILE_LIMIT_BYTES).removeprefix(codecs.BOM_UTF8)
     return _decoded(raw.removesuffix(b"\n").removesuffix(b"\r"), as_hex=as_hex)
 
 

@@ -65,6 +65,15 @@ def encode_address(logical: int, physical: int | None = None, address_bytes: int
     return bytes(octets)
 
 
+def address_text(octets: bytes) -> str:
+    """Write an address the way it is registered: `1/17 (logical/physical, 4 octets)`, `1` for one octet."""
+    try:
+        logical, physical = decode_address(octets)
+    except Violation:
+        return octets.hex()
+    return str(logical) if physical is None else f"{logical}/{physical} (logical/physical, {len(octets)} octets)"
+
+
 def decode_address(octets: bytes) -> tuple[int, int | None]:
     """Return (logical, physical) of an address on the wire; raise Violation for a form that does not exist."""
     if len(octets) not in (1, 2, 4) or _address_end(octets, 0) != len(octets):

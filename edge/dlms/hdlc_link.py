@@ -175,8 +175,8 @@ class HdlcLink:
         if text:
             return BridgeBusy(f"the bridge says {text!r}")
         if isinstance(silence, NoAnswer):
-            where = f" from address {self._server.hex()}" if self.state is LinkState.CONNECTING else ""
-            other = f"; address {self._stranger.hex()} spoke" if self._stranger else ""
+            where = f" from address {hdlc.address_text(self._server)}" if self.state is LinkState.CONNECTING else ""
+            other = f"; address {hdlc.address_text(self._stranger)} spoke" if self._stranger else ""
             return NoAnswer(f"{silence}{where}{other}")
         return silence
 

@@ -1,14 +1,15 @@
 """Meters as CSV (pure): RFC 4180, UTF-8, one header line, one meter per line.
 
 Columns are the fields of `Meter`; `name`, `host` and `port` must be there, an empty cell means "as the profile says".
-A `password` column is taken on the way in; there is none on the way out. Spreadsheets that save with semicolons or a
-byte order mark are understood.
+A `password` column is taken on the way in; there is none on the way out. Spreadsheets that save with semicolons, tabs,
+a line `sep=;` or a byte order mark are understood.
 """
 
 import csv
 import dataclasses
 import difflib
 import io
+import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -47,14 +48,15 @@ def parse(text: str, profiles: Collection[str] | None = None) -> list[Row]:
     if len(text) > TEXT_LIMIT_CHARS:
         raise RegistryError(f"larger than {TEXT_LIMIT_CHARS} characters; import it in parts")
     text = text.removeprefix("\ufeff")
-    header_line = text.partition("\n")[0]
-    delimiter = ";" if ";" in header_line and "," not in header_line else ","
+    delimiter, said = _delimiter(text.partition("\n")[0])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: dict[str, Row] = {}      # by name
     found: list[str] = []
     try:
+        if said:
+            next(reader)
         header = [cell.strip().lower() for cell in next(reader, [])]
-        found += _header_problems(header)
+        found += _header_problems(1 + said, header)
         if not found:
             for cells in reader:
                 if any(cell.strip() for cell in cells):
@@ -78,18 +80,26 @@ def render(meters: Iterable[Meter]) -> str:
     return out.getvalue()
 
 
-def _header_problems(header: list[str]) -> list[str]:
+def _delimiter(first_line: str) -> tuple[str, bool]:
+    """Return what parts the cells, and whether the line said so (`sep=;`, as spreadsheets take it) and is no header."""
+    told = re.fullmatch(r'(?i)"?sep=([,;|\t])"?', first_line.rstrip("\r"))
+    if told:
+        return told[1], True
+    return next((mark for mark in (",", ";", "\t") if mark in first_line), ","), False
+
+
+def _header_problems(line: int, header: list[str]) -> list[str]:
     if not any(header):
-        return [f"line 1: the header is missing: {','.join(COLUMNS)}"]
+        return [f"line {line}: the header is missing: {','.join(COLUMNS)}"]
     known = (*COLUMNS, PASSWORD)
-    found = [f"line 1: the column {name} is missing" for name in REQUIRED if name not in header]
+    found = [f"line {line}: the column {name} is missing" for name in REQUIRED if name not in header]
     for number, name in enumerate(header):
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-            found.append(f"line 1: unknown column {name[:40]!r}; {hint}")
+            found.append(f"line {line}: unknown column {name[:40]!r}; {hint}")
         elif name in header[:number]:
-            found.append(f"line 1: the column {name} stands there twice")
+            found.append(f"line {line}: the column {name} stands there twice")
     return found
 
 

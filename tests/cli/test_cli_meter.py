@@ -171,6 +171,15 @@ def test_passwords_come_from_a_file_or_standard_input(two: Site, raw: bytes, arg
             assert registry.password("m2") == stored
 
 
+def test_a_password_file_saved_on_windows_is_read(two: Site) -> None:
+    for raw, args, stored in ((b"\xef\xbb\xbfp\xc3\xa4ss\r\n", (), "päss".encode()), (b"\xef\xbb\xbf00ff\r\n", ("--hex",), b"\x00\xff")):
+        two.good("meter", "set-password", "m2", "--password-file", "-", *args, stdin=raw)
+        with two.registry() as registry:
+            assert registry.password("m2") == stored
+    (line,) = two.refused("meter", "set-password", "m2", "--password-file", "-", stdin=b"\xef\xbb\xbf")
+    assert line.startswith("the password is empty")
+
+
 @pytest.mark.parametrize(("raw", "args", "reason"), [
     (b"\n", (), "the password is empty"), (SECRET.encode(), ("--hex",), "not in hexadecimal digits"),
     (SECRET.encode() * 10, (), "has 100 bytes"),

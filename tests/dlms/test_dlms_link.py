@@ -85,7 +85,7 @@ def test_snrm_is_repeated_after_silence_and_the_deadline_ends_it() -> None:
     association = fresh()
     assert [frame.control for frame in sent(association)] == [hdlc.SNRM]
     seen: list[tuple[float, list[int]]] = []
-    with pytest.raises(NoAnswer, match="while setting up the link from address 000212a5"):
+    with pytest.raises(NoAnswer, match=r"while setting up the link from address 1/1234 \(logical/physical, 4 octets\)"):
         let_timers_fire(association, seen)
     assert seen == [(2.0, [hdlc.SNRM]), (4.0, [hdlc.SNRM]), (6.0, [])]
     assert association.traffic.repeated_frames == 2
@@ -102,7 +102,7 @@ def test_answer_from_another_address_is_named() -> None:
     association = fresh(link_repeats=0)
     association.receive_data(meter(hdlc.UA, source=b"\x03"), 0.1)
     association.handle_timer(2.0)
-    with pytest.raises(NoAnswer, match="address 03 spoke"):
+    with pytest.raises(NoAnswer, match="; address 1 spoke"):
         association.handle_timer(8.0)
 
 

@@ -147,6 +147,18 @@ def test_link_show(trace):
     assert shown["peers"][0]["mac"] == A
 
 
+def test_link_watch_as_json_is_one_line_per_look(trace):
+    done = link("watch", "--simulated", str(trace), "--interval", "0.2", "--count", "2", "--json")
+    assert done.returncode == 0
+    looks = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(looks) == 2
+    assert all(look["radio"]["present"] and look["peers"][0]["mac"] for look in looks)
+    assert looks[0]["time"] < looks[1]["time"]
+    absent = link("watch", "--interface", "no-such-wlan", "--interval", "0.2", "--count", "1", "--json")
+    (look,) = [json.loads(line) for line in absent.stdout.splitlines()]
+    assert (look["radio"]["present"], look["peers"]) == (False, [])
+
+
 def test_link_watch_prints_lines_and_stops(trace):
     done = link("watch", "--simulated", str(trace), "--interval", "0.2", "--count", "3")
     assert done.returncode == 0, done.stderr

@@ -58,6 +58,26 @@ def test_spreadsheets_are_understood() -> None:
     assert row.password is None
 
 
+@pytest.mark.parametrize("text", [
+    "name\thost\tport\tpassword\nm1\t10.0.0.1\t4059\ta,b;c\n",
+    'sep=;\r\nname;host;port;password\r\nm1;10.0.0.1;4059;"a,b;c"\r\n',
+    '\ufeff"sep=\t"\nname\thost\tport\tpassword\nm1\t10.0.0.1\t4059\ta,b;c\n',
+    "SEP=|\nname|host|port|password\nm1|10.0.0.1|4059|a,b;c\n",
+    'sep=,\nname,host,port,password\nm1,10.0.0.1,4059,"a,b;c"\n',
+])
+def test_what_parts_the_cells_is_seen_or_said(text: str) -> None:
+    (row,) = csvio.parse(text)
+    assert (row.meter, row.password) == (Meter("m1", "10.0.0.1", 4059), b"a,b;c")
+    assert row.line == text.count("\n")
+
+
+def test_lines_are_counted_from_the_first_of_the_file() -> None:
+    assert complaints("sep=;\nname;host;prt\nm;h;1\n") == [
+        "line 2: the column port is missing", "line 2: unknown column 'prt'; did you mean port?"]
+    assert complaints("sep=;\nname;host;port\nm;h;0\n") == ["line 3: port = 0: must be from 1 to 65535"]
+    assert complaints("sep=;\n") == [f"line 2: the header is missing: {','.join(csvio.COLUMNS)}"]
+
+
 @pytest.mark.parametrize(("text", "expected"), [
     ("", ["line 1: the header is missing: " + ",".join(csvio.COLUMNS)]),
     (HEADER, ["line 2: no meter in the file"]),
