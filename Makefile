@@ -5,7 +5,7 @@
 
 PY := .venv/bin/python
 
-.PHONY: demo test lint types unit binary binary-aarch64 test-binary bench crash clean
+.PHONY: demo test lint types unit binary binary-aarch64 test-binary bench crash rehearse rehearse-short rehearse-long images-amd64 images-arm64 clean
 
 demo: .venv/.demo
 	@.venv/bin/halow-gateway demo
@@ -39,6 +39,25 @@ crash: .venv/.test
 	RING_EXAMPLES=2000 $(PY) -m pytest -q --timeout=0 tests/ring/test_ring_machine.py
 	$(PY) tests/ring/ring_mutants.py
 
+# The flashed image in a virtual board: boots, watchdogs, power cuts, updates (under an hour on two cores without KVM).
+# -short: one architecture, boot and watchdog. -long: 20 power cuts and an hour of polling.
+REHEARSE := HALOW_REHEARSAL=$(CURDIR)/build/image $(PY) -m pytest -s --timeout=0
+
+rehearse: images-amd64 images-arm64
+	$(REHEARSE) tests/image
+
+rehearse-short: images-amd64
+	$(REHEARSE) tests/image/test_image_boot.py tests/image/test_image_watchdog.py -k "not arm64"
+
+rehearse-long: images-amd64 images-arm64
+	HALOW_CUTS=20 HALOW_POLLING_S=3600 $(REHEARSE) tests/image
+
+images-amd64: .venv/.test build/image/.setup binary
+	@$(PY) tools/image/build.py amd64
+
+images-arm64: .venv/.test build/image/.setup binary-aarch64
+	@$(PY) tools/image/build.py arm64
+
 # Figures for the README; about twenty minutes. Each script also runs alone and prints what it measures.
 bench: .venv/.test
 	$(PY) benchmarks/poll_vs_gurux.py
@@ -61,6 +80,10 @@ build/binary/.setup: tools/binary/requirements.txt tools/setup
 build/binary/aarch64/.setup: tools/binary/requirements.txt tools/setup
 	@tools/setup binary-aarch64
 	@touch $@
+
+build/image/.setup: tools/setup
+	@tools/setup rehearse
+	@mkdir -p build/image && touch $@
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -52,7 +52,7 @@ async def test_a_hung_event_loop_is_restarted_and_the_ring_loses_nothing(host_si
     await on(polling, "halow-gateway meter list --json >/dev/null")
     after = await status_until(polling, lambda found: found["ring"]["newest_seq"]["instant"] & ORDINALS > promised, timeout_s=60)
     assert after["ring"]["lost"]["records"] == 0, after["ring"]
-    kept = set(map(int, (await on(polling, f"halow-gateway ring dump --all --stream instant --json | sed -n 's/.*\"seq\": *\\([0-9]*\\).*/\\1/p'", timeout_s=180)).split()))
+    kept = set(map(int, (await on(polling, "halow-gateway ring dump --all --stream instant --json | sed -n 's/.*\"seq\": *\\([0-9]*\\).*/\\1/p'", timeout_s=180)).split()))
     assert set(range(1, promised + 1)) <= {seq & ORDINALS for seq in kept}
 
 

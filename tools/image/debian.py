@@ -15,7 +15,8 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PACKAGES = """
     base-files base-passwd busybox-static coreutils dash findutils grep libc-bin login mount passwd procps sed
     util-linux systemd systemd-sysv systemd-resolved systemd-timesyncd systemd-repart udev dbus dbus-daemon
-    dbus-system-bus-common kmod e2fsprogs iproute2 nftables netbase rauc rauc-service libubootenv-tool hostapd wpasupplicant iw wireless-regdb
+    dbus-system-bus-common kmod e2fsprogs iproute2 nftables netbase rauc rauc-service libubootenv-tool hostapd
+    wpasupplicant iw wireless-regdb
 """.split()  # noqa: SIM905 - a list to read and to add to
 
 
@@ -42,7 +43,7 @@ class Apt:
         if not KEYRING.exists():
             raise ImageError(f"{KEYRING} is missing; install the package debian-archive-keyring")
         self.archives = folder / "archives"
-        for part in ("lists/partial", "archives/partial", "sources"):
+        for part in ("lists/partial", "archives/partial", "none/partial", "sources"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         (folder / "status").touch()
         (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} {SUITE} main\n")
@@ -73,7 +74,10 @@ class Apt:
     def fetch(self, packages: list[str]) -> list[Path]:
         """Download the packages and all that they depend on; return the files, base-files first."""
         self._run("update")
-        wanted = re.findall(r"^'[^']+' (\S+) ", self._run("install", "--print-uris", "--yes", *packages), re.MULTILINE)
+        # Asked with an empty cache, because apt names only what it has yet to fetch.
+        none = f"-oDir::Cache::archives={self.archives.with_name('none')}"
+        named = self._run("install", "--print-uris", "--yes", none, *packages)
+        wanted = re.findall(r"^'[^']+' (\S+) ", named, re.MULTILINE)
         self._run("install", "--download-only", "--yes", *packages)
         files = [self.archives / name for name in wanted]
         return sorted(files, key=lambda path: (not path.name.startswith("base-files_"), path.name))

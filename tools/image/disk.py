@@ -131,6 +131,7 @@ def signing_key(folder: Path, name: str) -> tuple[Path, Path]:
 
 def bundle(target: Path, *, root: Path, kernel: Path, version: str, key: Path, certificate: Path) -> None:
     """Write an update bundle (verity format) for both partitions of a slot."""
+    target.parent.mkdir(exist_ok=True)
     work = target.with_name(f"{target.name}.work")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
@@ -143,6 +144,38 @@ def bundle(target: Path, *, root: Path, kernel: Path, version: str, key: Path, c
     target.unlink(missing_ok=True)
     _tool("rauc", "bundle", f"--cert={certificate}", f"--key={key}", work, target)
     shutil.rmtree(work)
+
+
+def tamper(source: Path, target: Path) -> None:
+    """Copy a bundle with some bytes in its middle turned round: the signature is right, what it signs is not."""
+    data = bytearray(source.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 64] = bytes(byte ^ 0xFF for byte in data[middle : middle + 64])
+    target.write_bytes(data)
+
+
+def unsigned(root: Path, target: Path) -> None:
+    """Write a bundle's squashfs with no signature behind it."""
+    work = target.with_name("unsigned.work")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    shutil.copy(root, work / "rootfs.img")
+    (work / "manifest.raucm").write_text(
+        "[update]\ncompatible=halow-gateway-rehearsal\nversion=9\n[image.rootfs]\nfilename=rootfs.img\n"
+    )
+    _tool("mksquashfs", work, target, "-noappend", "-quiet", "-no-progress")
+    shutil.rmtree(work)
+
+
+def ext4(target: Path, folder: Path) -> None:
+    """Write a read-only file system with a folder's files."""
+    total_mib = sum(path.stat().st_size for path in folder.iterdir()) >> 20
+    _tool("mkfs.ext4", "-q", "-O", "^has_journal", "-d", folder, target, f"{total_mib * 11 // 10 + 16}M")
+
+
+def boot_script(source: Path, target: Path) -> None:
+    """Pack a U-Boot script."""
+    _tool("mkimage", "-A", "arm64", "-T", "script", "-C", "none", "-n", "halow-gateway", "-d", source, target)
 
 
 def _tool(program: str, *words: object) -> None:

@@ -12,6 +12,7 @@ class Machine:
     loader: tuple[str, ...]
     qemu: tuple[str, ...]
     console: str
+    boots_by_loader: bool  # U-Boot and its script, as a board does; else QEMU starts the kernel
 
     def runs(self, root: str) -> list[str]:
         """Return the words to put before a program of `root`, so that it runs here with that root's libraries."""
@@ -29,6 +30,7 @@ MACHINES = {
         ),
         qemu=("qemu-system-x86_64", "-machine", "q35", "-cpu", "max"),
         console="ttyS0",
+        boots_by_loader=False,
     ),
     "arm64": Machine(
         name="arm64",
@@ -36,5 +38,6 @@ MACHINES = {
         loader=("qemu-aarch64-static", "-L", "{root}"),
         qemu=("qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a72"),
         console="ttyAMA0",
+        boots_by_loader=True,
     ),
 }
