@@ -51,7 +51,7 @@ def test_the_laptops_side_is_not_inside_and_all_our_data_is(binary: Path) -> Non
     assert data - inside == set()
     assert data
     assert {name for name in inside if name.startswith(LAPTOP)} == set()
-    assert {f"edge/commands/{name}.pyc" for name in ("run", "check", "status", "meter", "read", "ring", "link", "config")} <= inside
+    assert {f"edge/commands/{name}.pyc" for name in ("init", "run", "check", "status", "meter", "read", "ring", "link", "config")} <= inside
 
 
 def test_nothing_heavy_is_inside(binary: Path) -> None:
@@ -87,6 +87,19 @@ def test_version_names_the_build(binary: Path) -> None:
 def test_what_is_left_out_says_so(binary: Path) -> None:
     done = subprocess.run([str(binary), "demo"], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, "Error: demo: not part of this build; it runs from the source tree\n")
+
+
+def test_help_names_only_what_is_inside(binary: Path) -> None:
+    told = subprocess.run([str(binary), "--help"], check=True, capture_output=True, text=True).stdout
+    named = {line.split()[0] for line in told.partition("Commands:")[2].splitlines() if line.startswith("  ") and line[2] != " "}
+    assert named == {"init", "run", "check", "status", "meter", "read", "ring", "link", "config"}
+
+
+def test_wrong_settings_end_with_78(binary: Path, tmp_path: Path) -> None:
+    (tmp_path / "gateway.toml").write_text("[poll]\nat_once = 0\n")
+    done = subprocess.run([str(binary), "-c", str(tmp_path / "gateway.toml"), "run"], check=False, capture_output=True, text=True)
+    assert done.returncode == 78
+    assert done.stderr == f"halow-gateway: {tmp_path}/gateway.toml: poll.at_once = 0: must be a whole number at least 1 and at most 1024\n"
 
 
 def test_python_variables_of_the_caller_change_nothing(binary: Path, tmp_path: Path) -> None:
