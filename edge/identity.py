@@ -6,8 +6,8 @@ token do: a card moved to a spare board stays the same gateway.
 """
 
 import logging
+import os
 import re
-import secrets
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +51,7 @@ def establish(state_dir: Path) -> Identity:
     path, serial = state_dir / ID_FILE, board_serial()
     make_directory(state_dir)
     try:
-        write = (serial or secrets.token_hex(8)) if not path.exists() else ""
+        write = (serial or os.urandom(8).hex()) if not path.exists() else ""
         if write:
             write_file(path, f"{write}\n".encode(), mode=0o644)
             return Identity(write, "made", "the board's serial number" if serial else "random")
@@ -76,7 +76,7 @@ def identify(state_dir: Path) -> str:
         return establish(state_dir).id
     except (OSError, EdgeError) as error:
         log.warning("the gateway's identity cannot be kept: %s", error)
-        return board_serial() or secrets.token_hex(8)
+        return board_serial() or os.urandom(8).hex()
 
 
 def named(settings: Settings, identity: str) -> Settings:
