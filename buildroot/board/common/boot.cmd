@@ -2,7 +2,7 @@
 #
 #   bootstate   raw partition: U-Boot environment (CRC-32, 4 KiB) at 0, a second copy of it at 16 KiB
 #   BOOT_ORDER  slots in the order in which they are tried, set by RAUC ("A B")
-#   BOOT_x_LEFT attempts left; counted down here, set back to 3 by `rauc status mark-good` when the gateway is ready
+#   BOOT_x_LEFT attempts left; counted down here, set back by `rauc status mark-good` when the gateway is ready
 #
 # RAUC writes the first copy only, in place. A power cut there costs the first copy; the second then says what was true at
 # the last start. Here the second is written first, so that one of the two is whole at any moment.
