@@ -8,8 +8,8 @@ import pytest
 
 from edge.clock import SystemClock
 from edge.config import GatewaySettings, RingSettings, Settings, UplinkSettings
-from edge.daemon import upstream
 from edge.credentials import read_token, token_path
+from edge.daemon import upstream
 from edge.daemon.upstream import Upstream
 from edge.errors import ConfigError
 from edge.ring.store import Ring
