@@ -66,7 +66,7 @@ def nbd_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
     yield make
     for disk in disks:
         disk.process.kill()
-        disk.process.wait()
+        disk.process.communicate()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from gpt import partitions
 from judge import Judge
 from mosquitto_broker import Mosquitto
 from vm import Board
@@ -19,7 +20,6 @@ from wiretap import WireTap
 from edge.demo.population import Population
 
 HOST = "10.0.2.2"
-BOOT_OFFSET_BYTES = 1 << 20      # of the first partition, as genimage lays it out
 ORDINALS = (1 << 40) - 1
 
 _SETTINGS = """
@@ -77,7 +77,7 @@ class HostSide:
             "uplink.token": "token-of-the-rehearsal\n",
             "meters.csv": self.population.csv_text().replace("127.0.0.1", HOST),
         }
-        image = f"{disk}@@{BOOT_OFFSET_BYTES}"
+        image = f"{disk}@@{partitions(disk)['boot'][0]}"
         subprocess.run(["mmd", "-D", "s", "-i", image, "::provision"], check=False, capture_output=True)
         for name, text in files.items():
             source = self._folder / name

@@ -18,7 +18,8 @@ import struct
 import sys
 from pathlib import Path
 
-SECTOR = 512
+from gpt import SECTOR, partitions
+
 _REQUEST, _REPLY = 0x25609513, 0x67446698
 _OPTION_REPLY = 0x3E889045565A9
 _FLAGS = 1 | 4 | 8                      # has flags, sends FLUSH, sends FUA
@@ -27,6 +28,12 @@ _MAX_WAITING_BYTES = 64 << 20
 
 class CutOff(Exception):
     """The machine is gone without a goodbye."""
+
+
+def _with_growth(found: dict[str, tuple[int, int]], size: int) -> dict[str, tuple[int, int]]:
+    """Give the last partition all that is behind it: it grows at the first boot."""
+    last = max(found, key=lambda name: found[name])
+    return {**found, last: (found[last][0], size)}
 
 
 class Disk:
@@ -38,24 +45,8 @@ class Disk:
         self._waiting: dict[int, bytes] = {}
         self._keep, self._random = keep, random.Random(seed)
         self.flushes = self.cuts = self.lost_sectors = 0
-        self.partitions = self._gpt()
+        self.partitions = _with_growth(partitions(image), self.size)
         self.written = dict.fromkeys(self.partitions, 0)
-
-    def _gpt(self) -> dict[str, tuple[int, int]]:
-        header = os.pread(self._file, SECTOR, SECTOR)
-        if header[:8] != b"EFI PART":
-            raise SystemExit("the image has no GPT")
-        first, count, size = struct.unpack("<QII", header[72:88])
-        found = {}
-        for number in range(count):
-            entry = os.pread(self._file, size, first * SECTOR + number * size)
-            if any(entry[:16]):
-                start, _end = struct.unpack("<QQ", entry[32:48])
-                name = entry[56:128].decode("utf-16-le").rstrip("\0")
-                found[name] = start * SECTOR
-        starts = sorted(found.values())
-        ends = dict(zip(starts, [*starts[1:], self.size], strict=True))
-        return {name: (start, ends[start]) for name, start in found.items()}
 
     def read(self, offset: int, length: int) -> bytes:
         data = bytearray(os.pread(self._file, length, offset))

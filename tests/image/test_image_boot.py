@@ -26,7 +26,9 @@ async def test_it_boots_polls_and_drains(
         assert await on(box, "systemctl --failed --no-legend") == ""
         cycles = await on(box, "journalctl -b -o cat --no-pager | grep -i 'ordering cycle' || true")
         assert cycles == ""
-        assert (await status(box))["ready"]
+        said = await status(box)
+        assert len(said["meters"]) == 10, "the card's meters"
+        assert said["ring"]["healthy"]
 
         exposure = re.search(r"exposure level for halow-gateway.service: ([\d.]+)", await on(box, "systemd-analyze security halow-gateway.service --no-pager"))
         assert exposure

@@ -1,6 +1,7 @@
 """What hangs is brought back: the event loop by systemd, systemd and the kernel by the board's own watchdog."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,8 @@ async def polling(host_side: HostSide, fresh_disk: Callable[[str], Path], board:
     """A board that polls and drains; switched off with the board fixture."""
     disk = fresh_disk("amd64")
     host_side.card(disk)
-    box = board("amd64", disk).start()
+    # Everything the kernel says: its first line after a reset is what tells when that was.
+    box = board("amd64", disk, append="ignore_loglevel").start()
     await ready(box)
     await host_side.acked(20, timeout_s=300)
     return box
@@ -49,11 +51,10 @@ async def test_a_hung_event_loop_is_restarted_and_the_ring_loses_nothing(host_si
     print(f"\nhung loop: restarted after {restarted_s:.1f} s, READY after {ready_s:.1f} s (WatchdogSec {WATCHDOG_S:.0f})")
     assert restarted_s <= WATCHDOG_S + GRACE_S
     await host_side.acked(20, timeout_s=120)
-    await on(polling, "halow-gateway meter list --json >/dev/null")
     after = await status_until(polling, lambda found: found["ring"]["newest_seq"]["instant"] & ORDINALS > promised, timeout_s=60)
-    assert after["ring"]["lost"]["records"] == 0, after["ring"]
-    kept = set(map(int, (await on(polling, "halow-gateway ring dump --all --stream instant --json | sed -n 's/.*\"seq\": *\\([0-9]*\\).*/\\1/p'", timeout_s=180)).split()))
-    assert set(range(1, promised + 1)) <= {seq & ORDINALS for seq in kept}
+    assert not any(stream["lost"] for stream in after["ring"]["streams"].values()), after["ring"]
+    dump = await on(polling, "halow-gateway ring dump --all --stream instant", timeout_s=300)
+    assert set(range(1, promised + 1)) <= {json.loads(line)["seq"] & ORDINALS for line in dump.splitlines()}
 
 
 @pytest.mark.timeout(900)
@@ -61,17 +62,16 @@ async def test_a_hung_event_loop_is_restarted_and_the_ring_loses_nothing(host_si
 async def test_a_stopped_system_is_reset_by_the_boards_watchdog(how: str, host_side: HostSide, polling: Board) -> None:
     assert await on(polling, "systemctl show -P RuntimeWatchdogUSec") == "14s"
     boot = await on(polling, "cat /proc/sys/kernel/random/boot_id")
+    start = len(polling.lines)
     began = time.monotonic()
     if how == "pid-1-crashes":
         polling.send("kill -SEGV 1")
     elif how == "pid-1-spins":
         polling.send("set -- $(cat /proc/1/syscall); printf '\\353\\376' | dd of=/proc/1/mem bs=1 seek=$(($9)) conv=notrunc 2>/dev/null")
-    else:
+    else:      # with the kernel's own reboot after a panic switched off
         await on(polling, "sysctl -qw kernel.panic=0 kernel.sysrq=255")
         polling.send("echo c > /proc/sysrq-trigger")
-    start = len(polling.lines)
-    # The firmware's or the new kernel's first words come only after a reset.
-    await asyncio.to_thread(polling.console, r"SeaBIOS|Linux version|first root|systemd\[1\]: systemd", timeout_s=120, start=start)
+    await asyncio.to_thread(polling.console, r"Linux version", timeout_s=120, start=start)
     reset_s = time.monotonic() - began
     await ready(polling)
     assert await on(polling, "cat /proc/sys/kernel/random/boot_id") != boot

@@ -47,6 +47,7 @@ class Board:
         self.lines: list[tuple[float, str]] = []
         self._news = threading.Condition()
         self._process: subprocess.Popen[bytes] | None = None
+        self._reader: threading.Thread | None = None
         self._started = 0.0
 
     def __enter__(self) -> Self:
@@ -60,7 +61,8 @@ class Board:
         """Switch it on."""
         self._started = time.monotonic()
         self._process = subprocess.Popen(self._words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        threading.Thread(target=self._read_console, args=(self._process,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read_console, args=(self._process,))
+        self._reader.start()
         return self
 
     def cut(self) -> None:
@@ -71,6 +73,8 @@ class Board:
         if self._process:
             self._process.kill()
             self._process.wait()
+        if self._reader:
+            self._reader.join()
 
     def since_start_s(self) -> float:
         """Return the seconds since it was switched on."""
@@ -78,7 +82,7 @@ class Board:
 
     def _read_console(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout
-        with self._log.open("a") as log:
+        with self._log.open("a") as log, process.stdout:
             for raw in process.stdout:
                 text = _ESCAPES.sub("", raw.decode(errors="replace")).strip("\r\n")
                 with self._news:
@@ -180,7 +184,7 @@ class Board:
 
 def direct_kernel(folder: Path, console: str, append: str = "") -> list[str]:
     """Return QEMU's words that start slot A's kernel without a boot loader."""
-    line = f"root=PARTLABEL=rootfs-A ro console={console} panic=5 rauc.slot=A fsck.repair=yes quiet loglevel=4 systemd.show_status=1 {append}"
+    line = f"root=PARTLABEL=rootfs-A ro console={console} panic=5 rauc.slot=A fsck.repair=yes systemd.gpt_auto=no quiet loglevel=4 systemd.show_status=1 {append}"
     return ["-kernel", str(folder / "Image"), "-initrd", str(folder / "initrd"), "-append", line.strip()]
 
 

@@ -57,7 +57,7 @@ class Image:
         """Make the root of one version as a squashfs file; return it and what identifies it."""
         base = self.make_base()
         binary = binary or BINARIES[self.machine.name]
-        overlays = [PROJECT / "rootfs", HERE / "rehearsal"]
+        overlays = [PROJECT / "rootfs", PROJECT / "buildroot/board/common/rootfs", HERE / "rehearsal"]
         inputs = digest(base, version, binary, *overlays, HERE / "root.py", self.certificate)
         target = self.folder / f"rootfs-{version}.squashfs"
 

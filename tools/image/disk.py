@@ -15,7 +15,7 @@ _ENVIRONMENT = "BOOT_ORDER=A B\nBOOT_A_LEFT=3\nBOOT_B_LEFT=3\n"
 
 _LAYOUT = """
 image disk.img {{
-  hdimage {{ partition-table-type = "gpt" }}
+  hdimage {{ partition-table-type = "gpt" align = 1M }}
   partition boot {{ partition-type-uuid = "U" image = "boot.vfat" }}
   partition bootstate {{ partition-type-uuid = "L" image = "bootstate.img" size = 1M }}
   partition kernel-A {{ partition-type-uuid = "L" image = "kernel.vfat" size = {kernel_mib}M }}
@@ -40,7 +40,7 @@ def vfat(target: Path, mib: int, files: dict[str, Path]) -> None:
 
 
 def disk(
-    target: Path, *, boot: dict[str, Path], kernel: Path, first_root: Path, root: Path, spare_mib: int = 192
+    target: Path, *, boot: dict[str, Path], kernel: Path, first_root: Path, root: Path, spare_mib: int = 448
 ) -> None:
     """Write a disk that has both slots filled and an almost empty /data, with room behind it to grow into."""
     work = target.with_name("disk.work")

@@ -42,6 +42,8 @@ def compose(
         subprocess.run(["cp", "-a", "--no-preserve=ownership", f"{overlay}/.", tree], check=True)
     shutil.copy(binary, tree / "usr/bin/halow-gateway")
     (tree / "usr/bin/halow-gateway").chmod(0o755)
+    updates = tree / "etc/rauc/system.conf"
+    updates.write_text(updates.read_text().replace("@BOARD@", "rehearsal"))
     shutil.copy(keyring, tree / "etc/rauc/keyring.pem")
     _identity(tree, version)
     _users(machine, tree)

@@ -98,6 +98,7 @@ fi
 # 4. Kernel arguments: the firmware's own (on the Raspberry Pi cmdline.txt and what the firmware adds), the slot's
 # (boot.env in its kernel partition, slot_args=...), the integrator's (boot.env on the boot partition, extra_args=...).
 # The device tree is the firmware's too, with the overlays of config.txt applied.
+# fsck.repair: nobody is there to answer its questions. gpt_auto: what is mounted stands in the overlay's units, nothing else is.
 setenv tree ${fdt_addr}
 if fdt addr ${tree}; then
 	echo "slots: device tree of the firmware"
@@ -118,7 +119,7 @@ if test -e ${devtype} ${devnum}:${kernel_part} boot.env; then
 	env import -t ${state_addr} ${filesize} slot_args
 fi
 
-setenv bootargs "${firmware_args} root=PARTLABEL=rootfs-${slot} rootfstype=squashfs ro rootwait panic=5 rauc.slot=${slot} ${slot_args} ${extra_args}"
+setenv bootargs "${firmware_args} root=PARTLABEL=rootfs-${slot} rootfstype=squashfs ro rootwait panic=5 fsck.repair=yes systemd.gpt_auto=no rauc.slot=${slot} ${slot_args} ${extra_args}"
 
 # 5. The kernel. A first root of its own (initrd) is used where the slot has one.
 if load ${devtype} ${devnum}:${kernel_part} ${kernel_addr_r} Image; then
