@@ -1,0 +1,111 @@
+"""The overlay's units agree with each other, with the presets and with the gateway; systemd itself judges them in the rehearsal."""
+
+import configparser
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edge.config import load
+
+ROOTFS = Path(__file__).resolve().parents[2] / "rootfs"
+UNITS = ROOTFS / "usr/lib/systemd/system"
+OURS = sorted(path for path in UNITS.iterdir() if path.suffix in (".service", ".mount", ".path", ".timer", ".socket", ".target"))
+# What the distribution and Buildroot bring.
+THEIRS = {"systemd-networkd.service", "systemd-resolved.service", "systemd-timesyncd.service", "nftables.service"}
+
+
+def sections(path: Path) -> dict[str, list[tuple[str, str]]]:
+    """Every `key=value` of a unit, by section; keys may repeat."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    section = ""
+    for raw in path.read_text().splitlines():
+        line = raw.strip()
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif line and not line.startswith(("#", ";")):
+            key, _, value = line.partition("=")
+            found.setdefault(section, []).append((key, value))
+    return found
+
+
+def presets() -> list[str]:
+    """The units that the presets enable."""
+    text = "\n".join(path.read_text() for path in sorted((ROOTFS / "usr/lib/systemd/system-preset").glob("*.preset")))
+    return re.findall(r"^enable (\S+)$", text, re.MULTILINE)
+
+
+def test_every_enabled_unit_exists_and_everything_else_stays_off() -> None:
+    assert set(presets()) - {path.name for path in OURS} <= THEIRS
+    assert (ROOTFS / "usr/lib/systemd/system-preset/99-halow-gateway.preset").read_text().strip() == "disable *"
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
+def test_a_unit_that_can_be_installed_is_enabled(path: Path) -> None:
+    installed = "Install" in sections(path)
+    assert installed == (path.name in presets()), "an [Install] that no preset enables, or the other way round"
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
+def test_what_a_unit_names_is_there(path: Path) -> None:
+    for key, value in sections(path).get("Service", []):
+        if key.startswith("Exec") and "/usr/lib/halow-gateway/" in value:
+            program = ROOTFS / re.findall(r"/(usr/lib/halow-gateway/[\w-]+)", value)[0]
+            assert program.exists(), value
+            assert program.stat().st_mode & 0o111, f"{program} is not executable"
+    ours = {item.name for item in OURS}
+    for key, value in sections(path).get("Unit", []):
+        if key in ("Requires", "Wants", "After", "Before", "BindsTo"):
+            for name in value.split():
+                if name.startswith("halow-"):
+                    assert name in ours, f"{path.name}: {key}={name}"
+
+
+@pytest.mark.parametrize("path", [path for path in OURS if path.suffix == ".mount"], ids=lambda path: path.name)
+def test_a_mount_is_named_after_its_place(path: Path) -> None:
+    where = dict(sections(path)["Mount"])["Where"]
+    escaped = where.strip("/").replace("-", "\\x2d").replace("/", "-")
+    assert path.name == f"{escaped}.mount"
+
+
+def test_the_unit_gives_the_gateway_what_the_program_promises() -> None:
+    unit = sections(UNITS / "halow-gateway.service")
+    service, policy = dict(unit["Service"]), dict(unit["Unit"])
+    assert service["Type"] == "notify"
+    assert service["NotifyAccess"] == "main"
+    assert service["RestartPreventExitStatus"] == "78"
+    assert policy["StartLimitAction"] == "reboot"
+    # So many starts, each as slow as it may be, must fit into the interval, or the reboot never comes.
+    minutes = {"min": 60, "s": 1}
+    span = {key: sum(int(number) * minutes[unit_] for number, unit_ in re.findall(r"(\d+)(min|s)", text))
+            for key, text in (("interval", policy["StartLimitIntervalSec"]), ("start", service["TimeoutStartSec"]), ("abort", service["TimeoutAbortSec"]),
+                              ("watchdog", service["WatchdogSec"]), ("pause", service["RestartSec"]))}
+    worst = max(span["start"], span["watchdog"]) + span["abort"] + span["pause"]
+    assert int(policy["StartLimitBurst"]) * worst < span["interval"]
+    assert "AF_NETLINK" in service["RestrictAddressFamilies"], "nl80211"
+    assert service["ProcSubset"] == "all", "the clock reads the boot id below /proc/sys"
+
+
+def test_the_watchdog_is_one_that_the_raspberry_pi_can_count_to() -> None:
+    parser = configparser.ConfigParser()
+    parser.read(ROOTFS / "usr/lib/systemd/system.conf.d/10-halow-gateway.conf")
+    assert int(parser["Manager"]["RuntimeWatchdogSec"].removesuffix("s")) < 15
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted((ROOTFS / "usr/lib/halow-gateway").iterdir()) if path.is_file()])
+def test_a_script_is_shell_that_dash_takes(name: str) -> None:
+    path = ROOTFS / "usr/lib/halow-gateway" / name
+    if path.read_text().startswith("#!/bin/sh"):
+        assert subprocess.run(["sh", "-n", path], check=False, capture_output=True).returncode == 0
+
+
+def test_the_shipped_settings_are_valid() -> None:
+    load(ROOTFS / "usr/share/halow-gateway/gateway.toml")
+
+
+@pytest.mark.parametrize("absent", ["/home/", "/root/"])
+def test_nothing_in_the_overlay_names_a_developers_folder(absent: str) -> None:
+    for path in ROOTFS.rglob("*"):
+        if path.is_file():
+            assert absent not in path.read_text(errors="replace"), path
