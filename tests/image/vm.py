@@ -36,7 +36,8 @@ class Board:
         self._shell_path = self._folder / "shell"
         self._shell: socket.socket | None = None
         self._words = [
-            *qemu, "-accel", "tcg,thread=multi", "-smp", "2", "-m", str(memory_mib), "-nodefaults", "-display", "none", "-serial", "stdio",
+            # Whatever ends the tests ends the machine.
+            "setpriv", "--pdeathsig", "KILL", *qemu, "-accel", "tcg,thread=multi", "-smp", "2", "-m", str(memory_mib), "-nodefaults", "-display", "none", "-serial", "stdio",
             "-chardev", f"socket,id=shell,path={self._shell_path},server=on,wait=off",
             "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=shell,name=shell",
             "-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=", "-device", "virtio-rng-pci",
