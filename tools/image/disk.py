@@ -3,6 +3,7 @@
 boot  bootstate  kernel-A  rootfs-A  kernel-B  rootfs-B  data        (GPT; labels as in buildroot/)
 """
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -179,7 +180,9 @@ def boot_script(source: Path, target: Path) -> None:
 
 
 def _tool(program: str, *words: object) -> None:
-    done = subprocess.run([program, *map(str, words)], check=False, capture_output=True, text=True)
+    # mkfs is where the path of who is not root may not lead.
+    environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+    done = subprocess.run([program, *map(str, words)], check=False, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise ImageError(
             f"{program}: {(done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or done.returncode}"

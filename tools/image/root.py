@@ -12,7 +12,7 @@ from debian import ImageError
 from machine import Machine
 
 # Mount points and folders of a root that cannot be written to.
-_FOLDERS = ("data", "dev", "proc", "sys", "run", "tmp", "var", "boot", "root", "etc/halow-gateway", "etc/rauc")
+_FOLDERS = ("data", "dev", "proc", "sys", "run", "tmp", "var", "boot", "root", "etc/halow-gateway", "etc/rauc", "srv")
 _MASKED = (
     "getty@tty1.service",
     "serial-getty@ttyS0.service",
@@ -85,6 +85,7 @@ def _users(machine: Machine, tree: Path) -> None:
     (tree / "etc/shadow").write_text("".join(f"{name}:!*:20000:0:99999:7:::\n" for name in accounts))
     (tree / "etc/passwd").write_text((tree / "etc/passwd").read_text().replace(":*:", ":x:"))
     (tree / "etc/group").write_text((tree / "etc/group").read_text().replace(":*:", ":x:"))
+    (tree / "etc/gshadow").touch()
     _run(machine, tree, "usr/bin/systemd-sysusers", f"--root={tree}")
 
 
