@@ -47,9 +47,16 @@ class NbdDisk:
 
     def stats(self) -> str:
         """Return the server's JSON line."""
+        return self._ask("stats")
+
+    def cut_at_write(self, number: int) -> None:
+        """Return when the power has been cut at so many writes from now, before a flush of the last one."""
+        assert self._ask(f"cut {number}") == "cut\n"
+
+    def _ask(self, line: str) -> str:
         assert self.process.stdin
         assert self.process.stdout
-        self.process.stdin.write("stats\n")
+        self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
         return self.process.stdout.readline()
 

@@ -4,8 +4,9 @@
 
 Writes wait in memory until the machine flushes. When its connection ends without a goodbye (its power was cut), each
 sector that waits survives with probability `--keep`: writes are reordered and torn. Then the next connection is served.
-Standard input takes `stats`; standard output answers one JSON line: flushes, cuts, lost sectors, and the bytes written
-so far to each partition of the GPT, counted on this side of the wire. (NBD protocol: fixed newstyle, simple replies.)
+Standard input takes `stats`; standard output answers one JSON line: flushes, cuts, sectors that waited at a cut, and the bytes
+written so far to each partition of the GPT, counted on this side of the wire. `cut N` cuts at the N-th write from then on, before
+any flush of it, and answers `cut`. (NBD protocol: fixed newstyle, simple replies.)
 """
 
 import argparse
@@ -44,7 +45,8 @@ class Disk:
         self.size = os.fstat(self._file).st_size
         self._waiting: dict[int, bytes] = {}
         self._keep, self._random = keep, random.Random(seed)
-        self.flushes = self.cuts = self.lost_sectors = 0
+        self.flushes = self.cuts = self.waiting_sectors = 0
+        self.writes_to_cut = -1
         self.partitions = _with_growth(partitions(image), self.size)
         self.written = dict.fromkeys(self.partitions, 0)
 
@@ -61,6 +63,9 @@ class Disk:
                 self.written[name] += len(data)
         for at in range(0, len(data), SECTOR):
             self._waiting[(offset + at) // SECTOR] = data[at : at + SECTOR]
+        self.writes_to_cut -= 1
+        if self.writes_to_cut == 0:
+            raise CutOff
         if len(self._waiting) * SECTOR > _MAX_WAITING_BYTES:      # a cache is finite: any half of it may go to flash early
             self._store(self._random.sample(sorted(self._waiting), len(self._waiting) // 2))
 
@@ -70,9 +75,10 @@ class Disk:
 
     def cut(self) -> None:
         self.cuts += 1
+        waiting = len(self._waiting)
         kept = [number for number in sorted(self._waiting) if self._random.random() < self._keep]
         self._store(kept)
-        self.lost_sectors += len(self._waiting)
+        self.waiting_sectors += waiting
         self._waiting.clear()
 
     def _store(self, numbers: list[int]) -> None:
@@ -80,7 +86,7 @@ class Disk:
             os.pwrite(self._file, self._waiting.pop(number), number * SECTOR)
 
     def stats(self) -> str:
-        return json.dumps({"flushes": self.flushes, "cuts": self.cuts, "lost_sectors": self.lost_sectors, "written_bytes": self.written})
+        return json.dumps({"flushes": self.flushes, "cuts": self.cuts, "waiting_sectors": self.waiting_sectors, "written_bytes": self.written})
 
 
 class Connection:
@@ -164,15 +170,22 @@ def serve(peer: socket.socket, disk: Disk) -> None:
                     return
     except (CutOff, BrokenPipeError, ConnectionResetError):
         disk.cut()
+        if disk.writes_to_cut == 0:
+            print("cut", flush=True)
+            disk.writes_to_cut = -1
     finally:
         peer.close()
 
 
 def answer(disk: Disk) -> None:
     """Answer a line of standard input; its end is ours."""
-    if not sys.stdin.readline():
-        raise SystemExit(0)
-    print(disk.stats(), flush=True)
+    match sys.stdin.readline().split():
+        case ["stats"]:
+            print(disk.stats(), flush=True)
+        case ["cut", number]:
+            disk.writes_to_cut = int(number)
+        case []:
+            raise SystemExit(0)
 
 
 def main() -> None:
