@@ -157,7 +157,8 @@ def process(command: list[str], first_line: str) -> Iterator[int]:
 def net() -> Iterator[Net]:
     missing = [tool for tool in ("nft", "ip", "unshare", "nsenter", "setpriv") if not shutil.which(tool)]
     if missing or os.geteuid() != 0:
-        pytest.skip(f"needs {', '.join(["root", *missing])}: the filter is tried in network namespaces")
+        wanted = " and ".join(["root", *missing])
+        pytest.skip(f"needs {wanted}: the filter is tried in network namespaces")
     with ExitStack() as stack:
         hosts = [Host(stack.enter_context(process(["unshare", "-n", "sh", "-c", "echo up; exec sleep 600"], "up"))) for _ in range(3)]
         it = Net(*hosts)

@@ -132,7 +132,7 @@ def netd_missing() -> str:
     users = {user.pw_name for user in pwd.getpwall()}
     tools = [tool for tool in ("unshare", "nsenter", "ip", "mount") if not shutil.which(tool)]
     if os.geteuid() != 0 or tools:
-        return f"needs {', '.join(["root", *tools])}"
+        return "needs " + " and ".join(["root", *tools])
     return "" if NETWORKD and "systemd-network" in users else "systemd-networkd is not installed"
 
 
