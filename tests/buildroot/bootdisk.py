@@ -4,13 +4,15 @@ The kernel on it is some 40 instructions that print their own arguments as <...>
 """
 
 import binascii
+import os
 import struct
 import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMON = ROOT / "buildroot/board/common"
-UBOOT = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
+# Debian's; HALOW_UBOOT names another one for QEMU's virt machine, such as that of a build.
+UBOOT = Path(os.environ.get("HALOW_UBOOT", "/usr/lib/u-boot/qemu_arm64/u-boot.bin"))
 ENVIRONMENT_BYTES = 4096
 SECOND_COPY_AT = 16384
 

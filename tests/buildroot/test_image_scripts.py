@@ -14,7 +14,7 @@ OVERLAYS = sorted(COMMON.glob("overlays/*.dts"))
 BASE = """/dts-v1/;
 / {
     compatible = "brcm,bcm2711", "brcm,bcm2835";
-    gpio: gpio { #gpio-cells = <2>; gpio-controller; spi0_pins: spi0_pins {}; spi0_cs_pins: spi0_cs_pins {}; };
+    gpio: gpio { #gpio-cells = <2>; gpio-controller; spi0_pins: spi0_pins {}; spi0_cs_pins: spi0_cs_pins { brcm,pins = <8 7>; }; };
     spi0: spi { #address-cells = <1>; #size-cells = <0>; status = "disabled"; spidev0: spidev@0 { reg = <0>; }; spidev1: spidev@1 { reg = <1>; }; };
     i2c1: i2c {};
     mmc: mmc { status = "disabled"; };
@@ -51,6 +51,7 @@ def test_post_build_names_board_build_country_and_board_file(target: Path) -> No
     assert (target / "etc/rauc/keyring.pem").read_text() == "-----BEGIN CERTIFICATE-----\n"
     assert (target / "usr/lib/modprobe.d/halow-radio.conf").read_text() == (
         "options morse country=AU enable_ps=0 enable_watchdog=Y bcf=bcf_x.bin\n")
+    assert (target / "usr/lib/modules-load.d/halow-radio.conf").read_text() == "morse\n"
     release = (target / "usr/lib/os-release").read_text()
     assert release.count("BUILD_ID=") == 1
     assert "BUILD_ID=old" not in release
@@ -92,6 +93,7 @@ def test_a_private_key_never_gets_into_the_image(target: Path) -> None:
 def test_an_image_without_a_radio_has_no_parameters(target: Path) -> None:
     assert post_build(target, "BR2_HALOW_RADIO_NONE=y\n").returncode == 0
     assert not (target / "usr/lib/modprobe.d/halow-radio.conf").exists()
+    assert not (target / "usr/lib/modules-load.d/halow-radio.conf").exists()
 
 
 @pytest.mark.skipif(not shutil.which("fdtoverlay"), reason="device-tree-compiler is missing")
@@ -104,6 +106,10 @@ def test_an_overlay_compiles_and_hangs_on_the_board_s_tree(source: Path, tmp_pat
     bus = "/mmc" if "sdio" in source.stem else "/spi"
     shown = subprocess.run(["fdtget", tmp_path / "both.dtb", bus, "status"], check=True, capture_output=True, text=True)
     assert shown.stdout == "okay\n"
+    if source.stem == "halow-morse-spi":
+        # GPIO 7 is the busy line then; two owners of one pin, and the radio's driver would not start.
+        pins = subprocess.run(["fdtget", tmp_path / "both.dtb", "/gpio/spi0_cs_pins", "brcm,pins"], check=True, capture_output=True, text=True)
+        assert pins.stdout == "8\n"
     if "morse" in source.stem:
         node = f"{bus}/radio@{2 if 'sdio' in source.stem else 0}"
         compatible = subprocess.run(["fdtget", tmp_path / "both.dtb", node, "compatible"], check=True, capture_output=True, text=True)

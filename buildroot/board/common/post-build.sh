@@ -42,16 +42,20 @@ parameters() { # VENDOR: of the country; nothing where the vendor has none
 	printf '%s\n' "$line" | cut -f4 | sed 's/^-$//'
 }
 file=$target/usr/lib/modprobe.d/halow-radio.conf
-mkdir -p "$(dirname "$file")"
+# Loaded by name: a radio on SPI announces itself by no name that the vendors' modules list.
+load=$target/usr/lib/modules-load.d/halow-radio.conf
+mkdir -p "$(dirname "$file")" "$(dirname "$load")"
 boardfile=$(setting BR2_HALOW_RADIO_BOARD_FILE)
 if [ "$(setting BR2_HALOW_RADIO_MORSE)" = y ]; then
 	country=$(parameters morse)
 	# enable_ps=0: power saving delays idle links by some 100 ms and a gateway has mains. The driver's own watchdog is off unless asked for.
 	echo "options morse $country enable_ps=0 enable_watchdog=Y${boardfile:+ bcf=$boardfile}" > "$file"
+	echo morse > "$load"
 elif [ "$(setting BR2_HALOW_RADIO_NEWRACOM)" = y ]; then
 	country=$(parameters newracom)
 	# GPIO 5 is the interrupt (overlay halow-newracom-spi); power_save=0 as above.
 	echo "options nrc fw_name=uni_s1g.bin hifspeed=20000000 spi_bus_num=0 spi_cs_num=0 spi_gpio_irq=5 power_save=0${country:+ $country}${boardfile:+ bd_name=$boardfile}" > "$file"
+	echo nrc > "$load"
 else
-	rm -f "$file"
+	rm -f "$file" "$load"
 fi

@@ -15,12 +15,18 @@ PYTHON_DLMS_COSEM_SETUP_TYPE = pep517
 
 # Unpacked for its licence only; what is installed is dist/*.whl
 define PYTHON_DLMS_COSEM_EXTRACT_CMDS
-	$(UNZIP) -q -d $(@D) $(PYTHON_DLMS_COSEM_DL_DIR)/$(PYTHON_DLMS_COSEM_SOURCE)
+	$(UNZIP) $(PYTHON_DLMS_COSEM_DL_DIR)/$(PYTHON_DLMS_COSEM_SOURCE) -d $(@D)
 endef
 
 define PYTHON_DLMS_COSEM_BUILD_CMDS
 	mkdir -p $(@D)/dist
 	cp $(PYTHON_DLMS_COSEM_DL_DIR)/$(PYTHON_DLMS_COSEM_SOURCE) $(@D)/dist/
 endef
+
+# The wheel carries its authors' tests as a package of that very name.
+define PYTHON_DLMS_COSEM_REMOVE_TESTS
+	rm -rf $(TARGET_DIR)/usr/lib/python$(PYTHON3_VERSION_MAJOR)/site-packages/tests
+endef
+PYTHON_DLMS_COSEM_POST_INSTALL_TARGET_HOOKS += PYTHON_DLMS_COSEM_REMOVE_TESTS
 
 $(eval $(python-package))
