@@ -5,7 +5,7 @@
 
 PY := .venv/bin/python
 
-.PHONY: demo test lint types unit binary binary-aarch64 test-binary bench crash rehearse rehearse-short rehearse-long images-amd64 images-arm64 clean
+.PHONY: demo test lint types unit binary binary-aarch64 test-binary bench crash rehearse rehearse-short rehearse-long images-amd64 images-arm64 check-buildroot clean
 
 demo: .venv/.demo
 	@.venv/bin/halow-gateway demo
@@ -65,6 +65,14 @@ bench: .venv/.test
 	$(PY) benchmarks/daemon_memory.py
 	$(PY) benchmarks/poll_fair_link.py
 
+# The Buildroot tree against a checkout of Buildroot 2026.02.x (BUILDROOT_DIR=...), and each fault planted once; nothing is built.
+# KERNEL_DIR=... names a kernel source for the fragments; without it Debian's is fetched (57 MB, its Kconfig only).
+KERNEL_DIR ?= build/check-buildroot/linux
+check-buildroot: build/check-buildroot/.setup
+	@test -n "$(BUILDROOT_DIR)" || { echo "BUILDROOT_DIR= must name a checkout of Buildroot 2026.02.x" >&2; exit 1; }
+	$(PY) tools/buildroot/check.py --buildroot "$(BUILDROOT_DIR)" --kernel "$(KERNEL_DIR)"
+	BUILDROOT_DIR="$(realpath $(BUILDROOT_DIR))" KERNEL_DIR="$(realpath $(KERNEL_DIR))" $(PY) -m pytest tests/buildroot
+
 .venv/.test: pyproject.toml tools/setup
 	@tools/setup test
 	@touch .venv/.test .venv/.demo
@@ -84,6 +92,10 @@ build/binary/aarch64/.setup: tools/binary/requirements.txt tools/setup
 build/image/.setup: tools/setup
 	@tools/setup rehearse
 	@mkdir -p build/image && touch $@
+
+build/check-buildroot/.setup: .venv/.test tools/setup
+	@tools/setup buildroot
+	@touch $@
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

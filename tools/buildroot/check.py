@@ -167,7 +167,7 @@ def main() -> int:
             print(f"this is Buildroot {version}; the tree is made for {BRANCH}.x", file=sys.stderr)
             return 2
         print(f"Buildroot {version}")
-        faults = Check(buildroot, external, arguments.kernel).run()
+        faults = Check(buildroot, external, arguments.kernel and arguments.kernel.resolve()).run()
     print(f"{time.monotonic() - begin:6.1f} s  {'green' if not faults else f'{faults} faults'}")
     return 1 if faults else 0
 
