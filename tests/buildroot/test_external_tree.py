@@ -92,14 +92,10 @@ def test_the_boot_script_has_no_apostrophe_that_its_shell_would_take_for_a_quote
         assert line.lstrip().startswith("#") or "'" not in line, f"line {number}"
 
 
-@pytest.mark.skipif(not (ROOT / "tools/image/rehearsal/etc/rauc/system.conf").exists(), reason="no rehearsal image here")
-def test_the_rehearsal_updates_as_the_product_does() -> None:
-    ours, theirs = configparser.ConfigParser(), configparser.ConfigParser()
-    ours.read(COMMON / "rootfs/etc/rauc/system.conf")
-    theirs.read(ROOT / "tools/image/rehearsal/etc/rauc/system.conf")
-    for settings in (ours, theirs):
-        settings.remove_option("system", "compatible")
-    assert {name: dict(ours[name]) for name in ours} == {name: dict(theirs[name]) for name in theirs}
+def test_the_rehearsal_s_disk_has_the_same_partitions() -> None:
+    """It takes the boot script and RAUC's settings from here (tools/image/build.py) and lays out its own disk."""
+    layout = (ROOT / "tools/image/disk.py").read_text()
+    assert re.findall(r"^  partition ([\w-]+) \{", layout, re.MULTILINE) == LABELS
 
 
 @pytest.mark.parametrize("board", BOARDS)
@@ -199,6 +195,15 @@ def test_a_misspelt_variable_is_found(tree: Path) -> None:
     change(path, "PYTHON_MSGSPEC_LICENSE =", "PYTHON_MSGSPEC_LICENCE =")
     faults = [fault for fault in external.unknown_variables(tree, known) if fault.startswith("python-msgspec")]
     assert faults == ["python-msgspec.mk: PYTHON_MSGSPEC_LICENCE is read by nobody; misspelt?"]
+
+
+def test_a_hook_is_read_and_one_that_hangs_nowhere_is_found(tree: Path) -> None:
+    known = {"VERSION", "SOURCE", "SITE", "LICENSE", "LICENSE_FILES", "SETUP_TYPE", "EXTRACT_CMDS", "BUILD_CMDS", "POST_INSTALL_TARGET_HOOKS"}
+    path = tree / "package/python-dlms-cosem/python-dlms-cosem.mk"
+    assert not [fault for fault in external.unknown_variables(tree, known) if fault.startswith("python-dlms-cosem")]
+    change(path, "HOOKS += PYTHON_DLMS_COSEM_REMOVE_TESTS", "HOOKS += PYTHON_DLMS_COSEM_REMOVE_TEST")
+    faults = [fault for fault in external.unknown_variables(tree, known) if fault.startswith("python-dlms-cosem")]
+    assert faults == ["python-dlms-cosem.mk: PYTHON_DLMS_COSEM_REMOVE_TESTS is read by nobody; misspelt?"]
 
 
 def test_a_dropped_option_is_found() -> None:

@@ -82,7 +82,8 @@ def unknown_variables(external: Path, suffixes: set[str]) -> list[str]:
         for variable in sorted(set(_ASSIGNED.findall(text))):
             if not variable.startswith(prefix(name)):
                 continue
-            used = re.search(rf"\$\({variable}\)", text) is not None
+            # Expanded, or named as a hook.
+            used = re.search(rf"\$\({variable}\)|HOOKS \+?= .*\b{variable}\b", text) is not None
             if variable.removeprefix(prefix(name)) not in suffixes and not used:
                 faults.append(f"{path.name}: {variable} is read by nobody; misspelt?")
     return faults
