@@ -16,6 +16,7 @@ from edge.dlms.hdlc import HdlcFrame
 DEFAULT_INFO_BYTES = 128
 LLC_REQUEST, LLC_RESPONSE = b"\xe6\xe6\x00", b"\xe6\xe7\x00"
 RR, RNR = 0x01, 0x05
+UI = 0x13
 APDU_LIMIT_BYTES = 16_384      # a request longer than this is dropped with its link
 INTER_OCTET_S = 2.0            # half a frame older than this is forgotten, as after a client that died in mid-frame
 
@@ -157,6 +158,10 @@ class HdlcServer:
             answer = self._link(frame.source, now).handle(frame, now)
             if answer is not None:
                 control, information, segmented = answer
+                notice = self._settings.manners.notify_before
+                if notice and not control & 1:
+                    answers.append(hdlc.encode_frame(
+                        HdlcFrame(frame.source, frame.destination, UI, LLC_RESPONSE + notice)))
                 answers.append(hdlc.encode_frame(
                     HdlcFrame(frame.source, frame.destination, control, information, segmented)))
         return answers
@@ -167,7 +172,7 @@ class HdlcServer:
     def _link(self, client: bytes, now: float) -> Link:
         link = self._links.get(client)
         if link is None:
-            server = CosemServer(self._model, self._settings.manners, self._counters, client[0] >> 1)
+            server = CosemServer(self._model, self._settings.manners, self._counters, client[0] >> 1, streams=False)
             link = self._links[client] = Link(server, self._settings.max_info_bytes)
         limit = self._settings.inactivity_s
         if limit is not None and link.connected and now - link.last_request > limit:

@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 
 from edge.demo.meter_physics import Snapshot
 
-CLASS_DATA, CLASS_REGISTER, CLASS_CLOCK, CLASS_ASSOCIATION, CLASS_DISCONNECT = 1, 3, 8, 15, 70
+CLASS_DATA, CLASS_REGISTER, CLASS_EXTENDED, CLASS_DEMAND, CLASS_PROFILE, CLASS_CLOCK = 1, 3, 4, 5, 7, 8
+CLASS_ASSOCIATION, CLASS_IMAGE, CLASS_PUSH, CLASS_SECURITY, CLASS_DISCONNECT = 15, 18, 40, 64, 70
 
 CLOCK = bytes((0, 0, 1, 0, 0, 255))
 ASSOCIATION = bytes((0, 0, 40, 0, 0, 255))
@@ -21,8 +22,21 @@ DISCONNECT = bytes((0, 0, 96, 3, 10, 255))
 FLOAT_DATA = bytes((0, 0, 96, 50, 0, 255))
 LONG_DATA = bytes((0, 0, 96, 50, 1, 255))         # a 300-byte octet-string: needs blocks or segments
 BOOLEAN_DATA = bytes((0, 0, 96, 50, 2, 255))
+UNIX_TIME = bytes((0, 0, 1, 1, 0, 255))
+LOAD_PROFILE = bytes((1, 0, 99, 1, 0, 255))
+DAILY_PROFILE = bytes((1, 0, 99, 2, 0, 255))
+BILLING_PROFILE = bytes((0, 0, 98, 1, 0, 255))
+EVENT_LOG = bytes((0, 0, 99, 98, 0, 255))
+PROFILE_STATUS = bytes((0, 0, 96, 10, 1, 255))
+EVENT_CODE = bytes((0, 0, 96, 11, 0, 255))
+TARIFF = bytes((0, 0, 96, 14, 0, 255))
+FIRMWARE = bytes((1, 0, 0, 2, 0, 255))
+INVOCATION_COUNTER = bytes((0, 0, 43, 1, 0, 255))
+SECURITY_SETUP = bytes((0, 0, 43, 0, 0, 255))
+IMAGE_TRANSFER = bytes((0, 0, 44, 0, 0, 255))
+PUSH_SETUP = bytes((0, 0, 25, 9, 0, 255))
 
-TAG_BYTES = {0x05: 4, 0x06: 4, 0x10: 2, 0x12: 2}   # int32, uint32, int16, uint16
+TAG_BYTES = {0x05: 4, 0x06: 4, 0x10: 2, 0x11: 1, 0x12: 2}   # int32, uint32, int16, uint8, uint16
 
 
 class RegisterSpec(NamedTuple):
@@ -83,10 +97,12 @@ def integer(tag: int, value: int) -> bytes:
 
 
 def length(count: int) -> bytes:
-    """A-XDR length or count: one byte below 128, else 81/82 and the bytes."""
+    """A-XDR length or count: one byte below 128, else 81, 82 or 84 and the bytes."""
     if count < 0x80:
         return bytes((count,))
-    return bytes((0x81, count)) if count < 0x100 else b"\x82" + count.to_bytes(2, "big")
+    if count < 0x100:
+        return bytes((0x81, count))
+    return b"\x82" + count.to_bytes(2, "big") if count < 0x10000 else b"\x84" + count.to_bytes(4, "big")
 
 
 def octets(value: bytes, tag: int = 0x09) -> bytes:
@@ -105,6 +121,14 @@ def scaler_unit(spec: RegisterSpec) -> bytes:
 
 
 CLOCK_YEARS = (1970, 2999)      # what a clock may be set to, so that it can go on from there
+
+
+def bits(flags: list[bool]) -> bytes:
+    """Encode a bit-string, first flag first."""
+    packed = bytearray((len(flags) + 7) // 8)
+    for place, flag in enumerate(flags):
+        packed[place // 8] |= flag << (7 - place % 8)
+    return b"\x04" + length(len(flags)) + packed
 
 
 def date_time(moment: dt.datetime) -> bytes:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
-from edge.demo.meter_apdu import Manners
+from edge.demo.meter_manners import Manners
 from edge.dlms import hdlc
 
 

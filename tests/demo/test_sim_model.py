@@ -60,11 +60,10 @@ def test_every_attribute_is_one_well_formed_value() -> None:
         model = MeterModel(serial="1234567890", seed=7, registers=registers)
         listed = decoded(model, 15, objects.ASSOCIATION, 2, START)
         assert isinstance(listed, list)
-        assert len(listed) == 18
-        for _, _, obis, (attributes, _) in listed:
-            class_id = next(item[0].value for item in listed if item[2] == obis)
+        assert len(listed) == len({(item[0].value, item[2]) for item in listed}) >= 28
+        for class_id, _, obis, (attributes, _) in listed:
             for number, _, _ in attributes:
-                decoded(model, class_id, obis, number.value, START)
+                decoded(model, class_id.value, obis, number.value, START + 86_400)
 
 
 def test_registers_show_their_measurand_in_steps_of_their_scaler() -> None:
