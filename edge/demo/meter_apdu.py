@@ -9,6 +9,7 @@ independent meter (tests/captures) and, where `Manners` says so, the Microstar m
 
 from edge.demo import meter_acse as acse
 from edge.demo import meter_objects as objects
+from edge.demo.meter_access import access
 from edge.demo.meter_cosem import READ_WRITE_DENIED, TEMPORARY_FAILURE
 from edge.demo.meter_data import BadData, whole
 from edge.demo.meter_gate import Gate
@@ -16,6 +17,7 @@ from edge.demo.meter_gbt import TAG as GENERAL_BLOCK
 from edge.demo.meter_gbt import GeneralBlocks
 from edge.demo.meter_get import SERVICE_UNKNOWN, Agreement, Getter
 from edge.demo.meter_manners import (
+    ACCESS,
     ACTION,
     EVERYTHING,
     GENERAL_BLOCK_TRANSFER,
@@ -35,6 +37,7 @@ __all__ = ["EVERYTHING", "MICROSTAR", "WITH_LIST", "CosemServer", "Counters", "M
 NOT_ASSOCIATED = bytes((0xD8, 0x01, 0x02))         # service-not-allowed, service-not-supported
 BUSY = bytes((0xD8, 0x02, 0x01))                   # operation-not-possible
 REPLY_TO_HLS = key(objects.CLASS_ASSOCIATION, objects.ASSOCIATION, 1)
+ACCESS_TAG = 0xD9
 CIPHERING_BYTES = 30       # what general-glo-ciphering adds: tag, title, lengths, security control, counter, tag
 
 
@@ -144,6 +147,8 @@ class CosemServer:
         tag = apdu[0]
         if len(apdu) < 4:
             return SERVICE_UNKNOWN
+        if tag == ACCESS_TAG and self.agreed.conformance & ACCESS:
+            return access(apdu, self._model, self.agreed, self._counters, now)
         if tag == 0xC0:
             answer = self._getter.get(apdu, now)
         elif (tag == 0xC1 and self.agreed.conformance & SET) or (tag == 0xC3 and self.agreed.conformance & ACTION):

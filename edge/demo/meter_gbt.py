@@ -23,7 +23,7 @@ class GeneralBlocks:
         self._incoming = bytearray()
         self._expected = 1
         self._outgoing: list[bytes] = []
-        self._sent_up_to = 0
+        self._received = 0                 # the client's last block, which every block of ours acknowledges
 
     @property
     def sending(self) -> bool:
@@ -48,6 +48,7 @@ class GeneralBlocks:
             raise BadData("octets after a general block")
         window = max(control & WINDOW, 1)
         if self._outgoing and not data:
+            self._received = number
             return None, self._go_on(acknowledged, window), window
         if number == 1:
             self.forget()
@@ -70,7 +71,7 @@ class GeneralBlocks:
         """Cut an answer for a client that takes `limit_bytes` and `window` blocks at once; the first blocks to send."""
         size = max(limit_bytes - HEADER_BYTES, 1)
         self._outgoing = [apdu[start:start + size] for start in range(0, len(apdu), size)]
-        self._sent_up_to = acknowledged
+        self._received = acknowledged
         return self._go_on(0, window)
 
     def _go_on(self, acknowledged: int, window: int) -> list[bytes]:
@@ -87,7 +88,7 @@ class GeneralBlocks:
                 self._loses.discard(number)
                 continue
             data = self._outgoing[number - 1]
-            blocks.append(bytes((TAG, control)) + number.to_bytes(2, "big") + self._sent_up_to.to_bytes(2, "big")
+            blocks.append(bytes((TAG, control)) + number.to_bytes(2, "big") + self._received.to_bytes(2, "big")
                           + length(len(data)) + data)
         return blocks
 

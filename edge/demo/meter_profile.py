@@ -139,6 +139,8 @@ class Profile(CosemObject):
         begin = oldest + max(first, 1) - 1
         end = total - 1 if last == 0 else min(oldest + last, total) - 1
         chosen = range(max(from_column, 1) - 1, min(to_column or len(self.columns), len(self.columns)))
+        if not chosen:
+            return OTHER_REASON
         return self._encode([(begin, end)], list(chosen), now)
 
     def _by_range(self, parameters: Item, now: float) -> bytes | int:

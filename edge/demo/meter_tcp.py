@@ -105,6 +105,7 @@ class SimulatedMeter:
         self.settings = settings
         self.counters = Counters()
         self.connections: set[Connection] = set()
+        self.on_push: Callable[[], None] | None = None      # called when a client calls the push method
         self._now = now
         self._line = Line(quirks or Quirks(), seed)
         self._hdlc = HdlcServer(model, settings, self.counters) if settings.framing == "hdlc" else None
@@ -155,8 +156,16 @@ class SimulatedMeter:
             await self._server.wait_closed()
             self._server = None
 
+    def now(self) -> float:
+        """The meter's Unix time, before the error of its clock."""
+        return self._now()
+
     async def power_off(self) -> None:
-        """A power cut: connections are reset, new ones refused, associations forgotten. `power_on` brings it back."""
+        """A power cut: connections are reset, new ones refused, associations forgotten. `power_on` brings it back.
+
+        Nothing is captured meanwhile, and the event log tells of it.
+        """
+        self.model.device.power(self._now(), on=False)
         await self.close()
         self._residue = b""
         if self._hdlc is not None:
@@ -164,7 +173,13 @@ class SimulatedMeter:
 
     async def power_on(self) -> None:
         """Listen again on the same address."""
+        self.model.device.power(self._now(), on=True)
         await self.start(*self._address)
+
+    async def move(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
+        """Get another address, as a meter whose lease ran out; return it. Who is connected is cut off."""
+        await self.close()
+        return await self.start(host, port)
 
     def drop_connections(self, *, reset: bool = False) -> None:
         """Close every connection with FIN, or with RST."""
@@ -211,12 +226,20 @@ class SimulatedMeter:
             connection.close()
             return
         connection.requests += self.counters.requests - before
+        if self.model.device.pushes:
+            self._carry_out_pushes()
         if quirks.after_requests is not None and connection.requests >= quirks.after_requests:
             self._end(connection, quirks)
             return
         for answer in answers:
             self._first_answer = self._first_answer or answer
             self._send(connection, answer)
+
+    def _carry_out_pushes(self) -> None:
+        calls, self.model.device.pushes = self.model.device.pushes, 0
+        for _ in range(calls if self.on_push is not None else 0):
+            assert self.on_push is not None
+            self.on_push()
 
     def left(self, connection: Connection) -> None:
         """A connection ended."""
