@@ -142,11 +142,11 @@ class CosemServer:
 
     def _serve(self, apdu: bytes, now: float) -> bytes:
         """Answer one plain APDU."""
+        if len(apdu) < 4:
+            return SERVICE_UNKNOWN
         if self._pending:
             return self._reply_to_hls(apdu, now)
         tag = apdu[0]
-        if len(apdu) < 4:
-            return SERVICE_UNKNOWN
         if tag == ACCESS_TAG and self.agreed.conformance & ACCESS:
             return access(apdu, self._model, self.agreed, self._counters, now)
         if tag == 0xC0:

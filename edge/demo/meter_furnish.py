@@ -8,10 +8,11 @@ from edge.demo.meter_clock import Clock
 from edge.demo.meter_cosem import CosemObject
 from edge.demo.meter_device import Device
 from edge.demo.meter_image import ImageTransfer
-from edge.demo.meter_profile import Column, EventLog, TimedProfile
+from edge.demo.meter_profile import Column
 from edge.demo.meter_push import PushSetup
 from edge.demo.meter_registers import Demand, PeakDemand, TariffEnergy
 from edge.demo.meter_relay import Relay
+from edge.demo.meter_rows import EventLog, TimedProfile
 from edge.demo.meter_timeline import Capture, Daily, Every, Monthly
 
 STATUS_DST = 0x08                    # profile status: daylight saving active

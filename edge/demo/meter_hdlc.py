@@ -7,6 +7,8 @@ Frames to other addresses are met with silence, as the standard says and real me
 which is checked against recordings; the state machine here is the meter's own.
 """
 
+from collections.abc import Sequence
+
 from edge.demo.meter_apdu import CosemServer, Counters
 from edge.demo.meter_model import MeterModel
 from edge.demo.meter_settings import MeterSettings
@@ -179,6 +181,26 @@ class HdlcServer:
             link.drop()
         link.last_request = now
         return link
+
+
+class Bus:
+    """Several meters on one serial line: each hears everything, only the one that is addressed answers."""
+
+    def __init__(self, meters: Sequence[HdlcServer]) -> None:
+        """The meters, in any order."""
+        self.meters = tuple(meters)
+
+    def reset(self) -> None:
+        """A power cut for all of them."""
+        for meter in self.meters:
+            meter.reset()
+
+    def receive(self, data: bytes, now: float) -> list[bytes]:
+        """See `HdlcServer`."""
+        return [frame for meter in self.meters for frame in meter.receive(data, now)]
+
+    def connection_lost(self) -> None:
+        """TCP ended at the bridge; the meters do not notice."""
 
 
 def _parameter(information: bytes, wanted: int, default: int) -> int:

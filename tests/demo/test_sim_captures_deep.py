@@ -12,7 +12,7 @@ from edge.demo.meter_apdu import Counters, Secured
 from edge.demo.meter_cosem import CosemObject
 from edge.demo.meter_hdlc import HdlcServer
 from edge.demo.meter_model import MeterModel
-from edge.demo.meter_profile import TimedProfile
+from edge.demo.meter_rows import TimedProfile
 from edge.demo.meter_server import WrapperServer
 from edge.demo.meter_settings import MeterSettings
 from edge.demo.meter_timeline import Capture, Every
