@@ -67,7 +67,7 @@ PURE = [
 IMPURE = {"asyncio", "socket", "os", "time", "random", "threading", "subprocess", "selectors", "ssl", "sqlite3"}
 
 ONE_IMPORTER = {
-    "cryptography": {"edge/credentials.py"},
+    "cryptography": {"edge/credentials.py", "edge/demo"},
     "dlms_cosem": {"edge/dlms"},
     "gmqtt": {"edge/uplink/mqtt.py"},
     "msgpack": {"edge/ring/frame.py"},
@@ -76,7 +76,6 @@ ONE_IMPORTER = {
     "sqlite3": {"edge/store"},
     "pyroute2": {"halow/nl80211.py"},
     "click": {"edge/cli.py", "edge/commands"},
-    "cryptography": {"edge/demo"},
     "moat": {"edge/demo"},
     "rich": {"edge/cli.py", "edge/commands", "edge/demo"},
 }

@@ -50,6 +50,7 @@ class CosemServer:
         self._model = model
         self._manners = manners
         self._counters = counters
+        self._sap = client_sap
         self._gate = Gate(model.device, manners, client_sap)
         self._streams = streams
         self.agreed = Agreement()
@@ -106,20 +107,20 @@ class CosemServer:
         if apdu[0] == GENERAL_BLOCK and self.agreed.conformance & GENERAL_BLOCK_TRANSFER:
             return self._general_block(apdu, now)
         self._blocks.forget()
-        return self._pack(self._protected(apdu, now), window=1)
+        answer = self._protected(apdu, now)
+        return self._pack(answer, window=1) if answer else []
 
     # -- protection and general blocks -----------------------------------------------------------------------------
 
     def _protected(self, apdu: bytes, now: float) -> bytes:
-        """Answer one whole APDU, ciphered or not."""
+        """Answer one whole APDU, ciphered or not; empty to stay silent."""
         cipher = self._cipher
         if cipher is None:
             return self._serve(apdu, now)
         try:
             plain = cipher.open(apdu)
         except (SecurityFault, BadData) as fault:
-            self._counters.security_faults += 1
-            return security_exception(fault, plain=apdu[0] in (0xC0, 0xC1, 0xC3))
+            return self._refuse(fault, plain=apdu[0] in (0xC0, 0xC1, 0xC3))
         answer = self._serve(plain, now)
         return answer if answer[0] == 0xD8 else cipher.seal(answer)
 
@@ -130,8 +131,9 @@ class CosemServer:
             return [SERVICE_UNKNOWN]
         if request is None:
             return blocks if self._streams else blocks[:1]
+        answer = self._protected(request, now)
         number = int.from_bytes(apdu[2:4], "big")
-        return self._pack(self._protected(request, now), window, in_blocks=True, acknowledged=number)
+        return self._pack(answer, window, in_blocks=True, acknowledged=number) if answer else []
 
     def _pack(self, answer: bytes, window: int, *, in_blocks: bool = False, acknowledged: int = 0) -> list[bytes]:
         """Send an answer as it is, or cut into general blocks where they were agreed and it is too long."""
@@ -166,6 +168,17 @@ class CosemServer:
             return bytes((0xC4, 0x03, apdu[2], apdu[3])) + bytes((0x01, TEMPORARY_FAILURE)) * apdu[3]
         return bytes((0xC4, 0x01, apdu[2], 0x01, TEMPORARY_FAILURE))
 
+    def _refuse(self, fault: Exception, *, plain: bool) -> bytes:
+        """Exception-response as recorded: 6 with the lowest accepted counter, else 5; empty for silence."""
+        self._counters.security_faults += 1
+        secured = self._manners.secured.get(self._sap)
+        manner = "told" if secured is None else secured.counter_fault
+        state = 0x01 if plain else 0x02
+        counter = fault.counter if isinstance(fault, SecurityFault) else None
+        if counter is None or manner == "untold":
+            return bytes((0xD8, state, 0x05))
+        return b"" if manner == "silent" else bytes((0xD8, state, 0x06)) + counter.to_bytes(4, "big")
+
     # -- association -----------------------------------------------------------------------------------------------
 
     def _associate(self, apdu: bytes, now: float) -> bytes | None:
@@ -176,8 +189,7 @@ class CosemServer:
         try:
             entry = self._gate.enter(request, now)
         except SecurityFault as fault:
-            self._counters.security_faults += 1
-            return security_exception(fault, plain=True)
+            return self._refuse(fault, plain=True) or None
         if entry is None:
             return None
         agreed, manners, initiate = self.agreed, self._manners, entry.initiate
@@ -212,12 +224,3 @@ class CosemServer:
         self._pending, self.associated = False, True
         self._counters.associations += 1
         return bytes((0xC7, 0x01, invoke_id, 0x00, 0x01, 0x00)) + objects.octets(answer)
-
-
-def security_exception(fault: Exception, *, plain: bool) -> bytes:
-    """Exception-response as recorded: service error 6 with the lowest accepted counter, else 5."""
-    state = 0x01 if plain else 0x02
-    counter = fault.counter if isinstance(fault, SecurityFault) else None
-    if counter is not None:
-        return bytes((0xD8, state, 0x06)) + counter.to_bytes(4, "big")
-    return bytes((0xD8, state, 0x05))

@@ -39,6 +39,7 @@ class Secured:
     answer_form: Literal["same", "general", "service"] = "same"
     answer_counter: Literal["rises", "repeats"] = "rises"  # repeats: the meter uses its last counter again
     answer_damaged: bool = False                           # the authentication tag of answers is wrong
+    counter_fault: Literal["told", "untold", "silent"] = "told"     # told: the exception names the next counter
     wrong_proof: bool = False                              # f(CtoS) is wrong: this is not the meter it says it is
 
     def __post_init__(self) -> None:

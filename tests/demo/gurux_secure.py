@@ -45,6 +45,7 @@ class Access:
     counter: int = 1
     general_blocks: bool = False
     access_service: bool = False
+    timeout_s: float = 5.0
 
 
 class SecureReader(GuruxReader):
@@ -52,7 +53,7 @@ class SecureReader(GuruxReader):
 
     def __init__(self, host: str, port: int, framing: Literal["wrapper", "hdlc"], access: Access, *, client_sap: int = 3,
                  max_pdu: int = 1024, server_address: int = 1) -> None:
-        super().__init__(host, port, framing, client_sap, server_address, max_pdu=max_pdu)
+        super().__init__(host, port, framing, client_sap, server_address, max_pdu=max_pdu, timeout_s=access.timeout_s)
         client = GXDLMSSecureClient(
             True, client_sap, server_address, access.authentication,
             access.secret if access.authentication != Authentication.NONE else None,

@@ -174,6 +174,16 @@ async def test_a_counter_used_before_is_refused_and_the_next_one_is_told() -> No
     await meet(meter, Access(HLS[5], BOTH, counter=used + 1), reads_all(meter))
 
 
+@pytest.mark.parametrize(("manner", "error"), [("untold", 5), ("silent", None)])
+async def test_a_counter_used_before_need_not_be_told(manner: Any, error: int | None) -> None:
+    meter = new_meter(secured(counter_fault=manner))
+    await meet(meter, Access(HLS[5], BOTH, counter=500), lambda reader: None)
+    with pytest.raises(TimeoutError if error is None else GXDLMSExceptionResponse) as caught:
+        await meet(meter, Access(HLS[5], BOTH, counter=10, timeout_s=0.3), lambda reader: None)
+    if error is not None:
+        assert caught.value.exceptionServiceError == error
+
+
 @pytest.mark.parametrize("shows_last", [False, True])
 async def test_counter_object_is_there_for_the_public_client(shows_last: bool) -> None:
     meter = new_meter(secured())
