@@ -5,6 +5,7 @@ years of profile is no larger than a new one. `now` is Unix time in seconds; `sh
 """
 
 import math
+from array import array
 from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -75,6 +76,7 @@ class Device:
         self.failures: dict[int, tuple[int, float]] = {}       # client SAP -> wrong passwords in a row, last when
         self.challenges = 0                                    # made so far
         self.pushes = 0                                        # push() called and not yet carried out
+        self._by_day_wh = array("d", [self.supply.data.energy_wh * 2 / 3])      # tariff 1 after each finished day
         self._peak: tuple[int, int, int, int, int] | None = None
 
     # -- clock and power -------------------------------------------------------------------------------------------
@@ -117,15 +119,18 @@ class Device:
 
     def tariff_energy_wh(self, tariff: int, now: float) -> int:
         """What the register of tariff 1 or 2 shows; together they show the total, to a unit."""
-        total = self.supply.energy_wh(now)
-        day_wh = self.supply.data.energy_wh * 2 / 3
-        first = math.floor(self.started_at / DAY_S)
-        for day in range(first, math.floor(now / DAY_S) + 1):
-            begin = max(day * DAY_S + NIGHT_TO_S, self.started_at)
-            end = min(day * DAY_S + NIGHT_FROM_S, now)
-            if begin < end:
-                day_wh += self.supply.energy_wh(end) - self.supply.energy_wh(begin)
-        return int(day_wh if tariff == 1 else total - day_wh)
+        first, today = math.floor(self.started_at / DAY_S), math.floor(now / DAY_S)
+        while len(self._by_day_wh) <= today - first:
+            finished = first + len(self._by_day_wh) - 1
+            self._by_day_wh.append(self._by_day_wh[-1] + self._daytime_wh(finished, (finished + 1) * DAY_S))
+        day_wh = self._by_day_wh[max(today - first, 0)] + self._daytime_wh(today, now)
+        return int(day_wh if tariff == 1 else self.supply.energy_wh(now) - day_wh)
+
+    def _daytime_wh(self, day: int, now: float) -> float:
+        """Energy of tariff 1 on one UTC day, up to `now`."""
+        begin = max(day * DAY_S + NIGHT_TO_S, self.started_at)
+        end = min(day * DAY_S + NIGHT_FROM_S, now)
+        return self.supply.energy_wh(end) - self.supply.energy_wh(begin) if begin < end else 0.0
 
     def demand_w(self, period_s: int, number: int) -> int:
         """Mean power over period `number` of the clock's UTC grid, taken as true time."""
