@@ -35,6 +35,7 @@ class Fittings:
 
     zone: Zone = field(default_factory=Zone)
     style: TimeStyle = field(default_factory=TimeStyle)
+    clock_status: int = 0                     # bits in every time's status: 1 invalid, 2 doubtful, 4 other base, 8 bad
     clock_ppm: float = 0.0                    # the clock gains so many millionths
     load_period_s: int = 900
     load_entries: int = 2_880
@@ -99,7 +100,11 @@ class Device:
 
     def stamp(self, now: float) -> bytes:
         """The encoded date-time of now."""
-        return self.style.encode(self.shown(now), self.zone)
+        return self.time(self.shown(now))
+
+    def time(self, shown: float) -> bytes:
+        """The encoded date-time of any moment of the clock."""
+        return self.style.encode(shown, self.zone, self.fittings.clock_status)
 
     def log(self, code: int, now: float) -> None:
         """Write a line into the event log."""

@@ -26,8 +26,9 @@ INTER_OCTET_S = 2.0            # half a frame older than this is forgotten, as a
 class Link:
     """One client's link. Numbers as in the standard: `_vs` next N(S) to send, `_vr` next N(S) expected."""
 
-    def __init__(self, server: CosemServer, max_info_bytes: int) -> None:
-        """Start disconnected (NDM)."""
+    def __init__(self, server: CosemServer, max_info_bytes: int, spare_bytes: int = 0) -> None:
+        """Start disconnected (NDM). `spare_bytes` of the information field are left unused by segments."""
+        self._spare_bytes = spare_bytes
         self.server = server
         self._own_info_bytes = max_info_bytes
         self.connected = False
@@ -103,7 +104,7 @@ class Link:
         answer = self.server.answer(request[3:], now)
         if answer is None:
             return self._vr << 5 | hdlc.POLL_FINAL | RR, b"", False
-        whole, size = LLC_RESPONSE + answer, self._info_bytes
+        whole, size = LLC_RESPONSE + answer, max(self._info_bytes - self._spare_bytes, 1)
         self._pending = [whole[start:start + size] for start in range(0, len(whole), size)]
         return self._next_segment()
 
@@ -175,7 +176,8 @@ class HdlcServer:
         link = self._links.get(client)
         if link is None:
             server = CosemServer(self._model, self._settings.manners, self._counters, client[0] >> 1, streams=False)
-            link = self._links[client] = Link(server, self._settings.max_info_bytes)
+            link = self._links[client] = Link(
+                server, self._settings.max_info_bytes, self._settings.segment_spare_bytes)
         limit = self._settings.inactivity_s
         if limit is not None and link.connected and now - link.last_request > limit:
             link.drop()

@@ -66,7 +66,7 @@ class PeakDemand(CosemObject):
         watts, number = device.peak_demand_w(period_s, max(begin, device.started_at), now)
         if attribute == 2:
             return objects.integer(0x06, watts)
-        return device.style.encode((number + 1) * period_s, device.zone)
+        return device.time((number + 1) * period_s)
 
 
 class Demand(CosemObject):
@@ -93,6 +93,6 @@ class Demand(CosemObject):
         if attribute == 3:
             return objects.integer(0x06, device.demand_w(period_s, number - 1))
         return (
-            scaler_unit(WATT), STATUS_GOOD, device.style.encode(begin, device.zone),
-            device.style.encode(begin, device.zone), objects.integer(0x06, period_s), objects.integer(0x12, 1),
+            scaler_unit(WATT), STATUS_GOOD, device.time(begin),
+            device.time(begin), objects.integer(0x06, period_s), objects.integer(0x12, 1),
         )[attribute - 4]

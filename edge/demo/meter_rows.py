@@ -45,7 +45,7 @@ class TimedProfile(Profile):
             size = run.last - run.first + 1
             for place in range(max(first - passed, 0), min(last - passed, size - 1) + 1):
                 capture = run.capture(self._grid, run.first + place)
-                stamp = self.device.style.encode(capture.shown, self.device.zone)
+                stamp = self.device.time(capture.shown)
                 out.append((capture, [stamp, *self._cells(capture)]))
             passed += size
         return out
@@ -101,7 +101,7 @@ class EventLog(Profile):
         device = self.device
         lines = list(device.events)[first:last + 1]
         return [(Capture(line.shown, line.shown, 0),
-                 [device.style.encode(line.shown, device.zone), bytes((0x11, line.code))]) for line in lines]
+                 [device.time(line.shown), bytes((0x11, line.code))]) for line in lines]
 
     def within(self, low: float, high: float, now: float) -> list[tuple[int, int]]:
         """See `Profile`."""

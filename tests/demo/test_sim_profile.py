@@ -140,6 +140,13 @@ def test_ways_to_write_time(style: TimeStyle, expected: str) -> None:
     assert shown.hex() == "090c" + expected
 
 
+def test_a_doubtful_clock_says_so_everywhere() -> None:
+    meter = model(zone=central_europe(), clock_status=0x02)
+    now = 1_782_907_200
+    assert decoded(meter.read(key(8, objects.CLOCK, 2), now, public=True)).value[-1] == 0x82
+    assert {row[0][-1] for row in all_rows(meter, START + 3600)} == {0x02}
+
+
 def test_daylight_saving_turns_the_clock_and_not_the_profile() -> None:
     meter = model(zone=central_europe(), load_status=True, load_entries=20_000)
     spring, autumn = 1_774_746_000, 1_792_890_000        # 2026-03-29 and 2026-10-25, 01:00 UTC
