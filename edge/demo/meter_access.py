@@ -10,7 +10,7 @@ from edge.demo.meter_manners import Counters
 from edge.demo.meter_model import MeterModel
 from edge.demo.meter_objects import length
 
-GET, SET, ACTION, GET_SELECTED, SET_SELECTED = 1, 2, 3, 4, 5
+GET, SET, ACTION, GET_SELECTED = 1, 2, 3, 4
 NULL_DATA = b"\x00"
 
 

@@ -8,8 +8,8 @@ from typing import ClassVar, NamedTuple
 from edge.demo import meter_objects as objects
 from edge.demo.meter_data import Item
 
-SUCCESS, TEMPORARY_FAILURE, READ_WRITE_DENIED, OBJECT_UNDEFINED, OBJECT_UNAVAILABLE = 0, 2, 3, 4, 11
-TYPE_UNMATCHED, SCOPE_VIOLATED, OTHER_REASON = 12, 13, 250
+SUCCESS, TEMPORARY_FAILURE, READ_WRITE_DENIED, OBJECT_UNDEFINED = 0, 2, 3, 4
+TYPE_UNMATCHED, OTHER_REASON = 12, 250
 # The recorded independent meter answers 3 for an object it does not know and 1 for an attribute it does not know;
 # the standard has 4 and 9 for these, so a client must live with either.
 NO_SUCH_OBJECT = 3

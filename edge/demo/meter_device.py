@@ -17,7 +17,7 @@ from edge.demo.meter_zone import DAY_S, EU_BEGIN, EU_END, TimeStyle, Zone
 
 EVENT_POWER_DOWN, EVENT_POWER_UP, EVENT_CLOCK_OLD, EVENT_CLOCK_NEW = 1, 2, 4, 5        # codes as European meters have
 EVENT_LOG_CLEARED, EVENT_DISCONNECTED, EVENT_RECONNECTED = 255, 62, 63
-EVENT_IMAGE_READY, EVENT_IMAGE_ACTIVE, EVENT_COVER_OPEN = 17, 18, 40
+EVENT_IMAGE_READY, EVENT_IMAGE_ACTIVE = 17, 18
 
 NIGHT_FROM_S, NIGHT_TO_S = 22 * 3600, 6 * 3600         # tariff 2 in UTC, so that no daylight saving cuts it
 

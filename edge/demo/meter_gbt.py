@@ -25,11 +25,6 @@ class GeneralBlocks:
         self._outgoing: list[bytes] = []
         self._received = 0                 # the client's last block, which every block of ours acknowledges
 
-    @property
-    def sending(self) -> bool:
-        """Tell whether an answer is under way."""
-        return bool(self._outgoing)
-
     def forget(self) -> None:
         """Drop what is under way, both ways."""
         self._incoming.clear()

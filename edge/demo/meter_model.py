@@ -8,7 +8,6 @@ import math
 from typing import TypeVar
 
 from edge.demo import meter_objects as objects
-from edge.demo.meter_clock import Clock
 from edge.demo.meter_cosem import (
     NO_SUCH_ATTRIBUTE,
     NO_SUCH_METHOD,
@@ -75,11 +74,6 @@ class MeterModel:
     def connected(self) -> bool:
         """Whether the relay is closed."""
         return self.device.connected
-
-    @property
-    def clock(self) -> Clock:
-        """The clock object."""
-        return self.part(Clock)
 
     @property
     def image(self) -> ImageTransfer:

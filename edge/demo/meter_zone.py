@@ -16,7 +16,7 @@ NO_RULE = b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x80\x00\xff"
 # The last Sundays of March and October, 02:00 and 03:00 local time, as the European Union has them.
 EU_BEGIN = b"\xff\xff\x03\xfe\x07\x02\x00\x00\x00\x80\x00\x00"
 EU_END = b"\xff\xff\x0a\xfe\x07\x03\x00\x00\x00\x80\x00\x80"
-STATUS_DOUBTFUL, STATUS_INVALID, STATUS_DST = 0x02, 0x01, 0x80
+STATUS_DST = 0x80
 DAY_S = 86_400
 YEARS = (1970, 2999)                       # what a clock may be set to, so that it can go on from there
 

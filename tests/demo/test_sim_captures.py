@@ -13,6 +13,7 @@ from edge.demo.meter_hdlc import HdlcServer
 from edge.demo.meter_model import MeterModel
 from edge.demo.meter_server import WrapperServer
 from edge.demo.meter_settings import MeterSettings
+from edge.demo.meter_zone import Zone, read_date_time
 
 CAPTURES = Path(__file__).parent.parent / "captures"
 RAW = (2301, 2305, 2298, 512, 498, 505, 5001, 3478, 123456789)
@@ -42,8 +43,8 @@ def moment_of(answer: str, before: float) -> float:
     place = answer.find("090c07ea")
     if place < 0:
         return before
-    moment = objects.parse_date_time(bytes.fromhex(answer[place:place + 28]))
-    return before if moment is None else moment.timestamp()
+    moment = read_date_time(bytes.fromhex(answer[place + 4:place + 28]), Zone())
+    return before if moment is None else moment
 
 
 def load(name: str) -> dict[str, Any]:
