@@ -1,109 +1,165 @@
-"""The simulated meter's application layer for one client: association, GET in all its forms, SET, ACTION (sans-IO).
+"""The simulated meter's application layer for one client: association, protection, and who answers what (sans-IO).
 
 It shares no code with the gateway's client. What the standard (IEC 62056-5-3) leaves open follows the recorded
 independent meter (tests/captures) and, where `Manners` says so, the Microstar meter.
-"""
 
-from dataclasses import dataclass, field
-from typing import Literal
+    none --AARQ/AARE--> associated                                   (no authentication, or a password)
+    none --AARQ/AARE--> pending --ACTION reply_to_HLS--> associated  (high-level security: passes 1 and 2, then 3 and 4)
+"""
 
 from edge.demo import meter_acse as acse
 from edge.demo import meter_objects as objects
-from edge.demo.meter_model import OBJECT_UNDEFINED, MeterModel
+from edge.demo.meter_access import access
+from edge.demo.meter_cosem import READ_WRITE_DENIED, TEMPORARY_FAILURE
+from edge.demo.meter_data import BadData, whole
+from edge.demo.meter_gate import Gate
+from edge.demo.meter_gbt import TAG as GENERAL_BLOCK
+from edge.demo.meter_gbt import GeneralBlocks
+from edge.demo.meter_get import SERVICE_UNKNOWN, Agreement, Getter
+from edge.demo.meter_manners import (
+    ACCESS,
+    ACTION,
+    EVERYTHING,
+    GENERAL_BLOCK_TRANSFER,
+    MICROSTAR,
+    SET,
+    WITH_LIST,
+    Counters,
+    Manners,
+    Secured,
+)
+from edge.demo.meter_model import MeterModel, key
+from edge.demo.meter_security import Cipher, SecurityFault
+from edge.demo.meter_set import Setter
 
-# Conformance bits (IEC 62056-5-3, Conformance; the 24 bits as one number)
-ATTRIBUTE_0_GET, BLOCK_GET, MULTIPLE_REFERENCES, GET, SET, ACTION = 0x2000, 0x1000, 0x0200, 0x10, 0x08, 0x01
-WITH_LIST = 0x00121D       # block GET, multiple references, GET, SET, selective access, ACTION
-MICROSTAR = 0x00301D       # attribute-0 GET instead of multiple references
+__all__ = ["EVERYTHING", "MICROSTAR", "WITH_LIST", "CosemServer", "Counters", "Manners", "Secured"]
 
 NOT_ASSOCIATED = bytes((0xD8, 0x01, 0x02))         # service-not-allowed, service-not-supported
-SERVICE_UNKNOWN = bytes((0xD8, 0x02, 0x02))        # service-unknown, service-not-supported
 BUSY = bytes((0xD8, 0x02, 0x01))                   # operation-not-possible
-# Data-Access-Result
-TEMPORARY_FAILURE, NO_LONG_GET, BLOCK_NUMBER_INVALID, OTHER_REASON = 2, 16, 19, 250
-
-BLOCK_HEADER_BYTES = 12    # tag, choice, invoke-id, last, number (4), result, length of up to three bytes
-
-
-@dataclass(slots=True)
-class Counters:
-    """What one meter was asked, over all its clients and connections."""
-
-    connections: int = 0
-    refused_connections: int = 0
-    associations: int = 0
-    rejected: int = 0
-    requests: int = 0
-    gets: int = 0
-    attributes: int = 0
-
-
-@dataclass(slots=True)
-class Manners:
-    """How the application layer behaves; every field may be changed while the meter runs.
-
-    `passwords`: client SAP -> password, None = no authentication for this SAP. Busy bursts: of every `busy_every`
-    requests the first `busy_length` are answered with `busy_answer` (0 = never busy).
-    """
-
-    passwords: dict[int, bytes | None] = field(default_factory=lambda: {16: None, 1: b"00000000"}, repr=False)
-    conformance: int = WITH_LIST
-    max_pdu: int = 1024
-    announce_own_pdu: bool = False        # True: the AARE names `max_pdu` even if the client's is smaller (Microstar)
-    list_limit: int = 64                  # more attributes in one list than this: exception-response
-    list_stops_at_error: bool = True      # after the first refused item the rest is refused with 4, as recorded
-    busy_every: int = 0
-    busy_length: int = 0
-    busy_answer: Literal["temporary-failure", "exception"] = "temporary-failure"
+REPLY_TO_HLS = key(objects.CLASS_ASSOCIATION, objects.ASSOCIATION, 1)
+ACCESS_TAG = 0xD9
+CIPHERING_BYTES = 30       # what general-glo-ciphering adds: tag, title, lengths, security control, counter, tag
 
 
 class CosemServer:
-    """The association of one client SAP. One APDU in, at most one APDU out."""
+    """The association of one client SAP. One APDU in; out comes one, none, or with general blocks a window of them."""
 
-    def __init__(self, model: MeterModel, manners: Manners, counters: Counters, client_sap: int) -> None:
-        """Start without an association."""
+    def __init__(self, model: MeterModel, manners: Manners, counters: Counters, client_sap: int, *,
+                 streams: bool = True) -> None:
+        """Start without an association. `streams` False: never more than one APDU at a time (half-duplex HDLC)."""
         self._model = model
         self._manners = manners
         self._counters = counters
         self._sap = client_sap
-        self._public = True
-        self.conformance = 0
-        self.client_max_pdu = 0
+        self._gate = Gate(model.device, manners, client_sap)
+        self._streams = streams
+        self.agreed = Agreement()
         self.associated = False
-        self._blocks: list[bytes] = []
-        self._block = 0
+        self._pending = False                      # high-level security: passes 3 and 4 are still to come
+        self._cipher: Cipher | None = None         # set where APDUs are protected
+        self._getter = Getter(model, manners, counters, self.agreed)
+        self._setter = Setter(model, counters, self.agreed)
+        self._blocks = GeneralBlocks(manners.gbt_window, manners.gbt_loses)
+
+    @property
+    def conformance(self) -> int:
+        """What was negotiated."""
+        return self.agreed.conformance
 
     def release(self) -> None:
         """Forget the association, as after DISC or a closed connection."""
-        self.associated = False
-        self._blocks = []
+        self.associated = self._pending = False
+        self._cipher = None
+        self._getter.forget()
+        self._setter.forget()
+        self._blocks.forget()
 
     def answer(self, apdu: bytes, now: float) -> bytes | None:
-        """Answer one APDU; None where a meter stays silent (it is empty). `now` is Unix time in seconds."""
+        """Answer one APDU with one; None where a meter stays silent. `now` is Unix time in seconds."""
+        answers = self.answers(apdu, now)
+        return answers[0] if answers else None
+
+    def answers(self, apdu: bytes, now: float) -> list[bytes]:
+        """Answer one APDU with those to send, in order."""
         if not apdu:
-            return None
+            return []
         if apdu[0] == 0x60:
-            return self._associate(apdu)
+            associated = self._associate(apdu, now)
+            return [] if associated is None else [associated]
         if apdu[0] == 0x62 and self.associated:
-            self.release()
-            return acse.RLRE
+            return [self._release_on_request()]
+        return self._requested(apdu, now)
+
+    def _release_on_request(self) -> bytes:
+        if self._manners.refuse_release:
+            return SERVICE_UNKNOWN
+        self.release()
+        return acse.RLRE
+
+    def _requested(self, apdu: bytes, now: float) -> list[bytes]:
+        """Answer an xDLMS APDU."""
         self._counters.requests += 1
-        if not self.associated or len(apdu) < 4:
-            return NOT_ASSOCIATED
-        if self._manners.busy_every and (self._counters.requests - 1) % self._manners.busy_every < (
-                self._manners.busy_length):
-            return self._busy(apdu)
-        return self._serve(apdu, now)
+        if not (self.associated or self._pending) or len(apdu) < 4:
+            return [NOT_ASSOCIATED]
+        manners = self._manners
+        if manners.busy_every and (self._counters.requests - 1) % manners.busy_every < manners.busy_length:
+            return [self._busy(apdu)]
+        if apdu[0] == GENERAL_BLOCK and self.agreed.conformance & GENERAL_BLOCK_TRANSFER:
+            return self._general_block(apdu, now)
+        self._blocks.forget()
+        answer = self._protected(apdu, now)
+        return self._pack(answer, window=1) if answer else []
+
+    # -- protection and general blocks -----------------------------------------------------------------------------
+
+    def _protected(self, apdu: bytes, now: float) -> bytes:
+        """Answer one whole APDU, ciphered or not; empty to stay silent."""
+        cipher = self._cipher
+        if cipher is None:
+            return self._serve(apdu, now)
+        try:
+            plain = cipher.open(apdu)
+        except (SecurityFault, BadData) as fault:
+            return self._refuse(fault, plain=apdu[0] in (0xC0, 0xC1, 0xC3))
+        answer = self._serve(plain, now)
+        return answer if answer[0] == 0xD8 else cipher.seal(answer)
+
+    def _general_block(self, apdu: bytes, now: float) -> list[bytes]:
+        try:
+            request, blocks, window = self._blocks.take(apdu)
+        except BadData:
+            return [SERVICE_UNKNOWN]
+        if request is None:
+            return blocks if self._streams else blocks[:1]
+        answer = self._protected(request, now)
+        number = int.from_bytes(apdu[2:4], "big")
+        return self._pack(answer, window, in_blocks=True, acknowledged=number) if answer else []
+
+    def _pack(self, answer: bytes, window: int, *, in_blocks: bool = False, acknowledged: int = 0) -> list[bytes]:
+        """Send an answer as it is, or cut into general blocks where they were agreed and it is too long."""
+        limit, agreed = self.agreed.client_max_pdu, self.agreed.conformance & GENERAL_BLOCK_TRANSFER
+        if not in_blocks and (not limit or len(answer) <= limit or not agreed):
+            return [answer]
+        return self._blocks.start(answer, limit or 0xFFFF, window if self._streams else 1, acknowledged)
 
     def _serve(self, apdu: bytes, now: float) -> bytes:
+        """Answer one plain APDU."""
+        if len(apdu) < 4:
+            return SERVICE_UNKNOWN
+        if self._pending:
+            return self._reply_to_hls(apdu, now)
         tag = apdu[0]
+        if tag == ACCESS_TAG and self.agreed.conformance & ACCESS:
+            return access(apdu, self._model, self.agreed, self._counters, now)
         if tag == 0xC0:
-            return self._get(apdu, now)
-        if tag == 0xC1 and self.conformance & SET:
-            return self._set(apdu, now)
-        if tag == 0xC3 and self.conformance & ACTION:
-            return self._action(apdu)
-        return SERVICE_UNKNOWN
+            answer = self._getter.get(apdu, now)
+        elif (tag == 0xC1 and self.agreed.conformance & SET) or (tag == 0xC3 and self.agreed.conformance & ACTION):
+            answer = self._setter.serve(apdu, now)
+        else:
+            return SERVICE_UNKNOWN
+        if self._manners.invoke_id == "other" and answer[0] != 0xD8:
+            answer = answer[:2] + bytes((answer[2] ^ 0x01,)) + answer[3:]
+        return answer
 
     def _busy(self, apdu: bytes) -> bytes:
         if self._manners.busy_answer == "exception" or apdu[0] != 0xC0:
@@ -112,130 +168,59 @@ class CosemServer:
             return bytes((0xC4, 0x03, apdu[2], apdu[3])) + bytes((0x01, TEMPORARY_FAILURE)) * apdu[3]
         return bytes((0xC4, 0x01, apdu[2], 0x01, TEMPORARY_FAILURE))
 
+    def _refuse(self, fault: Exception, *, plain: bool) -> bytes:
+        """Exception-response as recorded: 6 with the lowest accepted counter, else 5; empty for silence."""
+        self._counters.security_faults += 1
+        secured = self._manners.secured.get(self._sap)
+        manner = "told" if secured is None else secured.counter_fault
+        state = 0x01 if plain else 0x02
+        counter = fault.counter if isinstance(fault, SecurityFault) else None
+        if counter is None or manner == "untold":
+            return bytes((0xD8, state, 0x05))
+        return b"" if manner == "silent" else bytes((0xD8, state, 0x06)) + counter.to_bytes(4, "big")
+
     # -- association -----------------------------------------------------------------------------------------------
 
-    def _associate(self, apdu: bytes) -> bytes | None:
+    def _associate(self, apdu: bytes, now: float) -> bytes | None:
         self.release()
         request = acse.parse_request(apdu)
         if request is None:
             return None
-        diagnostic = self._judge(request)
-        self.conformance = self._manners.conformance & request.conformance
-        self.client_max_pdu = request.max_pdu
-        own = self._manners.max_pdu
-        announced = own if self._manners.announce_own_pdu or not request.max_pdu else min(own, request.max_pdu)
-        self.associated = diagnostic == 0
-        self._public = self._manners.passwords.get(self._sap) is None
-        if self.associated:
-            self._counters.associations += 1
-        else:
+        try:
+            entry = self._gate.enter(request, now)
+        except SecurityFault as fault:
+            return self._refuse(fault, plain=True) or None
+        if entry is None:
+            return None
+        agreed, manners, initiate = self.agreed, self._manners, entry.initiate
+        agreed.conformance = entry.offered & initiate.conformance
+        agreed.client_max_pdu = initiate.max_pdu
+        agreed.public = entry.public
+        agreed.overhead_bytes = CIPHERING_BYTES if entry.ciphered else 0
+        self._blocks = GeneralBlocks(manners.gbt_window if self._streams else 1, manners.gbt_loses)
+        self.associated = entry.diagnostic == 0
+        self._pending = entry.accepted and not self.associated
+        self._cipher = entry.cipher if entry.accepted and entry.ciphered else None
+        if not entry.accepted:
             self._counters.rejected += 1
-        return acse.response(accepted=self.associated, diagnostic=diagnostic, conformance=self.conformance,
-                             max_pdu=announced)
+        elif self.associated:
+            self._counters.associations += 1
+        return self._gate.response(entry, agreed.conformance)
 
-    def _judge(self, request: acse.AssociationRequest) -> int:
-        """Return 0 to accept, else the diagnostic."""
-        if request.context != acse.LOGICAL_NAME_CONTEXT:
-            return acse.CONTEXT_UNKNOWN
-        if self._sap not in self._manners.passwords:
-            return acse.NO_REASON
-        password = self._manners.passwords[self._sap]
-        if password is None:
-            return acse.MECHANISM_UNKNOWN if request.mechanism else 0
-        if not request.mechanism:
-            return acse.AUTHENTICATION_REQUIRED
-        if request.mechanism != acse.LOW_LEVEL_MECHANISM:
-            return acse.MECHANISM_UNKNOWN
-        return 0 if request.password == password else acse.AUTHENTICATION_FAILED
-
-    # -- GET -------------------------------------------------------------------------------------------------------
-
-    def _get(self, apdu: bytes, now: float) -> bytes:
-        choice = apdu[1]
-        if choice == 1 and len(apdu) == 13 and apdu[12] == 0:
-            self._counters.gets += 1
-            self._counters.attributes += 1
-            self._blocks = []
-            result = self._read(apdu[3:12], now)
-            if isinstance(result, int):
-                return bytes((0xC4, 0x01, apdu[2], 0x01, result))
-            return self._fit(apdu[2], bytes((0xC4, 0x01, apdu[2], 0x00)), result)
-        if choice == 2 and len(apdu) == 7:
-            return self._next_block(apdu)
-        if choice == 3 and len(apdu) > 3 and self.conformance & MULTIPLE_REFERENCES:
-            self._blocks = []
-            return self._get_list(apdu, now)
-        return SERVICE_UNKNOWN
-
-    def _read(self, descriptor: bytes, now: float) -> bytes | int:
-        if descriptor[8] == 0 and not self.conformance & ATTRIBUTE_0_GET:
-            return OBJECT_UNDEFINED
-        return self._model.read(descriptor, now, public=self._public)
-
-    def _get_list(self, apdu: bytes, now: float) -> bytes:
-        count, place = apdu[3], 4
-        if count > self._manners.list_limit or len(apdu) != place + 10 * count or any(apdu[place + 9::10]):
-            return SERVICE_UNKNOWN                      # selective access in a list is more than this meter does
-        self._counters.gets += 1
-        self._counters.attributes += count
-        results: list[bytes] = []
-        refused = False
-        for start in range(place, len(apdu), 10):
-            result = OBJECT_UNDEFINED if refused else self._read(apdu[start:start + 9], now)
-            if isinstance(result, int):
-                # The recorded meter names the first refusal 4 as well, whatever a single GET would say.
-                refused = self._manners.list_stops_at_error
-                results.append(bytes((0x01, OBJECT_UNDEFINED if refused else result)))
-            else:
-                results.append(b"\x00" + result)
-        return self._fit(apdu[2], bytes((0xC4, 0x03, apdu[2])), bytes((count,)) + b"".join(results))
-
-    def _fit(self, invoke_id: int, header: bytes, data: bytes) -> bytes:
-        """Send whole what the client can take, else the first of several blocks."""
-        limit = self.client_max_pdu
-        if not limit or len(header) + len(data) <= limit:
-            return header + data
-        if not self.conformance & BLOCK_GET:
-            return bytes((0xC4, 0x01, invoke_id, 0x01, OTHER_REASON))
-        size = max(limit - BLOCK_HEADER_BYTES, 1)
-        self._blocks = [data[start:start + size] for start in range(0, len(data), size)]
-        self._block = 1
-        return self._block_response(invoke_id)
-
-    def _next_block(self, apdu: bytes) -> bytes:
-        number = int.from_bytes(apdu[3:7], "big")
-        if not self._blocks:
-            return _block_refused(apdu[2], number, NO_LONG_GET)
-        if number != self._block:
-            self._blocks = []
-            return _block_refused(apdu[2], number, BLOCK_NUMBER_INVALID)
-        self._block += 1
-        return self._block_response(apdu[2])
-
-    def _block_response(self, invoke_id: int) -> bytes:
-        last = self._block == len(self._blocks)
-        raw = self._blocks[self._block - 1]
-        number = self._block.to_bytes(4, "big")
-        if last:
-            self._blocks = []
-        return bytes((0xC4, 0x02, invoke_id, last)) + number + b"\x00" + objects.length(len(raw)) + raw
-
-    # -- SET, ACTION -----------------------------------------------------------------------------------------------
-
-    def _set(self, apdu: bytes, now: float) -> bytes:
-        if apdu[1] != 1 or len(apdu) < 14 or apdu[12]:
-            return SERVICE_UNKNOWN
-        result = self._model.write(apdu[3:12], apdu[13:], now, public=self._public)
-        return bytes((0xC5, 0x01, apdu[2], result))
-
-    def _action(self, apdu: bytes) -> bytes:
-        if apdu[1] != 1 or len(apdu) < 13:
-            return SERVICE_UNKNOWN
-        result = self._model.act(apdu[3:12], public=self._public)
-        # A refused method has no return-parameters at all, as recorded for an undefined object.
-        return bytes((0xC7, 0x01, apdu[2], result, 0x00)) if result != OBJECT_UNDEFINED else bytes(
-            (0xC7, 0x01, apdu[2], result))
-
-
-def _block_refused(invoke_id: int, number: int, result: int) -> bytes:
-    return bytes((0xC4, 0x02, invoke_id, 0x01)) + number.to_bytes(4, "big") + bytes((0x01, result))
+    def _reply_to_hls(self, apdu: bytes, now: float) -> bytes:
+        """Passes 3 and 4: check f(StoC), send f(CtoS)."""
+        if apdu[:2] != b"\xc3\x01" or apdu[3:12] != REPLY_TO_HLS:
+            return NOT_ASSOCIATED
+        try:
+            proof = whole(apdu[13:]).octets()
+        except BadData:
+            proof = b""
+        answer = self._gate.prove(proof, now)
+        invoke_id = apdu[2]
+        if answer is None:
+            self._counters.rejected += 1
+            self._pending = False                  # the refusal itself is still ciphered
+            return bytes((0xC7, 0x01, invoke_id, READ_WRITE_DENIED, 0x00))
+        self._pending, self.associated = False, True
+        self._counters.associations += 1
+        return bytes((0xC7, 0x01, invoke_id, 0x00, 0x01, 0x00)) + objects.octets(answer)

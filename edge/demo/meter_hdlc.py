@@ -7,6 +7,8 @@ Frames to other addresses are met with silence, as the standard says and real me
 which is checked against recordings; the state machine here is the meter's own.
 """
 
+from collections.abc import Sequence
+
 from edge.demo.meter_apdu import CosemServer, Counters
 from edge.demo.meter_model import MeterModel
 from edge.demo.meter_settings import MeterSettings
@@ -16,6 +18,7 @@ from edge.dlms.hdlc import HdlcFrame
 DEFAULT_INFO_BYTES = 128
 LLC_REQUEST, LLC_RESPONSE = b"\xe6\xe6\x00", b"\xe6\xe7\x00"
 RR, RNR = 0x01, 0x05
+UI = 0x13
 APDU_LIMIT_BYTES = 16_384      # a request longer than this is dropped with its link
 INTER_OCTET_S = 2.0            # half a frame older than this is forgotten, as after a client that died in mid-frame
 
@@ -23,8 +26,9 @@ INTER_OCTET_S = 2.0            # half a frame older than this is forgotten, as a
 class Link:
     """One client's link. Numbers as in the standard: `_vs` next N(S) to send, `_vr` next N(S) expected."""
 
-    def __init__(self, server: CosemServer, max_info_bytes: int) -> None:
-        """Start disconnected (NDM)."""
+    def __init__(self, server: CosemServer, max_info_bytes: int, spare_bytes: int = 0) -> None:
+        """Start disconnected (NDM). `spare_bytes` of the information field are left unused by segments."""
+        self._spare_bytes = spare_bytes
         self.server = server
         self._own_info_bytes = max_info_bytes
         self.connected = False
@@ -100,7 +104,7 @@ class Link:
         answer = self.server.answer(request[3:], now)
         if answer is None:
             return self._vr << 5 | hdlc.POLL_FINAL | RR, b"", False
-        whole, size = LLC_RESPONSE + answer, self._info_bytes
+        whole, size = LLC_RESPONSE + answer, max(self._info_bytes - self._spare_bytes, 1)
         self._pending = [whole[start:start + size] for start in range(0, len(whole), size)]
         return self._next_segment()
 
@@ -157,6 +161,10 @@ class HdlcServer:
             answer = self._link(frame.source, now).handle(frame, now)
             if answer is not None:
                 control, information, segmented = answer
+                notice = self._settings.manners.notify_before
+                if notice and not control & 1:
+                    answers.append(hdlc.encode_frame(
+                        HdlcFrame(frame.source, frame.destination, UI, LLC_RESPONSE + notice)))
                 answers.append(hdlc.encode_frame(
                     HdlcFrame(frame.source, frame.destination, control, information, segmented)))
         return answers
@@ -167,13 +175,34 @@ class HdlcServer:
     def _link(self, client: bytes, now: float) -> Link:
         link = self._links.get(client)
         if link is None:
-            server = CosemServer(self._model, self._settings.manners, self._counters, client[0] >> 1)
-            link = self._links[client] = Link(server, self._settings.max_info_bytes)
+            server = CosemServer(self._model, self._settings.manners, self._counters, client[0] >> 1, streams=False)
+            link = self._links[client] = Link(
+                server, self._settings.max_info_bytes, self._settings.segment_spare_bytes)
         limit = self._settings.inactivity_s
         if limit is not None and link.connected and now - link.last_request > limit:
             link.drop()
         link.last_request = now
         return link
+
+
+class Bus:
+    """Several meters on one serial line: each hears everything, only the one that is addressed answers."""
+
+    def __init__(self, meters: Sequence[HdlcServer]) -> None:
+        """The meters, in any order."""
+        self.meters = tuple(meters)
+
+    def reset(self) -> None:
+        """A power cut for all of them."""
+        for meter in self.meters:
+            meter.reset()
+
+    def receive(self, data: bytes, now: float) -> list[bytes]:
+        """See `HdlcServer`."""
+        return [frame for meter in self.meters for frame in meter.receive(data, now)]
+
+    def connection_lost(self) -> None:
+        """TCP ended at the bridge; the meters do not notice."""
 
 
 def _parameter(information: bytes, wanted: int, default: int) -> int:

@@ -4,13 +4,13 @@ The encoders here are the simulator's own, on purpose: a fault shared with the c
 Encodings: IEC 62056-5-3 (A-XDR of Data); classes and attributes: IEC 62056-6-2.
 """
 
-import datetime as dt
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from edge.demo.meter_physics import Snapshot
 
-CLASS_DATA, CLASS_REGISTER, CLASS_CLOCK, CLASS_ASSOCIATION, CLASS_DISCONNECT = 1, 3, 8, 15, 70
+CLASS_DATA, CLASS_REGISTER, CLASS_EXTENDED, CLASS_DEMAND, CLASS_PROFILE, CLASS_CLOCK = 1, 3, 4, 5, 7, 8
+CLASS_ASSOCIATION, CLASS_IMAGE, CLASS_PUSH, CLASS_DISCONNECT = 15, 18, 40, 70
 
 CLOCK = bytes((0, 0, 1, 0, 0, 255))
 ASSOCIATION = bytes((0, 0, 40, 0, 0, 255))
@@ -21,8 +21,20 @@ DISCONNECT = bytes((0, 0, 96, 3, 10, 255))
 FLOAT_DATA = bytes((0, 0, 96, 50, 0, 255))
 LONG_DATA = bytes((0, 0, 96, 50, 1, 255))         # a 300-byte octet-string: needs blocks or segments
 BOOLEAN_DATA = bytes((0, 0, 96, 50, 2, 255))
+UNIX_TIME = bytes((0, 0, 1, 1, 0, 255))
+LOAD_PROFILE = bytes((1, 0, 99, 1, 0, 255))
+DAILY_PROFILE = bytes((1, 0, 99, 2, 0, 255))
+BILLING_PROFILE = bytes((0, 0, 98, 1, 0, 255))
+EVENT_LOG = bytes((0, 0, 99, 98, 0, 255))
+PROFILE_STATUS = bytes((0, 0, 96, 10, 1, 255))
+EVENT_CODE = bytes((0, 0, 96, 11, 0, 255))
+TARIFF = bytes((0, 0, 96, 14, 0, 255))
+FIRMWARE = bytes((1, 0, 0, 2, 0, 255))
+INVOCATION_COUNTER = bytes((0, 0, 43, 1, 0, 255))
+IMAGE_TRANSFER = bytes((0, 0, 44, 0, 0, 255))
+PUSH_SETUP = bytes((0, 0, 25, 9, 0, 255))
 
-TAG_BYTES = {0x05: 4, 0x06: 4, 0x10: 2, 0x12: 2}   # int32, uint32, int16, uint16
+TAG_BYTES = {0x05: 4, 0x06: 4, 0x10: 2, 0x11: 1, 0x12: 2}   # int32, uint32, int16, uint8, uint16
 
 
 class RegisterSpec(NamedTuple):
@@ -83,10 +95,12 @@ def integer(tag: int, value: int) -> bytes:
 
 
 def length(count: int) -> bytes:
-    """A-XDR length or count: one byte below 128, else 81/82 and the bytes."""
+    """A-XDR length or count: one byte below 128, else 81, 82 or 84 and the bytes."""
     if count < 0x80:
         return bytes((count,))
-    return bytes((0x81, count)) if count < 0x100 else b"\x82" + count.to_bytes(2, "big")
+    if count < 0x100:
+        return bytes((0x81, count))
+    return b"\x82" + count.to_bytes(2, "big") if count < 0x10000 else b"\x84" + count.to_bytes(4, "big")
 
 
 def octets(value: bytes, tag: int = 0x09) -> bytes:
@@ -104,29 +118,12 @@ def scaler_unit(spec: RegisterSpec) -> bytes:
     return bytes((0x02, 0x02, 0x0F, spec.scaler & 0xFF, 0x16, spec.unit))
 
 
-CLOCK_YEARS = (1970, 2999)      # what a clock may be set to, so that it can go on from there
-
-
-def date_time(moment: dt.datetime) -> bytes:
-    """Encode a UTC date-time with deviation 0 and clock status 0 as octet-string (IEC 62056-6-2, 4.1.6.1)."""
-    return b"\x09\x0c" + moment.year.to_bytes(2, "big") + bytes((
-        moment.month, moment.day, moment.isoweekday(), moment.hour, moment.minute, moment.second, 0, 0, 0, 0))
-
-
-def parse_date_time(data: bytes) -> dt.datetime | None:
-    """Read an encoded date-time as UTC; None when it is not one, or leaves date or time open."""
-    if len(data) != 14 or data[:2] != b"\x09\x0c":
-        return None
-    deviation = int.from_bytes(data[11:13], "big", signed=True)
-    try:
-        year = int.from_bytes(data[2:4], "big")
-        moment = dt.datetime(year, data[4], data[5], data[7], data[8], data[9], tzinfo=dt.UTC)
-    except ValueError:
-        return None
-    if not CLOCK_YEARS[0] <= year <= CLOCK_YEARS[1]:
-        return None
-    # The deviation is minutes from local time to UTC; 0x8000 leaves it open.
-    return moment if deviation == -0x8000 else moment + dt.timedelta(minutes=deviation)
+def bits(flags: list[bool]) -> bytes:
+    """Encode a bit-string, first flag first."""
+    packed = bytearray((len(flags) + 7) // 8)
+    for place, flag in enumerate(flags):
+        packed[place // 8] |= flag << (7 - place % 8)
+    return b"\x04" + length(len(flags)) + packed
 
 
 def object_list_element(class_id: int, version: int, obis: bytes, attributes: list[int], writable: frozenset[int],

@@ -57,9 +57,10 @@ class WrapperServer:
             if client is None:
                 client = CosemServer(self._model, self._settings.manners, self._counters, frame.source)
                 self._clients[frame.source] = client
-            answer = client.answer(frame.apdu, now)
-            if answer is not None:
-                answers.append(wrapper.encode(frame.destination, frame.source, answer))
+            found = client.answers(frame.apdu, now)
+            if found and self._settings.manners.notify_before:
+                found = [self._settings.manners.notify_before, *found]
+            answers += [wrapper.encode(frame.destination, frame.source, answer) for answer in found]
         return answers
 
     def connection_lost(self) -> None:

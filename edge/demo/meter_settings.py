@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
-from edge.demo.meter_apdu import Manners
+from edge.demo.meter_manners import Manners
 from edge.dlms import hdlc
 
 
@@ -21,6 +21,8 @@ class MeterSettings:
     address_bytes: Literal[1, 2, 4] = 1
     also_one_byte: bool = False
     max_info_bytes: int = 128             # HDLC information field, both directions
+    segment_spare_bytes: int = 0          # of the information field, left unused by segments (recorded meter: 3)
+    mode_e: str = ""                      # an IEC 62056-21 identification: HDLC only after its sign-on
     inactivity_s: float | None = 180.0    # the meter drops association and link after so much silence
     manners: Manners = field(default_factory=Manners)
 

@@ -8,13 +8,14 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from edge.demo.bridge import REFUSAL_TEXT, Line, Quirks
 from edge.demo.linkproxy import send_reset
 from edge.demo.meter_apdu import Counters
-from edge.demo.meter_hdlc import HdlcServer
+from edge.demo.meter_hdlc import Bus, HdlcServer
+from edge.demo.meter_mode_e import ModeE
 from edge.demo.meter_model import MeterModel
 from edge.demo.meter_server import Endpoint, StreamFault, WrapperServer
 from edge.demo.meter_settings import MeterSettings
@@ -94,20 +95,33 @@ class Connection(asyncio.Protocol):
             self._watch_idle()
 
 
+def _serial_line(meters: Sequence[tuple[MeterModel, MeterSettings]], counters: Counters) -> Bus | ModeE | None:
+    """What stands behind the bridge of HDLC meters; None for a meter with the wrapper."""
+    if meters[0][1].framing != "hdlc":
+        return None
+    bus = Bus([HdlcServer(model, settings, counters) for model, settings in meters])
+    return ModeE(bus, meters[0][1].mode_e.encode()) if meters[0][1].mode_e else bus
+
+
 class SimulatedMeter:
     """One meter with its socket. Change `quirks`, `settings.manners` and `model` at any time: that is the control."""
 
     def __init__(self, name: str, model: MeterModel, settings: MeterSettings, quirks: Quirks | None = None, *,
-                 seed: int = 0, now: Callable[[], float] = time.time) -> None:
-        """`now` gives Unix time in seconds; `seed` decides everything the line does by chance."""
+                 seed: int = 0, now: Callable[[], float] = time.time,
+                 neighbours: Sequence[tuple[MeterModel, MeterSettings]] = ()) -> None:
+        """`now` gives Unix time in seconds; `seed` decides everything the line does by chance.
+
+        `neighbours`: more meters on the same serial line behind this bridge, each with an address of its own.
+        """
         self.name = name
         self.model = model
         self.settings = settings
         self.counters = Counters()
         self.connections: set[Connection] = set()
+        self.on_push: Callable[[], None] | None = None      # called when a client calls the push method
         self._now = now
         self._line = Line(quirks or Quirks(), seed)
-        self._hdlc = HdlcServer(model, settings, self.counters) if settings.framing == "hdlc" else None
+        self._hdlc = _serial_line([(model, settings), *neighbours], self.counters)
         self._server: asyncio.Server | None = None
         self._address = ("127.0.0.1", 0)
         self._outbox: deque[tuple[float, Connection, bytes]] = deque()
@@ -155,8 +169,16 @@ class SimulatedMeter:
             await self._server.wait_closed()
             self._server = None
 
+    def now(self) -> float:
+        """The meter's Unix time, before the error of its clock."""
+        return self._now()
+
     async def power_off(self) -> None:
-        """A power cut: connections are reset, new ones refused, associations forgotten. `power_on` brings it back."""
+        """A power cut: connections are reset, new ones refused, associations forgotten. `power_on` brings it back.
+
+        Nothing is captured meanwhile, and the event log tells of it.
+        """
+        self.model.device.power(self._now(), on=False)
         await self.close()
         self._residue = b""
         if self._hdlc is not None:
@@ -164,7 +186,13 @@ class SimulatedMeter:
 
     async def power_on(self) -> None:
         """Listen again on the same address."""
+        self.model.device.power(self._now(), on=True)
         await self.start(*self._address)
+
+    async def move(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
+        """Get another address, as a meter whose lease ran out; return it. Who is connected is cut off."""
+        await self.close()
+        return await self.start(host, port)
 
     def drop_connections(self, *, reset: bool = False) -> None:
         """Close every connection with FIN, or with RST."""
@@ -211,12 +239,20 @@ class SimulatedMeter:
             connection.close()
             return
         connection.requests += self.counters.requests - before
+        if self.model.device.pushes:
+            self._carry_out_pushes()
         if quirks.after_requests is not None and connection.requests >= quirks.after_requests:
             self._end(connection, quirks)
             return
         for answer in answers:
             self._first_answer = self._first_answer or answer
             self._send(connection, answer)
+
+    def _carry_out_pushes(self) -> None:
+        calls, self.model.device.pushes = self.model.device.pushes, 0
+        for _ in range(calls if self.on_push is not None else 0):
+            assert self.on_push is not None
+            self.on_push()
 
     def left(self, connection: Connection) -> None:
         """A connection ended."""

@@ -6,6 +6,7 @@ Everything about meter number n follows from (seed, n): framing, type, serial, p
 import csv
 import io
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,6 +16,7 @@ from edge.demo.linkprofile import PROFILES, Medium
 from edge.demo.linkproxy import LinkProxy
 from edge.demo.meter_apdu import MICROSTAR as MICROSTAR_CONFORMANCE
 from edge.demo.meter_apdu import Manners
+from edge.demo.meter_device import Fittings
 from edge.demo.meter_model import MeterModel
 from edge.demo.meter_objects import GENERIC, MICROSTAR
 from edge.demo.meter_physics import SupplyData
@@ -45,11 +47,16 @@ class Population:
     """Meters that start and stop together; those over one air share its medium."""
 
     def __init__(self, count: int, *, framing: Framing = "mixed", quirks: Callable[[], Quirks] = Quirks,
-                 link: str = "none", shared_air: bool = False, seed: int = 1) -> None:
-        """`quirks` makes the line before each HDLC meter (before all, with framing "wrapper"); `link`: a profile."""
+                 link: str = "none", shared_air: bool = False, seed: int = 1,
+                 fittings: Callable[[], Fittings] = Fittings, now: Callable[[], float] = time.time) -> None:
+        """`quirks` makes the line before each HDLC meter (before all, with framing "wrapper"); `link`: a profile.
+
+        `fittings` makes what each meter is built with (profiles, zone, clock); `now` is their Unix time, so that a
+        test can let days pass.
+        """
         kinds = [_kind(n, framing) for n in range(1, count + 1)]
         self._plan = [
-            _build(n, kind, quirks() if kind != "wrapper" or framing == "wrapper" else Quirks(), seed)
+            _build(n, kind, quirks() if kind != "wrapper" or framing == "wrapper" else Quirks(), seed, fittings(), now)
             for n, kind in enumerate(kinds, 1)]
         self._profile = PROFILES[link]
         self._medium = Medium() if shared_air else None
@@ -99,7 +106,8 @@ def _kind(number: int, framing: Framing) -> Kind:
     return MIX[(number - 1) % len(MIX)] if framing == "mixed" else framing
 
 
-def _build(number: int, kind: Kind, quirks: Quirks, seed: int) -> tuple[SimulatedMeter, Meter, bytes]:
+def _build(number: int, kind: Kind, quirks: Quirks, seed: int, fittings: Fittings,
+           now: Callable[[], float]) -> tuple[SimulatedMeter, Meter, bytes]:
     rng = random.Random(seed * 1_000_003 + number)
     name, password = f"sim-{number:04d}", f"{rng.randrange(10**8):08d}".encode()
     serial = f"{rng.randrange(10**10):010d}"
@@ -109,13 +117,14 @@ def _build(number: int, kind: Kind, quirks: Quirks, seed: int) -> tuple[Simulate
         nominal_v=127.0 if american else 230.0, nominal_hz=60.0 if american else 50.0,
         mean_power_w=rng.uniform(200.0, 9_000.0), energy_wh=float(rng.randrange(10**8)))
     model = MeterModel(serial=serial, seed=rng.randrange(2**32), supply=supply,
-                       registers=MICROSTAR if american else GENERIC)
+                       registers=MICROSTAR if american else GENERIC, fittings=fittings)
     row = Meter(
         name=name, host="127.0.0.1", port=0, profile="microstar" if american else "generic-three-phase",
         framing=settings.framing, client_sap=1, server_logical=1,
         server_physical=settings.server_physical if kind == "hdlc" else None,
         address_bytes=4 if kind == "hdlc" else 1, authentication="lls")
-    return SimulatedMeter(name, model, settings, quirks, seed=rng.randrange(2**32)), row, password
+    settings.manners.system_title = b"HGW" + int(serial).to_bytes(5, "big")
+    return SimulatedMeter(name, model, settings, quirks, seed=rng.randrange(2**32), now=now), row, password
 
 
 def _settings(kind: Kind, number: int, serial: str, password: bytes) -> MeterSettings:

@@ -77,7 +77,7 @@ async def test_reads_everything(way: Way) -> None:
         assert reader.raw(ObjectType.DATA, "0.0.96.50.1.255", 2) == b"x" * 300
         assert reader.raw(ObjectType.DATA, "0.0.96.50.0.255", 2) == 230.25
         found = reader.object_list()
-        assert {code for class_id, code in found if class_id == ObjectType.REGISTER} == set(codes)
+        assert {code for class_id, code in found if class_id == ObjectType.REGISTER} == {*codes, "1.0.1.8.1.255", "1.0.1.8.2.255"}
         assert (ObjectType.CLOCK, "0.0.1.0.0.255") in found
         if way.max_pdu > 200:          # below, the library itself miscounts the items of a list request
             assert reader.read_list(codes) == expected

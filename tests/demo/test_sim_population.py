@@ -14,6 +14,7 @@ from typing import Any
 from gurux_client import GuruxReader, hdlc_address
 
 from edge.demo import bridge
+from edge.demo.meter_device import Fittings
 from edge.demo.meter_objects import REGISTER_SETS
 from edge.demo.population import Population
 from edge.model import Meter
@@ -30,6 +31,14 @@ def read_voltage(row: Meter, password: bytes) -> float:
         (value,), ((scaler, unit),) = reader.read_values([code]), reader.read_scalers([code])
     assert unit == 35
     return value * 10.0**scaler
+
+
+def read_rows_in_use(row: Meter, password: bytes) -> int:
+    assert row.framing is not None
+    address = hdlc_address(1, row.server_physical, row.address_bytes or 1) if row.framing == "hdlc" else 1
+    long_form = 4 if row.address_bytes == 4 else 0
+    with GuruxReader(row.host, row.port, row.framing, 1, address, password, address_bytes=long_form) as reader:
+        return reader.raw(7, "1.0.99.1.0.255", 7)
 
 
 async def test_every_member_answers_at_its_row() -> None:
@@ -121,3 +130,18 @@ def test_a_taken_port_is_one_clear_line() -> None:
     assert second.returncode == 1
     assert len(errors.splitlines()) == 1
     assert f"ports from {port}" in errors
+
+
+async def test_days_pass_for_a_population_as_the_test_says() -> None:
+    now = [1_767_225_600.0 + 86_400]
+    population = Population(4, framing="mixed", seed=5, now=lambda: now[0], fittings=lambda: Fittings(load_entries=500))
+    members = await population.start()
+    rows: list[list[int]] = []
+    try:
+        for _ in range(2):
+            rows.append([await asyncio.to_thread(read_rows_in_use, member.row, member.password) for member in members])
+            now[0] += 3 * 86_400
+    finally:
+        await population.close()
+    assert rows == [[97] * 4, [97 + 288] * 4]
+    assert len({member.simulated.settings.manners.system_title for member in members}) == 4
