@@ -69,6 +69,7 @@ IMPURE = {"asyncio", "socket", "os", "time", "random", "threading", "subprocess"
 ONE_IMPORTER = {
     "cryptography": {"edge/credentials.py"},
     "dlms_cosem": {"edge/dlms"},
+    "cryptography": {"edge/dlms/ciphering.py"},
     "gmqtt": {"edge/uplink/mqtt.py"},
     "msgpack": {"edge/ring/frame.py"},
     "sdnotify": {"edge/health/notify.py"},

@@ -6,12 +6,19 @@ from enum import IntFlag
 class Conformance(IntFlag):
     """Conformance block: which services a side offers. Bit 0 of the standard is the highest of 24."""
 
+    GENERAL_PROTECTION = 0x40_00_00
+    GENERAL_BLOCK_TRANSFER = 0x20_00_00
     ATTRIBUTE_0_GET = 0x00_20_00
     BLOCK_TRANSFER_WITH_GET = 0x00_10_00
+    BLOCK_TRANSFER_WITH_SET = 0x00_08_00
+    BLOCK_TRANSFER_WITH_ACTION = 0x00_04_00
     MULTIPLE_REFERENCES = 0x00_02_00
+    DATA_NOTIFICATION = 0x00_00_80
+    ACCESS = 0x00_00_40
     GET = 0x00_00_10
     SET = 0x00_00_08
     SELECTIVE_ACCESS = 0x00_00_04
+    EVENT_NOTIFICATION = 0x00_00_02
     ACTION = 0x00_00_01
 
 
