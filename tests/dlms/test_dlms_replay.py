@@ -230,7 +230,7 @@ def test_stale_counter_is_told_with_the_lowest_that_is_taken(cut: str) -> None:
     assert caught.value.lowest == script["expected"][3]["invocation_counter"] == 1004
     for index in range(8, len(script["exchange"])):          # the next association begins with just that one
         replay.step(index, script["exchange"][index])
-    assert compare(script["expected"][6], [event for event in replay.heard[13]], replay)
+    assert compare(script["expected"][6], list(replay.heard[13]), replay)
 
 
 @pytest.mark.parametrize("name", sorted(name for name in SCENARIOS if name.startswith("wrapper_gmac")))
