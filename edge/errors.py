@@ -16,6 +16,7 @@
     │   │   └── CounterTooLow   the meter takes only higher invocation counters
     │   ├── Violation           bytes that the standard does not allow
     │   │   └── NotGenuine      not from the meter that has the keys, altered, repeated, or not protected as agreed
+    │   ├── CounterUnavailable  no invocation counter could be reserved: nothing was sent
     │   ├── WrongMeter          another meter than the registered one answers
     │   └── BridgeBusy          a serial bridge spoke instead of the meter
     └── UplinkError         theirs: the broker
@@ -118,7 +119,7 @@ class CounterTooLow(Refused):
 
     def __init__(self, text: str, lowest: int) -> None:
         """Keep the number beside the text."""
-        super().__init__(text, reason=FailReason.SECURITY)
+        super().__init__(text, reason=FailReason.SECURITY, temporary=True)
         self.lowest = lowest
 
 
@@ -132,6 +133,12 @@ class NotGenuine(Violation):
     """A protected association got what its keys did not make: altered, repeated, unprotected, or a wrong proof."""
 
     reason = FailReason.SECURITY
+
+
+class CounterUnavailable(MeterError):
+    """No invocation counter could be set aside durably, so nothing was sent: the registry's fault, not the meter's."""
+
+    reason = FailReason.INTERNAL
 
 
 class WrongMeter(MeterError):

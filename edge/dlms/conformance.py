@@ -23,5 +23,10 @@ class Conformance(IntFlag):
 
 
 OFFERED = (Conformance.GET | Conformance.BLOCK_TRANSFER_WITH_GET | Conformance.MULTIPLE_REFERENCES
-           | Conformance.SELECTIVE_ACCESS)
-"""What this client really does. Never offer a service whose answers it cannot read."""
+           | Conformance.SELECTIVE_ACCESS | Conformance.SET | Conformance.BLOCK_TRANSFER_WITH_SET | Conformance.ACTION
+           | Conformance.BLOCK_TRANSFER_WITH_ACTION)
+"""What this client does with every meter. Never offer a service whose answers it cannot read.
+
+ATTRIBUTE_0_GET, GENERAL_BLOCK_TRANSFER, ACCESS and GENERAL_PROTECTION are implemented too, and offered where a meter's
+profile or its security asks for them: meters exist that go wrong where these are merely offered.
+"""

@@ -24,13 +24,16 @@ class InvocationCounters:
         return self._end - self._next
 
     def supply(self, first: int, count: int) -> None:
-        """Go on with the reserved block `first`..`first + count - 1`; what is left of the last one is given up.
+        """Go on with the reserved block `first`..`first + count - 1`.
 
-        Raises LocalStateError for a block that reaches back, or beyond 32 bits.
+        What is left of the last one is used up first where the two adjoin, else given up. Raises LocalStateError for a
+        block that reaches back, or beyond 32 bits.
         """
         if first < self._end or count < 1 or first + count - 1 > MAX_COUNTER:
             raise LocalStateError(f"a block of {count} invocation counters from {first} on after {self._end - 1}")
-        self._next, self._end = first, first + count
+        if first != self._end:
+            self._next = first
+        self._end = first + count
 
     def skip_to(self, lowest: int) -> None:
         """Use nothing below `lowest` any more; what is reserved above stays."""

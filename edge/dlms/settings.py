@@ -1,5 +1,6 @@
 """What one association needs to know about its meter."""
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -45,6 +46,14 @@ class Security:
             raise ValueError("client and meter have the same system title")
         if self.wants_dedicated_key and self.dedicated_key == self.encryption_key:
             raise ValueError("the dedicated key must be another than the global one")
+
+    @property
+    def counter_scope(self) -> str:
+        """What invocation counters must never repeat under: this key with this title, whichever meters share them.
+
+        A digest, so that it can be stored without telling the key.
+        """
+        return hashlib.sha256(b"invocation counter\0" + self.client_title + self.encryption_key).hexdigest()
 
     @property
     def wants_dedicated_key(self) -> bool:

@@ -82,22 +82,27 @@ def test_a_title_goes_in_only_when_one_is_given() -> None:
     (Conformance.ATTRIBUTE_0_GET, "attribute_0_supported_with_get"), (Conformance.GET, "get"), (Conformance.SET, "set"),
     (Conformance.BLOCK_TRANSFER_WITH_GET, "block_transfer_with_get_or_read"), (Conformance.ACTION, "action"),
     (Conformance.MULTIPLE_REFERENCES, "multiple_references"), (Conformance.SELECTIVE_ACCESS, "selective_access"),
+    (Conformance.BLOCK_TRANSFER_WITH_SET, "block_transfer_with_set_or_write"), (Conformance.ACCESS, "access"),
+    (Conformance.BLOCK_TRANSFER_WITH_ACTION, "block_transfer_with_action"),
+    (Conformance.GENERAL_BLOCK_TRANSFER, "general_block_transfer"), (Conformance.DATA_NOTIFICATION, "data_notification"),
+    (Conformance.GENERAL_PROTECTION, "general_protection"), (Conformance.EVENT_NOTIFICATION, "event_notification"),
 ])
 def test_conformance_bits_are_where_both_sides_think(flag: Conformance, name: str) -> None:
     assert LibraryConformance(**{name: True}).to_bytes() == flag.to_bytes(4, "big")
 
 
 def test_offered_services_are_those_that_can_be_read() -> None:
-    """The library's own default offers general block transfer, access and event-notification, which nobody here reads."""
+    """The library's own default offers general block transfer, access and event-notification, which it cannot read."""
     offered = LibraryConformance.from_bytes(OFFERED.to_bytes(4, "big"))
     assert {name for name in LibraryConformance.conformance_bit_position if getattr(offered, name)} == {
-        "get", "block_transfer_with_get_or_read", "multiple_references", "selective_access"}
+        "get", "block_transfer_with_get_or_read", "multiple_references", "selective_access", "set", "action",
+        "block_transfer_with_set_or_write", "block_transfer_with_action"}
 
 
 # -- AARE ------------------------------------------------------------------------------------------------------------------
 
 def test_aare_is_read() -> None:
-    assert acse.accepted(AARE, OFFERED) == (OFFERED, 1024)
+    assert acse.accepted(AARE, OFFERED) == (OFFERED & 0x00121D, 1024)
 
 
 def long_aare() -> bytes:
@@ -110,7 +115,7 @@ def test_long_aare_is_read_although_the_library_cannot() -> None:
     """Upstream issue 116: seen on a real meter."""
     with pytest.raises(ValueError, match="lenght"):
         ApplicationAssociationResponse.from_bytes(long_aare())
-    assert acse.accepted(long_aare(), OFFERED) == (OFFERED, 1024)
+    assert acse.accepted(long_aare(), OFFERED) == (OFFERED & 0x00121D, 1024)
 
 
 def with_initiate(content: str) -> bytes:
