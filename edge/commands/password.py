@@ -60,13 +60,12 @@ def key_from_prompt(what: str) -> bytes:
 
 
 def _key(raw: bytes) -> bytes:
-    if len(raw) in KEY_BYTES:
-        return raw
     text = bytes(octet for octet in raw if octet not in b" \t\r\n:-")
     try:
         key = bytes.fromhex(text.decode("ascii"))
-    except ValueError:      # from None: the text of the cause would hold part of it
-        key = b""
+    except ValueError:
+        # The bytes themselves, then; but 32 characters that a person typed are hexadecimal digits gone wrong.
+        key = b"" if all(32 <= octet < 127 for octet in raw.strip()) else raw
     if len(key) not in KEY_BYTES:
         raise EdgeError("this is no key: it must be 32 hexadecimal digits, or 64 for security suite 2")
     return key

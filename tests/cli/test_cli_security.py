@@ -64,6 +64,18 @@ def test_what_is_no_key_is_refused_without_showing_it(site: Site, content: bytes
     assert line == "this is no key: it must be 32 hexadecimal digits, or 64 for security suite 2" or "empty" in line
 
 
+@pytest.mark.parametrize(("content", "key"), [
+    (EK.hex().encode(), EK), (EK.hex().upper().encode() + b"\r\n", EK), (EK.hex("-").encode(), EK), (AK, AK), (AK + EK, AK + EK),
+    ((AK + EK).hex().encode() + b"\n", AK + EK),
+])
+def test_a_key_is_taken_in_digits_or_as_it_is(site: Site, content: bytes, key: bytes) -> None:
+    """32 hexadecimal digits are 16 bytes, not a key of 32."""
+    site.good("meter", "add", "m", "h")
+    site.good("meter", "set-key", "m", "encryption", "--file", written(site, "k", content))
+    with site.registry() as registry:
+        assert registry.keys("m").encryption == key
+
+
 def test_keys_never_come_by_argument(site: Site) -> None:
     site.good("meter", "add", "m", "h")
     assert "No such option" in site.misused("meter", "add", "n", "h", "--encryption-key", EK.hex())
