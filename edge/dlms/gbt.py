@@ -66,7 +66,8 @@ class BlockTransfer:
         self._peer_window = control & _WINDOW
         self._note_acknowledgement(int.from_bytes(block[4:6], "big"))
         if number == self._received + 1 and not self._complete:
-            self._take(block[at:], last=bool(control & _LAST) and (bool(length) or not self._outstanding))
+            # An empty block that says "last" before any data came only acknowledges: no answer is empty.
+            self._take(block[at:], last=bool(control & _LAST) and (length or self._bytes) > 0)
         if self._complete:
             return Turn(whole=b"".join(self._pieces))
         if control & _STREAMING and not control & _LAST:
