@@ -129,8 +129,7 @@ class SecureChannel:
         if not self.meter_title:
             raise NotGenuine("a ciphered APDU before the meter has told its system title")
         protection, counter, information = key.cipher.unseal(self.meter_title, sealed)
-        agreed = self.security.protection
-        if not protection & Protection.AUTHENTICATED and agreed is not Protection.ENCRYPTED:
+        if protection is Protection.ENCRYPTED and self.security.protection is not Protection.ENCRYPTED:
             raise NotGenuine("an answer without authentication, which was agreed")
         if counter <= self._heard.get(key.name, -1):
             raise NotGenuine(f"invocation counter {counter} of the meter after {self._heard[key.name]}: a repetition")

@@ -25,6 +25,7 @@ KEY_BYTES = {0: 16, 1: 16, 2: 32}
 
 MAX_COUNTER = 0xFFFF_FFFF
 _SUITE_BITS, _UNSUPPORTED_BITS = 0x0F, 0xC0        # broadcast key, compression
+_AUTHENTICATED, _ENCRYPTED, _BOTH = 0x10, 0x20, 0x30      # plain numbers: enum arithmetic costs more than the cipher
 
 
 class Protection(IntFlag):
@@ -34,6 +35,9 @@ class Protection(IntFlag):
     AUTHENTICATED = 0x10
     ENCRYPTED = 0x20
     BOTH = 0x30
+
+
+PROTECTIONS = {int(each): each for each in (Protection.AUTHENTICATED, Protection.ENCRYPTED, Protection.BOTH)}
 
 
 class Unsealed(NamedTuple):
@@ -51,12 +55,13 @@ class Cipher:
         """Raise ValueError where a key has not the length of the suite; the text holds no key."""
         check_keys(suite, encryption_key, authentication_key)
         self._suite = suite
+        self._controls = {protection: bytes((suite | protection,)) for protection in PROTECTIONS.values()}
         self._aes = AESGCM(encryption_key)
         self._authentication_key = authentication_key
 
     def seal(self, protection: Protection, title: bytes, counter: int, information: bytes) -> bytes:
         """Protect `information`. The same title and counter must never come a second time under the same key."""
-        control, nonce = bytes((self._suite | protection,)), _nonce(title, counter)
+        control, nonce = self._controls[protection], _nonce(title, counter)
         header = control + nonce[TITLE_BYTES:]
         if protection is Protection.BOTH:
             return header + self._aes.encrypt(nonce, information, control + self._authentication_key)[:TAG_BYTES - 16]
@@ -67,30 +72,30 @@ class Cipher:
     def unseal(self, title: bytes, sealed: bytes) -> Unsealed:
         """Check and decipher; raise NotGenuine for anything that this key did not seal for this suite."""
         control = sealed[0] if sealed else 0
-        protection = Protection(control & Protection.BOTH)
-        tag_bytes = TAG_BYTES if protection & Protection.AUTHENTICATED else 0
-        if len(sealed) < HEADER_BYTES + tag_bytes or not protection:
+        kind = control & _BOTH
+        tag_bytes = TAG_BYTES if kind & _AUTHENTICATED else 0
+        if len(sealed) < HEADER_BYTES + tag_bytes or not kind:
             raise NotGenuine(f"a ciphered APDU with security control 0x{control:02x} and {len(sealed)} octets")
         if control & _UNSUPPORTED_BITS or control & _SUITE_BITS != self._suite:
             raise NotGenuine(f"security control 0x{control:02x} where suite {self._suite} and nothing else is due")
         nonce = title + sealed[1:HEADER_BYTES]
         end = len(sealed) - tag_bytes
         information, tag = sealed[HEADER_BYTES:end], sealed[end:]
-        if protection is Protection.AUTHENTICATED:
+        if kind == _AUTHENTICATED:
             expected = self._tag(nonce, sealed[:1], information)
         else:
             # GCM encrypts by a key stream, so encrypting again deciphers. AESGCM.decrypt itself takes 16-octet tags
             # only; the tag is computed anew instead and compared in constant time, before anything is handed out.
             information = self._aes.encrypt(nonce, information, None)[:len(information)]
-            expected = b"" if protection is Protection.ENCRYPTED else self._aes.encrypt(
+            expected = b"" if kind == _ENCRYPTED else self._aes.encrypt(
                 nonce, information, sealed[:1] + self._authentication_key)[-16:TAG_BYTES - 16]
         if not compare_digest(expected, tag):
             raise NotGenuine("the authentication tag is wrong: altered on the way, or other keys than the meter's")
-        return Unsealed(protection, int.from_bytes(sealed[1:HEADER_BYTES], "big"), information)
+        return Unsealed(PROTECTIONS[kind], int.from_bytes(sealed[1:HEADER_BYTES], "big"), information)
 
     def gmac(self, title: bytes, counter: int, challenge: bytes) -> bytes:
         """Return what proves the keys over a challenge, as HLS mechanism 5 sends it: SC | counter | tag."""
-        control, nonce = bytes((self._suite | Protection.AUTHENTICATED,)), _nonce(title, counter)
+        control, nonce = self._controls[Protection.AUTHENTICATED], _nonce(title, counter)
         return control + nonce[TITLE_BYTES:] + self._tag(nonce, control, challenge)
 
     def _tag(self, nonce: bytes, control: bytes, information: bytes) -> bytes:
