@@ -67,9 +67,8 @@ PURE = [
 IMPURE = {"asyncio", "socket", "os", "time", "random", "threading", "subprocess", "selectors", "ssl", "sqlite3"}
 
 ONE_IMPORTER = {
-    "cryptography": {"edge/credentials.py"},
     "dlms_cosem": {"edge/dlms"},
-    "cryptography": {"edge/dlms/ciphering.py"},
+    "cryptography": {"edge/credentials.py", "edge/dlms/ciphering.py"},
     "gmqtt": {"edge/uplink/mqtt.py"},
     "msgpack": {"edge/ring/frame.py"},
     "sdnotify": {"edge/health/notify.py"},
