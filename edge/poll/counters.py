@@ -68,8 +68,8 @@ class CounterDesk:
 
 
 def counter_desk(name: str, settings: AssociationSettings, reserve: Reserve | None) -> CounterDesk | None:
-    """Make the desk of a meter; None where it has no keys. Raises ConfigError where nothing can reserve."""
-    if settings.security is None:
+    """Make the desk of a meter; None where no key is used. Raises ConfigError where nothing can reserve."""
+    if settings.security is None or not (settings.ciphered or settings.authentication == "hls-gmac"):
         return None
     if reserve is None:
         raise ConfigError(f"meter {name}: has keys, and there is no registry to keep its invocation counter in")

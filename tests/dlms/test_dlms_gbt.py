@@ -104,6 +104,7 @@ def sometimes(seed: int, share: float) -> Iterator[bool]:
         yield rng.random() < share
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=900), st.binary(min_size=1, max_size=900), st.integers(1, 63), st.integers(1, 63),
        st.integers(HEAD_BYTES + 1, 300), st.integers(1, 300))
 def test_requests_and_answers_of_any_length_arrive_whole(
@@ -121,7 +122,7 @@ def test_requests_and_answers_of_any_length_arrive_whole(
     assert got == [request]
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 20), st.integers(2, 20), st.floats(0.05, 0.4))
 def test_lost_blocks_are_sent_again_and_nothing_is_joined_across_a_gap(seed: int, ours: int, theirs: int, share: float) -> None:
     rng = random.Random(seed)
@@ -199,6 +200,7 @@ def test_a_room_without_space_for_data_is_ours_to_refuse() -> None:
         BlockTransfer(1).start(b"x", HEAD_BYTES)
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.binary(max_size=30), st.builds(
     block, st.integers(0, 255), st.integers(0, 6), st.integers(0, 6), st.binary(max_size=9))), max_size=12), st.booleans())
 def test_any_blocks_end_in_a_violation_or_a_turn(messages: list[bytes], sending: bool) -> None:

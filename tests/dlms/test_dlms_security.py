@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from dlms_scripts import load, sealed_in, secured
 from foreign_meter import CLIENT_TITLE, KEYS, METER_TITLE, SECRET, STOC, ForeignMeter
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge.dlms import wrapper
@@ -80,12 +80,14 @@ counters = st.integers(0, MAX_COUNTER)
 protections = st.sampled_from([Protection.AUTHENTICATED, Protection.ENCRYPTED, Protection.BOTH])
 
 
+@settings(deadline=None)
 @given(st.sampled_from([0, 1, 2]), protections, counters, st.binary(max_size=300))
 def test_round_trip(suite: int, protection: Protection, counter: int, plain: bytes) -> None:
     cipher = Cipher(suite, *KEYS[suite])
     assert cipher.unseal(TITLE, cipher.seal(protection, TITLE, counter, plain)) == (protection, counter, plain)
 
 
+@settings(deadline=None)
 @given(st.sampled_from([Protection.AUTHENTICATED, Protection.BOTH]), st.binary(max_size=60), st.data())
 def test_no_altered_octet_of_an_authenticated_apdu_gets_through(protection: Protection, plain: bytes, data: st.DataObject) -> None:
     cipher = Cipher(0, EK, AK)
@@ -98,6 +100,7 @@ def test_no_altered_octet_of_an_authenticated_apdu_gets_through(protection: Prot
     assert unsealed.protection is Protection.ENCRYPTED, "only where the tag is said to be missing, which the channel refuses"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 @example(b"")
 @example(b"\x30")
@@ -115,6 +118,7 @@ def test_what_no_key_made_is_refused_in_one_way(octets: bytes) -> None:
         assert opened.protection is Protection.ENCRYPTED
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=120), st.builds(
     lambda tag, rest: bytes((tag,)) + rest,
     st.sampled_from([0xDB, 0xDC, 0xC8, 0xCC, 0xCD, 0xCF, 0xD4, 0xE0, 0x21, 0x28, 0xC4, 0x0F, 0xC2, 0xD8, 0x61]), st.binary(max_size=120))))
@@ -141,15 +145,16 @@ def test_wrong_keys_are_told_without_showing_them(suite: int, length: int) -> No
 
 def test_nothing_shows_a_key() -> None:
     security = Security(CLIENT_TITLE, b"KEYKEYKEYKEYKEY1", b"KEYKEYKEYKEYKEY2", dedicated_key=b"KEYKEYKEYKEYKEY3")
-    settings = AssociationSettings("wrapper", 3, 1, authentication="hls-gmac", security=security, challenge=b"KEYKEYKEY")
+    asked = AssociationSettings("wrapper", 3, 1, authentication="hls-gmac", security=security, challenge=b"KEYKEYKEY")
     channel = SecureChannel(security, InvocationCounters())
-    for shown in (repr(security), str(settings), repr(channel), repr(channel.cipher), repr(channel._global), repr(Association(settings))):
+    for shown in (repr(security), str(asked), repr(channel), repr(channel.cipher), repr(channel._global), repr(Association(asked))):
         assert "KEYKEY" not in shown
         assert b"KEYKEY".hex() not in shown
 
 
 # -- the supply of counters --------------------------------------------------------------------------------------------------
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 9), st.integers(0, 12)), max_size=30))
 def test_no_counter_comes_twice_and_none_that_was_not_reserved(blocks: list[tuple[int, int, int]]) -> None:
     supply, end, allowed, taken = InvocationCounters(), 0, set(), []
@@ -253,6 +258,7 @@ def test_requests_carry_the_tags_of_their_form(form: str) -> None:
     assert association.data_to_send()[8] == {"general-glo": 0xDB, "glo": 0xC8, "general-ded": 0xDC, "ded": 0xD0}[form]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.sampled_from(FORMS), st.sampled_from([0x10, 0x20, 0x30]))
 def test_lists_of_any_length_are_ciphered_right(count: int, form: str, protection: int) -> None:
     """The pinned library makes 11 to 23 items malformed and raises from 24 on."""
@@ -261,6 +267,30 @@ def test_lists_of_any_length_are_ciphered_right(count: int, form: str, protectio
     association.get([VOLTAGE] * count, 1.0)
     [answer] = talk(association, meter)
     assert len(answer.results) == count
+
+
+class InBlocks(ForeignMeter):
+    """Answers every GET with an octet-string of 3,000 octets in blocks of 900."""
+
+    def _served(self, message: bytes) -> bytes:
+        if message[0] != 0xC0:
+            return super()._served(message)
+        whole = b"\x09\x82\x0b\xb8" + bytes(3_000)
+        number = int.from_bytes(message[3:7], "big") + 1 if message[1] == 2 else 1
+        piece = whole[900 * (number - 1):900 * number]
+        return (b"\xc4\x02" + message[2:3] + bytes((number == 4,)) + number.to_bytes(4, "big") + b"\0\x82"
+                + len(piece).to_bytes(2, "big") + piece)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_block_transfer_is_ciphered_block_by_block(form: str) -> None:
+    meter = InBlocks(form=form)
+    association = opened(meter)
+    association.get([VOLTAGE], 1.0)
+    [answer] = talk(association, meter)
+    assert answer.results[0].data == bytes(3_000)
+    assert [message[1] for message in meter.heard[-4:]] == [1, 2, 2, 2]
+    assert sorted(meter.heard_counters) == list(range(1, len(meter.heard_counters) + 1))
 
 
 def test_list_capacity_leaves_room_for_the_seal() -> None:
@@ -403,10 +433,10 @@ def test_an_opening_that_is_weaker_than_agreed_is_refused(alter: Any, text: str)
 
 def test_another_meter_than_the_registered_one_is_refused_by_its_title() -> None:
     meter = ForeignMeter()
-    settings = settings_for(meter)
-    assert settings.security is not None
+    agreed = settings_for(meter)
+    assert agreed.security is not None
     for title, fits in ((METER_TITLE, True), (b"OTHRmetr", False)):
-        association = Association(replace(settings, security=replace(settings.security, meter_title=title)), InvocationCounters(1, 9))
+        association = Association(replace(agreed, security=replace(agreed.security, meter_title=title)), InvocationCounters(1, 9))
         association.open(0.0)
         if fits:
             assert talk(association, ForeignMeter())

@@ -1,13 +1,21 @@
 """SET, ACTION, ACCESS and notifications: requests as a foreign client writes them, answers strictly read, blocks both ways."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from gurux_dlms import GXDLMSClient
 from gurux_dlms.enums import Authentication, DataType, InterfaceType
 from gurux_dlms.enums import Conformance as GuruxConformance
-from gurux_dlms.objects import GXDLMSData, GXDLMSDisconnectControl, GXDLMSRegister
-from hypothesis import example, given
+from gurux_dlms.objects import (
+    GXDLMSCaptureObject,
+    GXDLMSClock,
+    GXDLMSData,
+    GXDLMSDisconnectControl,
+    GXDLMSProfileGeneric,
+    GXDLMSRegister,
+)
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge.dlms import axdr, wrapper
@@ -17,7 +25,8 @@ from edge.dlms.association import Association, AssociationSettings, Invoked, Sta
 from edge.dlms.conformance import OFFERED, Conformance
 from edge.dlms.cosem import AccessError, ActionError, Attribute, Obis
 from edge.dlms.data import Integer
-from edge.dlms.selection import by_entry
+from edge.dlms.get import GetExchange
+from edge.dlms.selection import Column, by_clock_range, by_entry, by_range
 from edge.dlms.set import SetExchange, SetResult
 from edge.errors import LocalStateError, MeterError, Violation
 
@@ -166,6 +175,7 @@ def test_too_long_without_blocks_is_ours_to_refuse() -> None:
         SetExchange(((A, bytes(300)),), 1, room=20, blocks=True)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=600), st.integers(40, 700), st.integers(0, 15))
 def test_set_blocks_carry_every_value_whole(content: bytes, room: int, invoke_id: int) -> None:
     exchange = SetExchange(((A, content),), invoke_id, room=room, blocks=True)
@@ -343,6 +353,7 @@ CALLS = [lambda association: association.set([(A, bytes(2_000)), (B, None)], 1.0
          lambda association: association.action([OFF._replace(data=bytes(2_000))], 1.0)]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(CALLS), st.lists(st.one_of(st.binary(min_size=1, max_size=60), st.builds(
     lambda head, rest: bytes((*head, 0xC1)) + rest, st.tuples(st.sampled_from([0xC4, 0xC5, 0xC7, 0xDA, 0xE0]), st.integers(0, 7)),
     st.binary(max_size=40))), max_size=4))
@@ -360,3 +371,23 @@ def test_hostile_answers_end_in_a_typed_error(call: Any, answers: list[bytes]) -
             assert "\n" not in str(why)      # noqa: PT017 - which types come out is the point
             assert association.state is State.FAILED
             assert association.next_event() is None
+
+
+def test_range_with_columns_is_what_a_foreign_client_sends() -> None:
+    profile = GXDLMSProfileGeneric("1.0.99.1.0.255")
+    clock, voltage = GXDLMSClock("0.0.1.0.0.255"), GXDLMSRegister("1.0.32.7.0.255")
+    for item in (clock, voltage):
+        profile.captureObjects.append((item, GXDLMSCaptureObject(2, 0)))
+    start, end = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+    [message] = gurux().readRowsByRange(profile, start, end, [profile.captureObjects[1]])
+    theirs = bytes(message[8:])
+    at = theirs.index(b"\x09\x0c")
+    ours = by_clock_range(theirs[at + 2:at + 14], theirs[at + 16:at + 28], [Column(3, A.obis, 2)])
+    assert GetExchange((Attribute(7, Obis(1, 0, 99, 1, 0), 2, ours),), 1).request == theirs
+
+
+def test_range_over_a_number() -> None:
+    written = by_range(Column(1, Obis(0, 0, 1, 1, 0), 2), Integer(6, 1), Integer(6, 2))
+    assert written == hexed("01 0204 0204 120001 0906 0000010100ff 0f02 120000 0600000001 0600000002 0100")
+    with pytest.raises(ValueError, match="fit"):
+        by_range(Column(70_000, Obis(0, 0, 1, 1, 0), 2), None, None)

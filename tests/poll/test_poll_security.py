@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from foreign_site import WireMeter, desk_of, served, session
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from poll_bench import GENERIC_PROFILE, QUICK, Sink
 
@@ -256,6 +256,7 @@ def test_every_secret_of_high_level_security_is_wanted() -> None:
 
 # -- the desk, without a meter --------------------------------------------------------------------------------------------------
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.integers(0, 2_000), st.just(-1), st.integers(-60_000, -2)), max_size=40))
 def test_no_number_is_ever_used_twice_whatever_stops_in_between(steps: list[int]) -> None:
     """n: use so many; -1: the program dies and starts anew; below: the meter wants that many more."""

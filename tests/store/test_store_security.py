@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import RegistryError
@@ -116,6 +116,7 @@ def test_every_registry_has_a_system_title_of_its_own_and_keeps_it(tmp_path: Pat
 
 # -- counters -----------------------------------------------------------------------------------------------------------------
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 2_000), st.integers(0, 10_000)), max_size=20))
 def test_blocks_never_overlap(requests: list[tuple[str, int, int]]) -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
