@@ -19,7 +19,16 @@ from edge.dlms.association import Answer, Association, AssociationSettings, Clos
 from edge.dlms.chatter import Chatter
 from edge.dlms.cosem import Attribute
 from edge.dlms.hls import HLS
-from edge.errors import BridgeBusy, ConnectionLost, CounterTooLow, LocalStateError, MeterError, NoAnswer, Refused
+from edge.errors import (
+    BridgeBusy,
+    ConnectionLost,
+    CounterTooLow,
+    FailReason,
+    LocalStateError,
+    MeterError,
+    NoAnswer,
+    Refused,
+)
 from edge.poll.counters import CounterDesk
 from edge.poll.lists import ListSize
 from edge.poll.transport import Transport
@@ -213,7 +222,7 @@ class MeterSession:
         try:
             answer = await self._exchange(attributes[:size])
         except Refused as refused:
-            if size == 1 or refused.temporary or not self.lists.refused(size):
+            if size == 1 or refused.temporary or refused.reason is FailReason.SECURITY or not self.lists.refused(size):
                 raise
             log.info("the meter refuses a list of %d attributes; trying %d", size, self.lists.learned)
             await self.open()

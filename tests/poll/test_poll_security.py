@@ -288,6 +288,18 @@ def test_no_number_is_ever_used_twice_whatever_stops_in_between(steps: list[int]
     assert not used or used[-1] < stored
 
 
+async def test_a_list_that_is_refused_for_its_ciphering_says_nothing_about_lists(registry: Registry) -> None:
+    meter, settings = WireMeter(), settings_of()
+    async with served(meter) as port:
+        link = session(port, settings, desk_of(settings, registry))
+        await link.open()
+        meter.refuse = lambda _message: b"\xd8\x02\x05"
+        with pytest.raises(Refused, match="deciphering error"):
+            await link.get([VOLTAGE] * 9)
+        assert link.lists.learned is None
+        assert not link.is_open
+
+
 async def test_a_wrong_key_rests_instead_of_knocking(registry: Registry) -> None:
     meter, settings = WireMeter(), settings_of()
     meter.refuse = lambda _message: b"\xd8\x01\x05"
