@@ -7,7 +7,7 @@
     encrypted only                 no tag: whoever can alter bytes on the way alters the text unnoticed
     authenticated and encrypted    tag over SC | AK and the encrypted information
 
-The primitive is AESGCM of `cryptography` (docs/decisions/0012-ciphering.md): it keeps the key schedule, and an APDU
+The primitive is AESGCM of `cryptography` (docs/decisions/0013-ciphering.md): it keeps the key schedule, and an APDU
 costs a quarter of what a cipher object per call costs.
 """
 

@@ -10,15 +10,12 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
-from secrets import token_bytes
 from types import TracebackType
 from typing import Self, TypeVar
 
 from edge.dlms.association import Answer, Association, AssociationSettings, Closed, Event, GetResult, Opened
 from edge.dlms.chatter import Chatter
 from edge.dlms.cosem import Attribute
-from edge.dlms.hls import HLS
 from edge.errors import (
     BridgeBusy,
     ConnectionLost,
@@ -30,6 +27,7 @@ from edge.errors import (
     Refused,
 )
 from edge.poll.counters import CounterDesk
+from edge.poll.fresh import fresh
 from edge.poll.lists import ListSize
 from edge.poll.transport import Transport
 
@@ -44,9 +42,6 @@ E = TypeVar("E", bound=Event)
 PULSE_MARGIN_S = 5.0
 RESERVE_S = 30.0
 """How long setting counters aside may take: SQLite waits for another writer, and a slow card takes its time."""
-
-CHALLENGE_BYTES = 16
-"""Of CtoS. Meters exist that get longer ones wrong."""
 
 INVOKE_IDS = 16
 """Four bits of every request and answer (IEC 62056-5-3, Invoke-Id-And-Priority)."""
@@ -140,24 +135,14 @@ class MeterSession:
             # Other invoke-ids than the session before: a late answer of that one then belongs to nothing here.
             # And after sessions that end with their first GET all sixteen come round: 1 + 4 has no factor in 16.
             self._invoke_id = (self._invoke_id + 4) % INVOKE_IDS
-            association = Association(self._fresh(), None if self.counters is None else self.counters.supply)
+            association = Association(fresh(self.settings, self._invoke_id),
+                                      None if self.counters is None else self.counters.supply)
             association.open(self._loop.time())
             await self._until(association, transport, Opened)
         except BaseException:
             self.abort()
             raise
         self._association = association
-
-    def _fresh(self) -> AssociationSettings:
-        """Return the settings with what must be new for each association: invoke-id, challenge, dedicated key."""
-        settings = replace(self.settings, first_invoke_id=self._invoke_id)
-        if settings.authentication in HLS:
-            settings = replace(settings, challenge=token_bytes(CHALLENGE_BYTES))
-        security = settings.security
-        if security is not None and security.wants_dedicated_key:
-            settings = replace(settings, security=replace(
-                security, dedicated_key=token_bytes(len(security.encryption_key))))
-        return settings
 
     async def _reserve(self) -> None:
         if self.counters is not None:
