@@ -89,7 +89,8 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         keep = functools.partial(_keep, ring, Stream.INSTANT)
         fleet = await resources.enter_async_context(Fleet(
             profiles, settings=settings.poll, sink=functools.partial(_accept, ring),
-            on_learned=enrolment.keep_learned, clock=clock, promises=promises, rng=rng))
+            on_learned=enrolment.keep_learned, reserve=enrolment.reserve_counters, clock=clock, promises=promises,
+            rng=rng))
         links = LinkDesk(lambda: enrolment.meters, keep, clock, settings.radio.record_interval_s)
         upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of)
         vitals = Vitals(lambda: figures_of(ring, upstream.state(), clock), fleet.states, keep,

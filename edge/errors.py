@@ -13,7 +13,10 @@
     │   ├── ConnectionLost      the connection ended under an exchange
     │   ├── NoAnswer            a deadline passed in silence
     │   ├── Refused             the meter answered, and the answer is no
+    │   │   └── CounterTooLow   the meter takes only higher invocation counters
     │   ├── Violation           bytes that the standard does not allow
+    │   │   └── NotGenuine      not from the meter that has the keys, altered, repeated, or not protected as agreed
+    │   ├── CounterUnavailable  no invocation counter could be reserved: nothing was sent
     │   ├── WrongMeter          another meter than the registered one answers
     │   └── BridgeBusy          a serial bridge spoke instead of the meter
     └── UplinkError         theirs: the broker
@@ -36,6 +39,7 @@ class FailReason(StrEnum):
     ACCESS_REFUSED = "access_refused"          # every object refused by the meter
     EXCEPTION_RESPONSE = "exception_response"  # the meter answered with an exception-response
     PROTOCOL_VIOLATION = "protocol_violation"  # undecodable, out of sequence, answer to another question
+    SECURITY = "security"                      # wrong key or secret, altered, repeated or unprotected answer, counter
     BRIDGE_BUSY = "bridge_busy"                # the serial bridge serves another client, or spoke itself
     WRONG_METER = "wrong_meter"                # another meter answers at this address
     CIRCUIT_OPEN = "circuit_open"              # not tried: the breaker is open
@@ -110,10 +114,31 @@ class Refused(MeterError):
         self.temporary = temporary
 
 
+class CounterTooLow(Refused):
+    """The meter takes no invocation counter below `lowest`. It says so in clear, so `lowest` is a claim, not a fact."""
+
+    def __init__(self, text: str, lowest: int) -> None:
+        """Keep the number beside the text."""
+        super().__init__(text, reason=FailReason.SECURITY, temporary=True)
+        self.lowest = lowest
+
+
 class Violation(MeterError):
     """Bytes from the meter that the standard does not allow here. Always ends the connection."""
 
     reason = FailReason.PROTOCOL_VIOLATION
+
+
+class NotGenuine(Violation):
+    """A protected association got what its keys did not make: altered, repeated, unprotected, or a wrong proof."""
+
+    reason = FailReason.SECURITY
+
+
+class CounterUnavailable(MeterError):
+    """No invocation counter could be set aside durably, so nothing was sent: the registry's fault, not the meter's."""
+
+    reason = FailReason.INTERNAL
 
 
 class WrongMeter(MeterError):

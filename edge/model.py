@@ -129,7 +129,12 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """A registered meter: what the operator said, without its secret. None means "as the profile says"."""
+    """A registered meter: what the operator said, without its secrets. None means "as the profile says".
+
+    `security` is how APDUs are protected, `ciphering` which ciphered APDUs are sent. System titles are 16 hexadecimal
+    digits: `client_title` "" = the gateway's own, `meter_title` "" = whatever the meter tells. `counter_obis` is the
+    object that tells the meter's view of our invocation counter to a client without authentication, "" = none is asked.
+    """
 
     name: str
     host: str
@@ -140,10 +145,24 @@ class Meter:
     server_logical: int | None = None
     server_physical: int | None = None
     address_bytes: Literal[1, 2, 4] | None = None
-    authentication: Literal["none", "lls"] | None = None
+    authentication: Literal["none", "lls", "hls-md5", "hls-sha1", "hls-gmac", "hls-sha256"] | None = None
     interval_s: float | None = None
     paused: bool = False
     mac: str = ""
+    security: Literal["none", "authenticated", "encrypted", "both"] | None = None
+    security_suite: Literal[0, 1, 2] | None = None
+    ciphering: Literal["general-glo", "glo", "general-ded", "ded"] | None = None
+    client_title: str = ""
+    meter_title: str = ""
+    counter_obis: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """A meter's global unicast encryption key and its authentication key; b"" where one is not set. Never shown."""
+
+    encryption: bytes = field(default=b"", repr=False)
+    authentication: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

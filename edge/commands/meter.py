@@ -3,23 +3,27 @@
 import dataclasses
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import click
 
 from edge.commands import table
 from edge.commands.context import State, pass_state, poke, read_input
-from edge.commands.password import from_file, from_prompt, password_options
+from edge.commands.password import from_file, from_prompt, key_from_file, key_from_prompt, password_options
 from edge.errors import ConfigError, EdgeError, RegistryError
 from edge.meters.profile import Profile, load_profiles
-from edge.model import Meter
+from edge.model import Keys, Meter
 
 # The settings that a profile answers where the meter leaves them out.
-FROM_PROFILE = ("framing", "client_sap", "server_logical", "server_physical", "address_bytes", "authentication")
+FROM_PROFILE = ("framing", "client_sap", "server_logical", "server_physical", "address_bytes", "authentication",
+                "security", "security_suite", "ciphering")
+TEXTS = ("mac", "client_title", "meter_title", "counter_obis")      # empty where they are not set
+KEY_KINDS = ("encryption", "authentication")
+AUTHENTICATIONS = ("none", "lls", "hls-md5", "hls-sha1", "hls-gmac", "hls-sha256")
 CSV_LIMIT_BYTES = 16_777_216
 PROBLEMS_SHOWN = 20
-UNSETTABLE = (*FROM_PROFILE, "interval_s", "mac")
+UNSETTABLE = (*FROM_PROFILE, "interval_s", *TEXTS)
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -34,7 +38,16 @@ def meter_options(function: _Function) -> _Function:
     for option in (
         click.option("--mac", help="Radio peer that the meter stands behind, where the network does not tell."),
         click.option("--interval", "interval_s", type=float, metavar="SECONDS", help="One poll in this time."),
-        click.option("--authentication", type=click.Choice(["none", "lls"]), help="none, or lls: with a password."),
+        click.option("--counter-obis", metavar="OBIS", help="Object that tells our invocation counter to all clients."),
+        click.option("--meter-title", metavar="HEX", help="The meter's system title, where another is to be refused."),
+        click.option("--client-title", metavar="HEX", help="Our system title for this meter, not the gateway's own."),
+        click.option("--ciphering", type=click.Choice(["general-glo", "glo", "general-ded", "ded"]),
+                     help="Kind of ciphered messages: by global or dedicated key."),
+        click.option("--security-suite", type=click.Choice(["0", "1", "2"]), help="0 and 1: AES-128, 2: AES-256."),
+        click.option("--security", type=click.Choice(["none", "authenticated", "encrypted", "both"]),
+                     help="How messages are protected; its keys: meter set-key."),
+        click.option("--authentication", type=click.Choice(AUTHENTICATIONS),
+                     help="none, lls or hls-...: password, secret or keys."),
         click.option("--address-bytes", type=click.Choice(["1", "2", "4"]), help="Size of the HDLC server address."),
         click.option("--server-physical", type=int, help="Lower HDLC address of the meter."),
         click.option("--server-logical", type=int, help="Logical device; upper HDLC address."),
@@ -76,9 +89,11 @@ def show(state: State, name: str, as_json: bool) -> None:      # noqa: FBT001 - 
     settings = state.settings()
     with state.registry(settings) as registry:
         found, learned = registry.get(name), registry.learned(name)
-        secret = name in registry.with_password()
+        secret, keys = name in registry.with_password(), registry.with_keys().get(name, frozenset())
+        own_title = registry.client_title().hex()
     if as_json:
-        _print_json(dataclasses.asdict(found) | {"password_set": secret, "learned": learned})
+        _print_json(dataclasses.asdict(found) | {"password_set": secret, "learned": learned} | {
+            f"{kind}_key_set": f"{kind}_key" in keys for kind in KEY_KINDS})
         return
     profile = load_profiles().get(found.profile)
     for key, value in dataclasses.asdict(found).items():
@@ -88,8 +103,12 @@ def show(state: State, name: str, as_json: bool) -> None:      # noqa: FBT001 - 
         if key == "interval_s" and value is None and profile is not None:
             own = profile.timing.interval_s
             value, note = own or settings.poll.interval_s, "  (profile)" if own else "  (settings)"      # noqa: PLW2901 - same
+        if key == "client_title" and not value:
+            value, note = own_title, "  (gateway)"      # noqa: PLW2901 - same
         click.echo(f"{key:16} {table.cell(value)}{note}")
     click.echo(f"{'password':16} {'set' if secret else 'not set'}")
+    for label, kind in zip(("encryption key", "authentic. key"), KEY_KINDS, strict=True):
+        click.echo(f"{label:16} {'set' if f'{kind}_key' in keys else 'not set'}")
     click.echo(f"{'identity':16} {table.cell(learned.identity)}")
     click.echo(f"{'list limit':16} {'not tried' if learned.list_limit is None else learned.list_limit}")
     click.echo(f"{'scalers known':16} {len(learned.scalers)}")
@@ -100,11 +119,14 @@ def show(state: State, name: str, as_json: bool) -> None:      # noqa: FBT001 - 
 @click.argument("host")
 @meter_options
 @click.option("--paused", is_flag=True, help="Register it, but do not poll it yet.")
+@click.option("--encryption-key-file", metavar="FILE", help="Take the encryption key from FILE; - is standard input.")
+@click.option("--authentication-key-file", metavar="FILE", help="Take the authentication key from FILE.")
 @password_options
 @pass_state
 def add(
     state: State, /, name: str, host: str, paused: bool,      # noqa: FBT001 - click passes flags by name
-    password_file: str | None, as_hex: bool, **given: Any,      # noqa: FBT001 - same
+    password_file: str | None, as_hex: bool, encryption_key_file: str | None,      # noqa: FBT001 - same
+    authentication_key_file: str | None, **given: Any,
 ) -> None:
     """Register a meter: its name in ThingsBoard, and its address or that of its serial bridge."""
     if as_hex and not password_file:
@@ -112,14 +134,17 @@ def add(
     settings = state.settings()
     chosen = _given(given)
     profile = _profile(chosen.get("profile", Meter.__dataclass_fields__["profile"].default))
+    if [password_file, encryption_key_file, authentication_key_file].count("-") > 1:
+        raise click.UsageError("only one secret can come from standard input")
     password = from_file(password_file, as_hex=as_hex) if password_file else b""
+    keys = Keys(*(key_from_file(file) if file else b"" for file in (encryption_key_file, authentication_key_file)))
     fields: dict[str, Any] = {"name": name, "host": host, "port": profile.association.port, "paused": paused}
     new = Meter(**(fields | chosen))
     with state.registry(settings) as registry:
-        registry.add(new, password)
+        registry.add(new, password, keys)
     click.echo(f"Added {name}. {poke(settings, name)}")
-    if not password and (new.authentication or profile.association.authentication) == "lls":
-        click.echo(f"It wants a password: halow-gateway meter set-password {shlex.quote(name)}")
+    for line in _wanting(new, profile, password, keys):
+        click.echo(line)
 
 
 @meter.command()
@@ -135,7 +160,7 @@ def edit(state: State, /, name: str, host: str | None, unset: tuple[str, ...], *
     changes = _given(given) | ({"host": host} if host is not None else {})
     if both := set(changes) & set(unset):
         raise click.UsageError(f"{', '.join(sorted(both))}: set and unset at once")
-    changes |= {key: "" if key == "mac" else None for key in unset}
+    changes |= {key: "" if key in TEXTS else None for key in unset}
     if not changes:
         raise click.UsageError("nothing to change; `halow-gateway meter edit --help` lists the settings")
     if "profile" in changes:
@@ -201,6 +226,24 @@ def set_password(
     click.echo(f"{'Removed' if clear else 'Set'} the password of {name}. {poke(settings, name)}")
 
 
+@meter.command("set-key", short_help="Set an encryption or authentication key.")
+@click.argument("name")
+@click.argument("kind", type=click.Choice(KEY_KINDS))
+@click.option("--file", metavar="FILE", help="Take the key from FILE; - is standard input.")
+@click.option("--clear", is_flag=True, help="Remove the key.")
+@pass_state
+def set_key(state: State, name: str, kind: str, file: str | None, clear: bool) -> None:      # noqa: FBT001 - click again
+    """Set one of a meter's keys: asked for, or from --file; in hexadecimal digits, or the bytes themselves."""
+    if clear and file:
+        raise click.UsageError("--clear and --file exclude each other")
+    settings = state.settings()
+    with state.registry(settings) as registry:
+        registry.get(name)
+        key = b"" if clear else key_from_file(file) if file else key_from_prompt(f"The {kind} key of {name}")
+        registry.set_keys(name, **{kind: key})
+    click.echo(f"{'Removed' if clear else 'Set'} the {kind} key of {name}. {poke(settings, name)}")
+
+
 @meter.command("import", short_help="Register the meters of a CSV file.")
 @click.argument("file")
 @click.option("--update", is_flag=True, help="Let lines replace registered meters of the same name.")
@@ -261,9 +304,23 @@ def shortened(text: str) -> str:
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     chosen = {key: value for key, value in options.items() if value is not None}
-    if "address_bytes" in chosen:
-        chosen["address_bytes"] = int(chosen["address_bytes"])
+    for key in ("address_bytes", "security_suite"):
+        if key in chosen:
+            chosen[key] = int(chosen[key])
     return chosen
+
+
+def _wanting(new: Meter, profile: Profile, password: bytes, keys: Keys) -> Iterator[str]:
+    """Yield what is to be given before it can be polled."""
+    authentication = new.authentication or profile.association.authentication
+    protected = (new.security or profile.association.security) != "none" or authentication == "hls-gmac"
+    name = shlex.quote(new.name)
+    if not password and authentication not in ("none", "hls-gmac"):
+        what = "a password" if authentication == "lls" else "a secret"
+        yield f"It wants {what}: halow-gateway meter set-password {name}"
+    for kind, key in zip(KEY_KINDS, (keys.encryption, keys.authentication), strict=True):
+        if protected and not key:
+            yield f"It wants a key: halow-gateway meter set-key {name} {kind}"
 
 
 def _profile(name: str) -> Profile:

@@ -1,5 +1,5 @@
-"""How a password reaches a command: from a prompt, a file or standard input; never from the command line, where every
-user of the machine and the shell's history could read it.
+"""How a password or a key reaches a command: from a prompt, a file or standard input; never from the command line,
+where every user of the machine and the shell's history could read it.
 """
 
 import codecs
@@ -13,6 +13,7 @@ from edge.commands.context import read_input
 from edge.errors import EdgeError
 
 FILE_LIMIT_BYTES = 4_096
+KEY_BYTES = (16, 32)
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -41,6 +42,33 @@ def from_prompt(what: str, *, as_hex: bool, twice: bool = True) -> bytes:
         raise click.UsageError("no terminal to ask at; give --password-file FILE, or - for standard input")
     text: str = click.prompt(what, hide_input=True, confirmation_prompt=twice)
     return _decoded(text.encode(), as_hex=as_hex)
+
+
+def key_from_file(name: str) -> bytes:
+    """Read a key from a file or "-": 32 or 64 hexadecimal digits, or its 16 or 32 bytes. Raises EdgeError."""
+    if name == "-" and sys.stdin.isatty():
+        return key_from_prompt("Key")
+    return _key(read_input(name, FILE_LIMIT_BYTES))
+
+
+def key_from_prompt(what: str) -> bytes:
+    """Ask for a key in hexadecimal digits without showing it. Raises UsageError where nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise click.UsageError("no terminal to ask at; give --file FILE, or - for standard input")
+    text: str = click.prompt(f"{what}, in hexadecimal digits", hide_input=True, confirmation_prompt=True)
+    return _key(text.encode())
+
+
+def _key(raw: bytes) -> bytes:
+    text = bytes(octet for octet in raw if octet not in b" \t\r\n:-")
+    try:
+        key = bytes.fromhex(text.decode("ascii"))
+    except ValueError:
+        # The bytes themselves, then; but 32 characters that a person typed are hexadecimal digits gone wrong.
+        key = b"" if all(32 <= octet < 127 for octet in raw.strip()) else raw
+    if len(key) not in KEY_BYTES:
+        raise EdgeError("this is no key: it must be 32 hexadecimal digits, or 64 for security suite 2")
+    return key
 
 
 def _decoded(raw: bytes, *, as_hex: bool) -> bytes:

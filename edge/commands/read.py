@@ -12,11 +12,12 @@ import click
 from edge.commands.context import State, pass_state, poke
 from edge.commands.password import from_file, from_prompt
 from edge.errors import ConfigError, EdgeError, FailReason, MeterError
-from edge.model import Kind, Learned, Meter, Record
+from edge.model import Keys, Kind, Learned, Meter, Record
 
 if TYPE_CHECKING:
     from edge.config import Settings
     from edge.meters.profile import Profile
+    from edge.poll.counters import Reserve
     from edge.poll.link import Link
     from edge.poll.state import Counters
 
@@ -26,6 +27,7 @@ HINTS = {
     FailReason.WRONG_METER: " (halow-gateway read {name} --adopt)",
     FailReason.NO_ANSWER: "; behind a serial bridge check --server-physical, --address-bytes, baud rate, wires",
     FailReason.BRIDGE_BUSY: "; if the gateway itself polls it: halow-gateway meter pause {name}",
+    FailReason.SECURITY: "; check keys, secret and titles: halow-gateway meter show {name}",
     FailReason.ASSOCIATION_REFUSED: "; meters lock themselves after a few wrong passwords: do not just try again",
 }
 """What an operator can do about it, after the reason."""
@@ -41,6 +43,9 @@ class Task:
     learned: Learned
     settings: "Settings"
     trace: bool
+    keys: Keys = dataclasses.field(default=Keys(), repr=False)
+    client_title: bytes = b""
+    reserve: "Reserve | None" = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,8 +134,15 @@ def _registered(state: State, settings: "Settings", name: str, changes: dict[str
         secret = registry.password(name) if password is None else password
         # At another address the identity tells whether it is the same meter; all else it may have changed.
         learned = registry.learned(name)
+        keys, title = registry.keys(name), registry.client_title()
+
+    async def reserve(scope: str, count: int, at_least: int) -> int:
+        """Set counters aside as the gateway does; the file is opened for that moment only."""
+        with state.registry(settings) as registry:
+            return registry.reserve_counters(scope, count, at_least)
+
     return Task(meter, _profile(meter.profile), secret, learned if not changes else Learned(learned.identity), settings,
-                trace)
+                trace, keys, title, reserve)
 
 
 def _unregistered(settings: "Settings", changes: dict[str, Any], password: bytes | None,
@@ -186,6 +198,7 @@ async def _poll(task: Task) -> Outcome:
 
 def _link(task: Task, counters: "Counters") -> "Link":
     from edge.poll.addressing import association_settings
+    from edge.poll.counters import counter_desk
     from edge.poll.link import Link
     from edge.poll.trace import HexTrace
     from edge.poll.transport import TcpTransport, Transport
@@ -198,10 +211,11 @@ def _link(task: Task, counters: "Counters") -> "Link":
     async def keep(_name: str, _learned: Learned) -> None:
         """Nothing is kept before the poll has succeeded."""
 
-    associate = association_settings(meter, task.profile, task.password, poll)
+    associate = association_settings(meter, task.profile, task.password, poll, task.keys, task.client_title)
     show = HexTrace(task.password, lambda line: click.echo(line, err=True)) if task.trace else None
     return Link(meter.name, task.profile, task.learned, associate, connect, counters=counters, on_learned=keep,
-                pulse=lambda _seconds: None, trace=show)
+                pulse=lambda _seconds: None, trace=show, desk=counter_desk(meter.name, associate, task.reserve),
+                counter_obis=meter.counter_obis)
 
 
 def exact_text(raw: int, scaler: int) -> str:

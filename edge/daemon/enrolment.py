@@ -95,6 +95,10 @@ class Enrolment:
         except RegistryError as error:
             log.warning("meter %s: what was learned is not kept: %s", name, error)
 
+    async def reserve_counters(self, scope: str, count: int, at_least: int) -> int:
+        """Set invocation counters aside on flash; RegistryError if that cannot be done. See `Registry`."""
+        return await self._call(lambda registry: registry.reserve_counters(scope, count, at_least))
+
     async def close(self) -> None:
         """Close the file and end the thread; waits `CLOSE_S` at the most for the call under way."""
         closing = asyncio.get_running_loop().run_in_executor(self._thread, self._close)
@@ -141,5 +145,6 @@ class Enrolment:
 
 
 def _enrolled(registry: Registry) -> tuple[Enrolled, ...]:
-    return tuple(Enrolled(meter, registry.password(meter.name), registry.learned(meter.name))
-                 for meter in registry.list())
+    title = registry.client_title()
+    return tuple(Enrolled(meter, registry.password(meter.name), registry.learned(meter.name),
+                          registry.keys(meter.name), title) for meter in registry.list())

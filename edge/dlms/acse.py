@@ -1,27 +1,29 @@
 """Opening an association: AARQ out, AARE in (IEC 62056-5-3 clause 9.4; ACSE in BER).
 
 Coding is dlms_cosem's. It trusts its input, prints and raises at random (decision 0002), so an AARE is checked here
-first: its lengths, and the initiate-response inside.
+first: its lengths, and the initiate-response inside, which is deciphered before the library sees it.
 """
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from dlms_cosem import enumerations
 from dlms_cosem.protocol import acse as library_acse
 from dlms_cosem.protocol.acse.user_information import UserInformation
-from dlms_cosem.protocol.xdlms import ConfirmedServiceError, InitiateRequest
+from dlms_cosem.protocol.xdlms import ConfirmedServiceError, GlobalCipherInitiateRequest, InitiateRequest
 from dlms_cosem.protocol.xdlms import conformance as library_conformance
 
 from edge.dlms import apdu
-from edge.dlms.axdr import decode_length
+from edge.dlms.axdr import decode_length, encode_length
 from edge.dlms.conformance import Conformance
-from edge.errors import FailReason, Refused, Violation
+from edge.errors import FailReason, NotGenuine, Refused, Violation
 
 DLMS_VERSION = 6
 _AUTHENTICATION_REQUIRED = 14       # result 0 with this diagnostic: accepted so far, a high-level exchange must follow
 _AUTHENTICATION = frozenset((11, 12, 13))       # mechanism name not recognised, required; authentication failure
-_USER_INFORMATION = 0xBE
+_RESULT, _METER_TITLE, _METER_CHALLENGE, _USER_INFORMATION = 0xA2, 0xA4, 0xAA, 0xBE
+_OCTET_STRING, _CHARSTRING = 0x04, 0x80
 _SHORTEST_GET_BYTES = 13            # GET-request-normal without selection
 # 08 | no or some quality of service | version | conformance as [APPLICATION 31], 24 bits | max PDU | VAA name 0007
 _INITIATE_RESPONSE = re.compile(rb"\x08(?:\x00|\x01.).\x5f\x1f\x04\x00.{3}.{2}\x00\x07", re.DOTALL)
@@ -35,27 +37,91 @@ class Accepted(NamedTuple):
     server_max_pdu: int
 
 
-def aarq(*, password: bytes | None, conformance: int, max_pdu: int) -> bytes:
-    """Build an AARQ without AP title: LLS with a password, the lowest level without one."""
-    proposed = library_conformance.Conformance.from_bytes(conformance.to_bytes(4, "big"))
+class Answered(NamedTuple):
+    """An accepting AARE. `title` and `challenge` (StoC) are b"" where it has none."""
+
+    accepted: Accepted
+    title: bytes
+    challenge: bytes
+
+
+class Protected(NamedTuple):
+    """What an AARE is read with where the association is ciphered or of high-level security.
+
+    `unseal` gets the meter's title and the ciphered initiate-response; None = it must be in clear.
+    """
+
+    proof_follows: bool
+    unseal: Callable[[bytes, bytes], bytes] | None
+
+
+def initiate_request(*, conformance: int, max_pdu: int, dedicated_key: bytes = b"") -> bytes:
+    """Build the xDLMS InitiateRequest that travels inside an AARQ, in clear."""
+    return bytes(_initiate(conformance, max_pdu, dedicated_key).to_bytes())
+
+
+def aarq(
+    *, conformance: int, max_pdu: int, mechanism: int = 0, value: bytes | None = None, title: bytes = b"",
+    ciphered_initiate: bytes = b"",
+) -> bytes:
+    """Build an AARQ.
+
+    `mechanism` and `value` are the authentication's: 0 and None for none, else the LLS password or the challenge.
+    `title` b"" leaves the calling AP title out. `ciphered_initiate` (glo-initiateRequest) makes it a ciphered context.
+    """
+    content = (GlobalCipherInitiateRequest.from_bytes(ciphered_initiate) if ciphered_initiate
+               else _initiate(conformance, max_pdu, b""))
     request = library_acse.ApplicationAssociationRequest(
-        user_information=UserInformation(
-            content=InitiateRequest(proposed_conformance=proposed, client_max_receive_pdu_size=max_pdu)),
-        authentication=None if password is None else enumerations.AuthenticationMechanism.LLS,
-        authentication_value=password,
-    )
-    return bytes(request.to_bytes())
+        user_information=UserInformation(content=content), system_title=title or None, ciphered=bool(ciphered_initiate),
+        authentication=enumerations.AuthenticationMechanism(mechanism) if mechanism else None,
+        authentication_value=value)
+    encoded = bytes(request.to_bytes())
+    return encoded[:1] + encode_length(len(encoded) - 2) + encoded[2:]      # it writes one length octet, always
 
 
 def accepted(aare: bytes, offered: int) -> Accepted:
-    """Read an AARE. Raises Refused with result and diagnostic in words, or Violation if it is malformed."""
-    checked = _checked(aare)
+    """Read the AARE of an association without high-level security and ciphering; errors as of `answered`."""
+    return answered(aare, offered, Protected(proof_follows=False, unseal=None)).accepted
+
+
+def answered(aare: bytes, offered: int, protected: Protected) -> Answered:
+    """Read an AARE. Raises Refused with result and diagnostic in words, or Violation kinds."""
+    fields = _fields(aare)
+    title, challenge = _inner(fields, _METER_TITLE, _OCTET_STRING), _inner(fields, _METER_CHALLENGE, _CHARSTRING)
+    if _USER_INFORMATION in fields:
+        fields[_USER_INFORMATION] = _plain_user_information(fields, title, protected)
     try:
-        response = library_acse.ApplicationAssociationResponse.from_bytes(checked)
+        response = library_acse.ApplicationAssociationResponse.from_bytes(_written(fields))
         result, diagnostic = response.result, response.result_source_diagnostics
         initiate = response.user_information.content if response.user_information else None
     except Exception as why:  # noqa: BLE001 - ten types are known to come out of this parser, decision 0002
         raise Violation(f"AARE is malformed: {type(why).__name__} while reading it") from None
+    _check_result(result, diagnostic)
+    if isinstance(initiate, ConfirmedServiceError):
+        raise Refused(f"association refused: initiate error {_words(initiate.error)}",
+                      reason=FailReason.ASSOCIATION_REFUSED)
+    if (response.ciphered and protected.unseal is None) or (
+            diagnostic.value == _AUTHENTICATION_REQUIRED and not protected.proof_follows):
+        raise Refused("association refused: the meter wants high-level security or ciphering, which is not set for it; "
+                      "see `meter edit --authentication` and `--security`", reason=FailReason.ASSOCIATION_REFUSED)
+    if protected.unseal is not None and not response.ciphered:
+        raise NotGenuine("the AARE accepts with an application context without ciphering")
+    if initiate is None or initiate.negotiated_dlms_version_number != DLMS_VERSION:
+        raise Violation("AARE accepts, and holds no initiate-response of DLMS version 6")
+    if 0 < initiate.server_max_receive_pdu_size < _SHORTEST_GET_BYTES:
+        raise Violation(f"AARE: the meter takes APDUs of {initiate.server_max_receive_pdu_size} octets, one GET has "
+                        f"{_SHORTEST_GET_BYTES}")
+    negotiated = int.from_bytes(initiate.negotiated_conformance.to_bytes(), "big")
+    return Answered(Accepted(Conformance(negotiated & offered), initiate.server_max_receive_pdu_size), title, challenge)
+
+
+def _initiate(conformance: int, max_pdu: int, dedicated_key: bytes) -> InitiateRequest:
+    proposed = library_conformance.Conformance.from_bytes(conformance.to_bytes(4, "big"))
+    return InitiateRequest(proposed_conformance=proposed, client_max_receive_pdu_size=max_pdu,
+                           dedicated_key=dedicated_key or None)
+
+
+def _check_result(result: enumerations.AssociationResult, diagnostic: enumerations.AcseServiceUserDiagnostics) -> None:
     if result != enumerations.AssociationResult.ACCEPTED:
         raise Refused(
             f"association refused: {_words(result)}, {_words(diagnostic)}; check password, client SAP, server address",
@@ -63,47 +129,58 @@ def accepted(aare: bytes, offered: int) -> Accepted:
             # meters count wrong passwords and lock themselves, so "transient" is not believed of one
             temporary=(result == enumerations.AssociationResult.REJECTED_TRANSIENT
                        and diagnostic.value not in _AUTHENTICATION))
-    if isinstance(initiate, ConfirmedServiceError):
-        raise Refused(f"association refused: initiate error {_words(initiate.error)}",
-                      reason=FailReason.ASSOCIATION_REFUSED)
-    if response.ciphered or diagnostic.value == _AUTHENTICATION_REQUIRED:
-        raise Refused("association refused: the meter wants high-level security or ciphering, which is not supported",
-                      reason=FailReason.ASSOCIATION_REFUSED)
-    if initiate is None or initiate.negotiated_dlms_version_number != DLMS_VERSION:
-        raise Violation("AARE accepts, and holds no initiate-response of DLMS version 6")
-    if 0 < initiate.server_max_receive_pdu_size < _SHORTEST_GET_BYTES:
-        raise Violation(f"AARE: the meter takes APDUs of {initiate.server_max_receive_pdu_size} octets, one GET has "
-                        f"{_SHORTEST_GET_BYTES}")
-    negotiated = int.from_bytes(initiate.negotiated_conformance.to_bytes(), "big")
-    return Accepted(Conformance(negotiated & offered), initiate.server_max_receive_pdu_size)
 
 
 def _words(code: "enumerations.AssociationResult | enumerations.AcseServiceUserDiagnostics") -> str:
     return f"{code.name.lower().replace('_', ' ')} ({code.value})"
 
 
-def _checked(aare: bytes) -> bytes:
-    """Return the AARE in the form the library reads (one length octet), its parts known to be whole."""
+def _fields(aare: bytes) -> dict[int, bytes]:
+    """Cut an AARE into its fields, known to be whole; raise Violation."""
     length, at = decode_length(aare, 1)
     body = aare[at:]
-    if aare[0] != apdu.AARE or length != len(body) or not 0 < length <= 0xFF:
+    if aare[0] != apdu.AARE or length != len(body) or not 0 < length <= 0x1FF:
         raise Violation(f"AARE announces {length} octets, holds {len(body)}")
+    fields: dict[int, bytes] = {}
     at = 0
     while at < len(body):
         tag = body[at]
         length, at = decode_length(body, at + 1)
-        if at + length > len(body) or not length:
-            raise Violation(f"AARE field 0x{tag:02x} of {length} octets does not fit")
-        if tag == _USER_INFORMATION:
-            _check_user_information(body[at:at + length])
+        if at + length > len(body) or not length or tag in fields:
+            raise Violation(f"AARE field 0x{tag:02x} of {length} octets does not fit, or comes twice")
+        fields[tag] = body[at:at + length]
         at += length
+    return fields
+
+
+def _written(fields: dict[int, bytes]) -> bytes:
+    """Put fields together as the library reads them: one length octet each. Title and challenge were read here."""
+    body = b"".join(bytes((tag, len(content))) + content for tag, content in fields.items()
+                    if tag not in (_METER_TITLE, _METER_CHALLENGE) and len(content) <= 0xFF)
+    if not 0 < len(body) <= 0xFF:
+        raise Violation(f"AARE of {len(body)} octets beside title and challenge")
     return bytes((apdu.AARE, len(body))) + body
 
 
-def _check_user_information(field: bytes) -> None:
+def _inner(fields: dict[int, bytes], tag: int, kind: int) -> bytes:
+    """Return the octet-string inside a field, b"" where the field is missing."""
+    field = fields.get(tag)
+    if field is None:
+        return b""
     length, at = decode_length(field, 1)
-    content = field[at:]
-    if field[0] != 0x04 or length != len(content):
-        raise Violation("AARE user-information is no octet-string of its length")
+    if field[0] != kind or length != len(field) - at:
+        raise Violation(f"AARE field 0x{tag:02x} is not what it should hold")
+    return field[at:]
+
+
+def _plain_user_information(fields: dict[int, bytes], title: bytes, protected: Protected) -> bytes:
+    """Return the field with an initiate-response or service error in clear, checked; raise Violation kinds."""
+    content = _inner(fields, _USER_INFORMATION, _OCTET_STRING)
+    # Only what accepts must be ciphered: a meter that refuses may not even have the keys.
+    if protected.unseal is not None and fields.get(_RESULT) == b"\x02\x01\x00" and content[:1] != b"\x0e":
+        content = protected.unseal(title, content)
+    elif protected.unseal is not None and not _INITIATE_RESPONSE.fullmatch(content) and content[:1] != b"\x0e":
+        content = b"\x0e\x01\x06\x00"      # a refusal's ciphered part is of no interest
     if not (_INITIATE_RESPONSE.fullmatch(content) or _CONFIRMED_SERVICE_ERROR.fullmatch(content)):
         raise Violation("AARE user-information holds neither an initiate-response nor a service error")
+    return bytes((_OCTET_STRING, len(content))) + content

@@ -1,108 +1,42 @@
-"""One application association over one connection: open, GET, close (IEC 62056-5-3 clause 9).
-
-    NEW --open--> LINKING --link up--> ASSOCIATING --AARE--> READY --get--> WAITING --answer--> READY --close--> CLOSED
+"""One application association over one connection: open, ask, close (IEC 62056-5-3 clause 9).
 
 Sans-IO: bytes and `now` (seconds, monotonic) come in, bytes and events go out. An object serves one TCP connection and
 is thrown away with it. Any MeterError ends it: late answers give one register's value to another, so nothing above the
-link layer is ever brought back into step.
+link layer is ever brought back into step. `states` draws where it can stand.
 
-Every APDU leaves through `_send` and arrives at `_dispatch`; a service is an exchange object like `get.GetExchange`.
+    opening, exchange ─► Passage.outgoing (ciphering, general blocks) ─► link
+    opening, exchange ◄─ Passage.incoming ◄──────────────────────────── link
 """
 
 from collections import deque
 from collections.abc import Sequence
-from enum import Enum
-from typing import NamedTuple, Protocol
 
-from edge.dlms import acse, apdu, hdlc
-from edge.dlms.apdu import Pushed
-from edge.dlms.axdr import encode_length
+from edge.dlms import apdu
+from edge.dlms.access import Accessed, AccessExchange, AccessPart, AccessResult
+from edge.dlms.action import NO_DATA, ActionExchange, ActionRequest, ActionResult, Invoked
+from edge.dlms.axdr import AxdrValue, encode_length
 from edge.dlms.conformance import Conformance
 from edge.dlms.cosem import Attribute
-from edge.dlms.get import GetExchange, GetResult
-from edge.dlms.hdlc_link import HdlcLink
-from edge.dlms.hdlc_parameters import DEFAULT_INFO_BYTES, LinkParameters
-from edge.dlms.link import PUSH_TAGS, Link, LinkDown, LinkEvent, LinkUp, Traffic, WrapperLink
-from edge.dlms.settings import AssociationSettings
-from edge.errors import ConnectionLost, LocalStateError, MeterError, NoAnswer, Violation
+from edge.dlms.counter import InvocationCounters
+from edge.dlms.events import Closed, Event, Exchange, Opened
+from edge.dlms.get import Answer, GetExchange, GetResult
+from edge.dlms.link import LinkDown, LinkEvent, LinkUp, Traffic
+from edge.dlms.links import link_for
+from edge.dlms.opening import Opening
+from edge.dlms.passage import Passage
+from edge.dlms.push import PUSH_TAGS, Pushed, notification
+from edge.dlms.set import SetExchange, SetResult, Written
+from edge.dlms.settings import AssociationSettings, Security
+from edge.dlms.states import NEXT, State, Trigger
+from edge.errors import ConnectionLost, LocalStateError, MeterError, NoAnswer, NotGenuine, Violation
 
 __all__ = [
-    "Answer", "Association", "AssociationSettings", "Closed", "Conformance", "Event", "GetResult", "Opened", "Pushed",
-    "State",
+    "NO_DATA", "AccessPart", "AccessResult", "Accessed", "ActionRequest", "ActionResult", "Answer", "Association",
+    "AssociationSettings", "Closed", "Conformance", "Event", "GetResult", "Invoked", "Opened", "Pushed", "Security",
+    "SetResult", "State", "Written",
 ]
 
 _LIST_OVERHEAD_BYTES, _DESCRIPTOR_BYTES = 3, 10
-
-
-class Opened(NamedTuple):
-    """The association stands: services both sides have, largest APDU the meter takes (0 = no limit)."""
-
-    conformance: Conformance
-    server_max_pdu: int
-
-
-class Answer(NamedTuple):
-    """The GET is answered: one result for each attribute, in the order of the request."""
-
-    results: tuple[GetResult, ...]
-
-
-class Closed(NamedTuple):
-    """The connection is at its end, as asked or by the other side while nothing was open. `text`: what was heard."""
-
-    text: str = ""
-
-
-Event = Opened | Answer | Closed | Pushed
-
-
-class Exchange(Protocol):
-    """One service request and what answers it; see `get.GetExchange`. `answer_tag` is the APDU tag of its answers."""
-
-    answer_tag: int
-    request: bytes
-    results: tuple[GetResult, ...]
-
-    def receive(self, answer: bytes) -> bytes | None:
-        """Take an answer APDU, return the next request of the exchange, or None when it is complete."""
-
-
-class State(Enum):
-    """Where the association stands."""
-
-    NEW = "new"
-    LINKING = "setting up the link"
-    ASSOCIATING = "associating"
-    READY = "ready"
-    WAITING = "waiting for an answer"
-    CLOSING = "closing"
-    CLOSED = "closed"
-    FAILED = "failed"
-
-
-class Trigger(Enum):
-    """What moves it on."""
-
-    OPEN = "open"
-    LINK_UP = "link up"
-    ACCEPTED = "AARE"
-    ASK = "get"
-    ANSWERED = "answer"
-    CLOSE = "close"
-    LINK_DOWN = "link down"
-    FAULT = "fault"
-
-
-_NEXT: dict[tuple[State, Trigger], State] = {
-    (State.NEW, Trigger.OPEN): State.LINKING,
-    (State.LINKING, Trigger.LINK_UP): State.ASSOCIATING,
-    (State.ASSOCIATING, Trigger.ACCEPTED): State.READY,
-    (State.READY, Trigger.ASK): State.WAITING,
-    (State.WAITING, Trigger.ANSWERED): State.READY,
-    (State.CLOSING, Trigger.LINK_DOWN): State.CLOSED,
-    **{(state, Trigger.CLOSE): State.CLOSING for state in State if state not in (State.CLOSING, State.CLOSED)},
-    **{(state, Trigger.FAULT): State.FAILED for state in State if state not in (State.CLOSING, State.CLOSED)},
-}
 
 
 class Association:
@@ -112,14 +46,14 @@ class Association:
     (the object is finished then; `close` may still be called, to send DISC) and LocalStateError for calls out of order.
     """
 
-    def __init__(self, settings: AssociationSettings) -> None:
-        """Prepare; nothing is sent yet."""
+    def __init__(self, settings: AssociationSettings, counters: InvocationCounters | None = None) -> None:
+        """Prepare; nothing is sent yet. `counters` are the reserved invocation counters where keys are set."""
         self.state = State.NEW
-        self.server_conformance = Conformance(0)
-        self.server_max_pdu = 0
         self._settings = settings
-        self._link = _link(settings)
+        self._link = link_for(settings)
+        self._passage = Passage(settings, counters or InvocationCounters())
         self._invoke_id = settings.first_invoke_id
+        self._opening: Opening | None = None
         self._exchange: Exchange | None = None
         self._deadline: float | None = None
         self._events: deque[Event] = deque()
@@ -130,6 +64,16 @@ class Association:
     def traffic(self) -> Traffic:
         """Octets, frames and round trips of this connection so far."""
         return self._link.traffic
+
+    @property
+    def server_conformance(self) -> Conformance:
+        """Services that both sides have; known after Opened."""
+        return self._passage.server_conformance
+
+    @property
+    def server_max_pdu(self) -> int:
+        """The largest APDU that the meter takes, 0 = no limit; known after Opened."""
+        return self._passage.server_max_pdu
 
     @property
     def offers_list(self) -> bool:
@@ -144,7 +88,7 @@ class Association:
         """
         if not self.offers_list:
             return 1
-        room = (self.server_max_pdu or 0xFFFF) - _LIST_OVERHEAD_BYTES
+        room = (self._passage.room or 0xFFFF) - _LIST_OVERHEAD_BYTES
         most = (room - len(encode_length(room // _DESCRIPTOR_BYTES))) // _DESCRIPTOR_BYTES
         if Conformance.BLOCK_TRANSFER_WITH_GET not in self.server_conformance:
             most = min(most, (self._settings.max_pdu - _LIST_OVERHEAD_BYTES - 3) // (1 + answer_bytes_each))
@@ -161,21 +105,53 @@ class Association:
     def get(self, attributes: Sequence[Attribute], now: float) -> None:
         """Ask for one attribute (GET-normal) or more (GET-with-list). Ends with Answer, or with an error.
 
-        Raises LocalStateError if something is open already, if lists were not negotiated, or if the request is longer
-        than the meter takes: nothing was sent then and the association is as good as before.
+        This and the other requests raise LocalStateError if something is open already, if the service, its lists or
+        blocks were not negotiated, or if the request is longer than the meter takes: nothing was sent then and the
+        association is as good as before.
         """
-        if self.state is not State.READY:
-            raise LocalStateError(f"GET while the association is {self.state.value}")
-        if not attributes or (len(attributes) > 1 and not self.offers_list):
-            raise LocalStateError(f"GET of {len(attributes)} attributes: this association takes one at a time")
+        self._check_request("GET", len(attributes), Conformance.GET)
         try:
             exchange = GetExchange(tuple(attributes), self._invoke_id)
         except ValueError as why:
             raise LocalStateError(str(why)) from why
-        size = len(exchange.request)
-        if self.server_max_pdu and size > self.server_max_pdu:
+        size, room = len(exchange.request), self._passage.room
+        if room and size > room and not self._passage.general_blocks:
             raise LocalStateError(f"GET of {len(attributes)} attributes has {size} octets, the meter takes "
-                                  f"{self.server_max_pdu}: ask for {self.list_capacity()} at most")
+                                  f"{room}: ask for {self.list_capacity()} at most")
+        self._begin(exchange, now)
+
+    def set(self, items: Sequence[tuple[Attribute, AxdrValue]], now: float) -> None:
+        """Set one attribute or more (SET-with-list), in blocks where need be. Ends with Written, or with an error."""
+        self._check_request("SET", len(items), Conformance.SET)
+        try:
+            exchange = SetExchange(
+                tuple(items), self._invoke_id, room=self._passage.room_in_blocks,
+                blocks=Conformance.BLOCK_TRANSFER_WITH_SET in self.server_conformance)
+        except ValueError as why:
+            raise LocalStateError(str(why)) from why
+        self._begin(exchange, now)
+
+    def action(self, requests: Sequence[ActionRequest], now: float) -> None:
+        """Call one method or more (ACTION-with-list), in blocks where need be. Ends with Invoked, or with an error."""
+        self._check_request("ACTION", len(requests), Conformance.ACTION)
+        try:
+            exchange = ActionExchange(
+                tuple(requests), self._invoke_id, room=self._passage.room_in_blocks,
+                blocks=Conformance.BLOCK_TRANSFER_WITH_ACTION in self.server_conformance)
+        except ValueError as why:
+            raise LocalStateError(str(why)) from why
+        self._begin(exchange, now)
+
+    def access(self, parts: Sequence[AccessPart], now: float) -> None:
+        """Send GETs, SETs and ACTIONs in one ACCESS request. Ends with Accessed, or with an error."""
+        self._check_request("ACCESS", 1 if parts else 0, Conformance.ACCESS)
+        try:
+            exchange = AccessExchange(tuple(parts), self._invoke_id)
+        except ValueError as why:
+            raise LocalStateError(str(why)) from why
+        size, room = len(exchange.request), self._passage.room_in_blocks
+        if room and size > room:
+            raise LocalStateError(f"ACCESS of {len(parts)} parts has {size} octets, the meter takes {room}")
         self._begin(exchange, now)
 
     def close(self, now: float) -> None:
@@ -236,7 +212,7 @@ class Association:
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _move(self, trigger: Trigger) -> None:
-        following = _NEXT.get((self.state, trigger))
+        following = NEXT.get((self.state, trigger))
         if following is None:
             raise LocalStateError(f"{trigger.value} while the association is {self.state.value}")
         self.state = following
@@ -247,13 +223,23 @@ class Association:
             self._close_now(str(fault))
             return
         self._move(Trigger.FAULT)
-        self._deadline = self._exchange = None
+        self._deadline = self._exchange = self._opening = None
+        self._passage.finished()
         raise fault
 
     def _close_now(self, text: str) -> None:
         self.state = State.CLOSED
-        self._deadline = self._exchange = None
+        self._deadline = self._exchange = self._opening = None
+        self._passage.finished()
         self._events.append(Closed(text))
+
+    def _check_request(self, service: str, items: int, needed: Conformance) -> None:
+        if self.state is not State.READY:
+            raise LocalStateError(f"{service} while the association is {self.state.value}")
+        if needed not in self.server_conformance and needed is not Conformance.GET:
+            raise LocalStateError(f"{service} was not negotiated with this meter")
+        if not items or (items > 1 and not self.offers_list):
+            raise LocalStateError(f"{service} of {items} attributes or methods: this association takes one at a time")
 
     def _begin(self, exchange: Exchange, now: float) -> None:
         self._move(Trigger.ASK)
@@ -263,16 +249,16 @@ class Association:
         self._send(exchange.request, now)
 
     def _send(self, message: bytes, now: float) -> None:
-        self._link.send(message, now)
+        for part in self._passage.outgoing(message):
+            self._link.send(part, now)
 
     def _act(self, events: list[LinkEvent], now: float) -> None:
         for event in events:
             match event:
                 case LinkUp():
                     self._move(Trigger.LINK_UP)
-                    settings = self._settings
-                    self._send(acse.aarq(password=settings.password if settings.authentication == "lls" else None,
-                                         conformance=settings.conformance, max_pdu=settings.max_pdu), now)
+                    self._opening = Opening(self._settings, self._passage.channel, self._invoke_id)
+                    self._link.send(self._opening.request(), now)
                 case LinkDown():
                     self._move(Trigger.LINK_DOWN)
                     self._close_now("")
@@ -280,40 +266,51 @@ class Association:
                     self._dispatch(event.apdu, now)
 
     def _dispatch(self, message: bytes, now: float) -> None:
-        """Give one APDU to whom it belongs, by its tag and by what was asked."""
-        tag = message[0]
-        if tag in PUSH_TAGS:
-            self._events.append(apdu.notification(message))
-        elif self.state is State.CLOSING:
+        """Give one APDU to whom it belongs, by its tag in clear and by what was asked."""
+        if self.state is State.CLOSING and message[0] not in PUSH_TAGS:
             return
-        elif self._exchange is not None and tag == self._exchange.answer_tag:
-            following = self._exchange.receive(message)
-            if following is not None:
-                self._send(following, now)
-                return
-            self._move(Trigger.ANSWERED)
-            self._events.append(Answer(self._exchange.results))
-            self._exchange = self._deadline = None
-        elif tag == apdu.AARE and self.state is State.ASSOCIATING:
-            self.server_conformance, self.server_max_pdu = acse.accepted(message, self._settings.conformance)
-            self._deadline = None
-            self._move(Trigger.ACCEPTED)
-            self._events.append(Opened(self.server_conformance, self.server_max_pdu))
+        send, clear, protected = self._passage.incoming(message)
+        for part in send:
+            self._link.send(part, now)
+        if clear is None:
+            return
+        tag, exchange, opening = clear[0], self._exchange, self._opening
+        if tag in PUSH_TAGS:
+            self._events.append(notification(clear, genuine=protected))
         elif tag in (apdu.EXCEPTION_RESPONSE, apdu.CONFIRMED_SERVICE_ERROR) and self.state is not State.READY:
-            raise apdu.refusal(message)
+            raise apdu.refusal(clear)
+        elif opening is not None and tag == opening.answer_tag:
+            self._check_protection(tag, protected=protected or tag == apdu.AARE)
+            self._go_on_opening(opening, clear, now)
+        elif exchange is not None and tag == exchange.answer_tag:
+            self._check_protection(tag, protected=protected)
+            self._go_on(exchange, clear, now)
         else:
             raise Violation(f"APDU 0x{tag:02x} came while {self.state.value}")
 
+    def _go_on(self, exchange: Exchange, answer: bytes, now: float) -> None:
+        following = exchange.receive(answer)
+        if following is not None:
+            self._send(following, now)
+            return
+        self._move(Trigger.ANSWERED)
+        self._events.append(exchange.outcome())
+        self._passage.finished()
+        self._exchange = self._deadline = None
 
-def _link(settings: AssociationSettings) -> Link:
-    if settings.framing == "wrapper":
-        return WrapperLink(
-            client_sap=settings.client_sap, server_logical=settings.server_logical, limit_bytes=settings.max_pdu)
-    propose = settings.snrm_parameters
-    if propose is None:
-        propose = settings.max_info_bytes != DEFAULT_INFO_BYTES
-    return HdlcLink(
-        client=hdlc.encode_address(settings.client_sap),
-        server=hdlc.encode_address(settings.server_logical, settings.server_physical, settings.address_bytes),
-        proposal=LinkParameters(settings.max_info_bytes, settings.max_info_bytes) if propose else None,
-        repeat_s=settings.link_repeat_s, repeats=settings.link_repeats)
+    def _check_protection(self, tag: int, *, protected: bool) -> None:
+        if self._passage.ciphered and not protected:
+            raise NotGenuine(f"APDU 0x{tag:02x} came in clear in a ciphered association")
+
+    def _go_on_opening(self, opening: Opening, message: bytes, now: float) -> None:
+        following = opening.receive(message)
+        if following is not None:
+            self._invoke_id = (self._invoke_id + 1) & 0x0F
+            self._send(following, now)
+            return
+        assert opening.accepted is not None
+        passage = self._passage
+        passage.server_conformance, passage.server_max_pdu = opening.accepted
+        self._opening = self._deadline = None
+        self._move(Trigger.ACCEPTED)
+        self._events.append(Opened(self.server_conformance, self.server_max_pdu))

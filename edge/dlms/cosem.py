@@ -62,24 +62,8 @@ class Attribute(NamedTuple):
         return f"{self.class_id}/{self.obis} attribute {self.attribute}"
 
 
-class AccessError(IntEnum):
-    """Data-Access-Result other than success. A code that the standard does not name becomes `UNNAMED_<code>`."""
-
-    HARDWARE_FAULT = 1
-    TEMPORARY_FAILURE = 2
-    READ_WRITE_DENIED = 3
-    OBJECT_UNDEFINED = 4
-    OBJECT_CLASS_INCONSISTENT = 9
-    OBJECT_UNAVAILABLE = 11
-    TYPE_UNMATCHED = 12
-    SCOPE_OF_ACCESS_VIOLATED = 13
-    DATA_BLOCK_UNAVAILABLE = 14
-    LONG_GET_ABORTED = 15
-    NO_LONG_GET_IN_PROGRESS = 16
-    LONG_SET_ABORTED = 17
-    NO_LONG_SET_IN_PROGRESS = 18
-    DATA_BLOCK_NUMBER_INVALID = 19
-    OTHER_REASON = 250
+class _ResultCode(IntEnum):
+    """A result other than success. A code that the standard does not name becomes `UNNAMED_<code>`."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
@@ -98,7 +82,44 @@ class AccessError(IntEnum):
     @property
     def temporary(self) -> bool:
         """Tell whether the meter itself says that trying again may help."""
-        return self is AccessError.TEMPORARY_FAILURE
+        return self == 2
+
+
+class AccessError(_ResultCode):
+    """Data-Access-Result other than success. A code that the standard does not name becomes `UNNAMED_<code>`."""
+
+    HARDWARE_FAULT = 1
+    TEMPORARY_FAILURE = 2
+    READ_WRITE_DENIED = 3
+    OBJECT_UNDEFINED = 4
+    OBJECT_CLASS_INCONSISTENT = 9
+    OBJECT_UNAVAILABLE = 11
+    TYPE_UNMATCHED = 12
+    SCOPE_OF_ACCESS_VIOLATED = 13
+    DATA_BLOCK_UNAVAILABLE = 14
+    LONG_GET_ABORTED = 15
+    NO_LONG_GET_IN_PROGRESS = 16
+    LONG_SET_ABORTED = 17
+    NO_LONG_SET_IN_PROGRESS = 18
+    DATA_BLOCK_NUMBER_INVALID = 19
+    OTHER_REASON = 250
+
+
+class ActionError(_ResultCode):
+    """Action-Result other than success. A code that the standard does not name becomes `UNNAMED_<code>`."""
+
+    HARDWARE_FAULT = 1
+    TEMPORARY_FAILURE = 2
+    READ_WRITE_DENIED = 3
+    OBJECT_UNDEFINED = 4
+    OBJECT_CLASS_INCONSISTENT = 9
+    OBJECT_UNAVAILABLE = 11
+    TYPE_UNMATCHED = 12
+    SCOPE_OF_ACCESS_VIOLATED = 13
+    DATA_BLOCK_UNAVAILABLE = 14
+    LONG_ACTION_ABORTED = 15
+    NO_LONG_ACTION_IN_PROGRESS = 16
+    OTHER_REASON = 250
 
 
 UNITS: dict[int, str] = {

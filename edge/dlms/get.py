@@ -8,11 +8,9 @@ from typing import NamedTuple
 
 from edge.dlms import apdu
 from edge.dlms.axdr import AxdrValue, decode, decode_at, decode_length
+from edge.dlms.blocks import BlockReader
 from edge.dlms.cosem import AccessError, Attribute
 from edge.errors import FailReason, Refused, Violation
-
-MAX_ANSWER_BYTES = 262_144
-"""Largest answer put together from blocks; a profile of 2,880 rows with ten columns has 160 kB."""
 
 _DATA, _ERROR = 0, 1      # Get-Data-Result
 
@@ -23,6 +21,12 @@ class GetResult(NamedTuple):
     attribute: Attribute
     data: AxdrValue
     error: AccessError | None = None
+
+
+class Answer(NamedTuple):
+    """The GET is answered: one result for each attribute, in the order of the request."""
+
+    results: tuple[GetResult, ...]
 
 
 class GetExchange:
@@ -40,19 +44,14 @@ class GetExchange:
         self.results: tuple[GetResult, ...] = ()
         self._attributes = attributes
         self._invoke_id = invoke_id
-        self._blocks: list[bytes] = []
-        self._blocks_bytes = 0
+        self._reader = BlockReader()
 
     def receive(self, answer: bytes) -> bytes | None:
         """Take one GET-response APDU; raise Violation, or Refused where the meter refuses a list as a whole."""
-        if len(answer) < 5:
-            raise Violation(f"GET-response of {len(answer)} octets is cut short")
-        choice = answer[1]
-        if answer[2] & 0x0F != self._invoke_id:
-            raise Violation(f"GET-response with invoke-id {answer[2] & 0x0F}, {self._invoke_id} was asked")
+        choice = apdu.check_invoke_id(answer, self._invoke_id, 5)
         if choice == apdu.BLOCK:
             return self._block(answer)
-        if choice == apdu.LIST and not self._blocks:
+        if choice == apdu.LIST and not self._reader.number:
             self._list(answer, 3)
         elif choice == apdu.NORMAL:
             self._normal(answer)
@@ -60,13 +59,17 @@ class GetExchange:
             raise Violation(f"GET-response of choice {choice} is unknown, or comes among blocks")
         return None
 
+    def outcome(self) -> Answer:
+        """Return the event that ends the exchange."""
+        return Answer(self.results)
+
     def _normal(self, answer: bytes) -> None:
         if answer[3] == _ERROR:
             if len(answer) != 5:
                 raise Violation("octets follow the error in a GET-response")
             self._refused(answer[4])
             return
-        if answer[3] != _DATA or self._blocks or len(self._attributes) != 1:
+        if answer[3] != _DATA or self._reader.number or len(self._attributes) != 1:
             raise Violation("GET-response with one value where none is due")
         value, end = decode_at(answer, 4)
         if end != len(answer):
@@ -101,21 +104,17 @@ class GetExchange:
         if len(answer) < 10:
             raise Violation(f"data block of {len(answer)} octets is cut short")
         last, number, choice = answer[3] != 0, int.from_bytes(answer[4:8], "big"), answer[8]
-        if number != len(self._blocks) + 1:
-            raise Violation(f"data block {number} where {len(self._blocks) + 1} is due")
+        if number != self._reader.number + 1:
+            raise Violation(f"data block {number} where {self._reader.number + 1} is due")
         if choice == _ERROR and len(answer) == 10:
             self._refused(answer[9])
             return None
         length, at = decode_length(answer, 9)
-        if choice != _DATA or at + length != len(answer) or (not length and not last):
+        if choice != _DATA or at + length != len(answer):
             raise Violation(f"data block {number} announces {length} octets, holds {len(answer) - at}")
-        self._blocks.append(answer[at:])
-        self._blocks_bytes += length
-        if self._blocks_bytes > MAX_ANSWER_BYTES:
-            raise Violation(f"answer in blocks grows above {MAX_ANSWER_BYTES} octets")
-        if not last:
+        whole = self._reader.take(number, answer[at:], last=last)
+        if whole is None:
             return apdu.get_next(number, self._invoke_id)
-        whole = b"".join(self._blocks)
         if len(self._attributes) == 1:
             self.results = (GetResult(self._attributes[0], decode(whole)),)
         else:

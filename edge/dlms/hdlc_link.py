@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, ClassVar
 from edge.dlms import hdlc
 from edge.dlms.hdlc import HdlcFrame
 from edge.dlms.hdlc_parameters import LinkParameters
-from edge.dlms.link import PUSH_TAGS, LinkDown, LinkEvent, LinkUp, Received, Traffic
+from edge.dlms.link import LinkDown, LinkEvent, LinkUp, Received, Traffic
+from edge.dlms.push import PUSH_TAGS
 from edge.errors import (
     BridgeBusy,
     ConnectionLost,

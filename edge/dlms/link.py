@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from edge.dlms import wrapper
-from edge.dlms.apdu import DATA_NOTIFICATION, EVENT_NOTIFICATION
+from edge.dlms.push import PUSH_TAGS
 from edge.errors import BridgeBusy, LocalStateError, MeterError, NoAnswer, Violation
 
-PUSH_TAGS = frozenset((DATA_NOTIFICATION, EVENT_NOTIFICATION))
 MIN_LIMIT_BYTES = 2048
 """No meter is cut off for an APDU of up to this size, even where a smaller one was agreed: some do not keep to it."""
 

@@ -98,7 +98,10 @@ class AssociationDefaults(_Table, frozen=True):
     server_logical: Sap = 1
     server_physical: Sap | None = None
     address_bytes: Literal[1, 2, 4] = 1
-    authentication: Literal["none", "lls"] = "lls"
+    authentication: Literal["none", "lls", "hls-md5", "hls-sha1", "hls-gmac", "hls-sha256"] = "lls"
+    security: Literal["none", "authenticated", "encrypted", "both"] = "none"
+    security_suite: Literal[0, 1, 2] = 0
+    ciphering: Literal["general-glo", "glo", "general-ded", "ded"] = "general-glo"
     max_pdu: Annotated[int, Meta(ge=64, le=0xFFFF)] = 1024
     max_info_bytes: Annotated[int, Meta(ge=32, le=2030)] = 128
 
@@ -126,11 +129,14 @@ class Quirks(_Table, frozen=True):
 
     `no_list`: GET-with-list is never tried. `list_max`: most attributes in one list. `attribute_0`: offers GET of
     attribute 0, a whole object in one answer (IEC 62056-5-3, conformance bit attribute0-supported-with-get).
+    `general_blocks`: is offered general block transfer, which few meters do right; `gbt_window` blocks in a row then.
     """
 
     no_list: bool = False
     list_max: Annotated[int, Meta(ge=1, le=1000)] | None = None
     attribute_0: bool = False
+    general_blocks: bool = False
+    gbt_window: Annotated[int, Meta(ge=1, le=63)] = 1
 
 
 class Profile(_Table, frozen=True):

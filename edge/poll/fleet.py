@@ -19,9 +19,10 @@ from edge.errors import ConfigError
 from edge.health.promise import Promises, Pulse
 from edge.health.supervise import EXPENDABLE, RestartPolicy, WorkerState, supervise
 from edge.meters.profile import Profile
-from edge.model import Learned, Meter
-from edge.poll.addressing import association_settings, lane
+from edge.model import Keys, Learned, Meter
+from edge.poll.addressing import NO_KEYS, association_settings, lane
 from edge.poll.budget import Gate, GateState
+from edge.poll.counters import Reserve, counter_desk
 from edge.poll.link import OnLearned
 from edge.poll.poller import Poller, Sink
 from edge.poll.state import PollerState
@@ -39,6 +40,8 @@ class Enrolled:
     meter: Meter
     password: bytes = field(default=b"", repr=False)
     learned: Learned = field(default_factory=Learned)
+    keys: Keys = NO_KEYS
+    client_title: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,12 @@ class Fleet:
         promises: Promises,
         rng: random.Random,
         policy: RestartPolicy = EXPENDABLE,
+        reserve: Reserve | None = None,
     ) -> None:
-        """`on_learned` keeps what was found out about a meter in the registry, off the loop."""
+        """`on_learned` keeps what was found out about a meter in the registry, off the loop.
+
+        `reserve` sets invocation counters aside there, for meters with keys.
+        """
         self.gate = Gate(settings.at_once)
         self.workers: dict[str, WorkerState] = {}
         self._profiles = profiles
@@ -86,6 +93,7 @@ class Fleet:
         self._promises = promises
         self._rng = rng
         self._policy = policy
+        self._reserve = reserve
         self._running: dict[str, _Running] = {}
         self._refused: dict[str, str] = {}
         self._applying = asyncio.Lock()
@@ -144,7 +152,9 @@ class Fleet:
         if profile is None:
             return f"profile {item.meter.profile!r} is unknown; there are {', '.join(sorted(self._profiles))}"
         try:
-            association_settings(item.meter, profile, item.password, self._settings)
+            associate = association_settings(
+                item.meter, profile, item.password, self._settings, item.keys, item.client_title)
+            counter_desk(item.meter.name, associate, self._reserve)
         except ConfigError as error:
             return str(error)
         return ""
@@ -159,7 +169,9 @@ class Fleet:
     def _differs(running: _Running, item: Enrolled, shares_lane: bool) -> bool:  # noqa: FBT001 - private, named at the call
         """Tell whether a restart is due. What the poller itself has learned meanwhile is no difference."""
         adopted = item.learned.identity not in ("", running.learned.identity)
-        return (running.enrolled.meter != item.meter or running.enrolled.password != item.password
+        before = running.enrolled
+        return ((before.meter, before.password, before.keys, before.client_title)
+                != (item.meter, item.password, item.keys, item.client_title)
                 or running.shares_lane != shares_lane or adopted)
 
     def _start(self, item: Enrolled, *, shares_lane: bool) -> None:
@@ -170,7 +182,8 @@ class Fleet:
             running.poller = Poller(
                 item.meter, item.password, self._profiles[item.meter.profile], running.learned,
                 settings=self._settings, gate=self.gate, sink=self._sink, on_learned=self._note_learned,
-                clock=self._clock, promise=pulse, rng=self._rng, shares_lane=shares_lane)
+                clock=self._clock, promise=pulse, rng=self._rng, shares_lane=shares_lane, keys=item.keys,
+                client_title=item.client_title, reserve=self._reserve)
             await running.poller.run()
 
         task = asyncio.create_task(

@@ -12,12 +12,14 @@ from edge.dlms.conformance import Conformance
 from edge.dlms.cosem import AccessError, Attribute
 from edge.dlms.get import GetResult
 from edge.dlms.settings import AssociationSettings
-from edge.errors import EdgeError, MeterError, WrongMeter
+from edge.errors import EdgeError, MeterError, NoAnswer, Refused, Violation, WrongMeter
 from edge.health.promise import Pulse
 from edge.meters import reading
 from edge.meters.profile import Profile
 from edge.meters.reading import WHOLE, Plan
 from edge.model import Learned
+from edge.poll.counter_object import read_counter
+from edge.poll.counters import CounterDesk
 from edge.poll.lists import ListSize
 from edge.poll.session import Connect, MeterSession, Trace
 from edge.poll.state import Counters
@@ -55,8 +57,13 @@ class Link:
         on_learned: OnLearned,
         pulse: Pulse,
         trace: Trace | None = None,
+        desk: CounterDesk | None = None,
+        counter_obis: str = "",
     ) -> None:
-        """`on_learned` is told whenever more is known, so that it survives a restart."""
+        """`on_learned` is told whenever more is known, so that it survives a restart.
+
+        `desk` is needed where the settings hold keys; `counter_obis` as in `Meter`.
+        """
         self.learned = learned
         self._name = name
         self._profile = profile
@@ -66,7 +73,8 @@ class Link:
         self._lists = ListSize(learned.list_limit, most=quirks.list_max, never=quirks.no_list)
         self._session = MeterSession(
             connect, settings, lists=self._lists, request_gap_s=timing.request_gap_s, settle_s=timing.settle_s,
-            trace=trace, pulse=pulse)
+            trace=trace, pulse=pulse, counters=desk)
+        self._look = None if desk is None or not counter_obis else _Look(desk, connect, settings, counter_obis, trace)
         self._refused: dict[Attribute, AccessError] = {}
         self._identified = False
         self._plan: Plan | None = None
@@ -125,7 +133,14 @@ class Link:
                 log.debug("meter %s: the kept connection has ended: %s", self._name, ended)
             else:
                 return
-        await self._session.open()
+        if self._look is not None:
+            await self._look.before_opening(self._name)
+        try:
+            await self._session.open()
+        except Refused:
+            if self._look is not None:
+                self._look.due = True
+            raise
         self._counters.connects += 1
         self._identified = False
         self._refused.clear()
@@ -193,6 +208,28 @@ class Link:
             await self._on_learned(self._name, learned)
         except EdgeError as error:
             log.warning("meter %s: what was learned is not kept: %s", self._name, error)
+
+
+class _Look:
+    """Reads the meter's view of our invocation counter before the first association, and after a refused one."""
+
+    def __init__(
+        self, desk: CounterDesk, connect: Connect, settings: AssociationSettings, obis: str, trace: Trace | None,
+    ) -> None:
+        self.due = True
+        self._desk, self._connect, self._settings, self._obis, self._trace = desk, connect, settings, obis, trace
+
+    async def before_opening(self, name: str) -> None:
+        """Raise our counter above the meter's where a look is due. One that fails is told and tried again next time."""
+        if not self.due:
+            return
+        try:
+            lowest = await read_counter(self._connect, self._settings, self._obis, self._trace)
+        except (Refused, Violation, NoAnswer) as why:
+            log.warning("meter %s: its invocation counter at %s is not read: %s", name, self._obis, why)
+            return
+        await self._desk.raise_to(lowest)
+        self.due = False
 
 
 def _lasting(attribute: Attribute, error: AccessError) -> bool:

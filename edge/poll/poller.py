@@ -23,9 +23,10 @@ from edge.errors import FailReason, MeterError, RingError
 from edge.health.promise import Pulse
 from edge.meters import reading
 from edge.meters.profile import Profile
-from edge.model import Kind, Learned, Meter, Record
-from edge.poll.addressing import association_settings, lane, poll_interval_s
+from edge.model import Keys, Kind, Learned, Meter, Record
+from edge.poll.addressing import NO_KEYS, association_settings, lane, poll_interval_s
 from edge.poll.budget import Gate
+from edge.poll.counters import Reserve, counter_desk
 from edge.poll.link import Link, OnLearned
 from edge.poll.recovery import Circuit, Level, Limits, Recovery
 from edge.poll.schedule import Between, Schedule, Tick, between_polls
@@ -60,10 +61,14 @@ class Poller:
         promise: Pulse,
         rng: random.Random,
         shares_lane: bool = False,
+        keys: Keys = NO_KEYS,
+        client_title: bytes = b"",
+        reserve: Reserve | None = None,
     ) -> None:
         """`shares_lane`: another meter stands behind the same one-client bridge, so the connection is not kept.
 
-        Raises ConfigError when the meter cannot be addressed, or lacks its password.
+        `reserve` sets invocation counters aside, for meters with keys. Raises ConfigError when the meter cannot be
+        addressed, or lacks its password or keys.
         """
         self.meter = meter
         self.profile = profile
@@ -81,7 +86,8 @@ class Poller:
         self._clock = clock
         self._promise = promise
         self._last_reason = FailReason.INTERNAL
-        self._associate = association_settings(meter, profile, password, settings)
+        self._associate = association_settings(meter, profile, password, settings, keys, client_title)
+        self._desk = counter_desk(meter.name, self._associate, reserve)
         self._on_learned = on_learned
         self._learned = learned
         self._link: Link | None = None
@@ -94,7 +100,8 @@ class Poller:
         """
         self._link = Link(
             self.meter.name, self.profile, self._learned, self._associate, self._connect, counters=self.counters,
-            on_learned=self._on_learned, pulse=self._promise)
+            on_learned=self._on_learned, pulse=self._promise, desk=self._desk,
+            counter_obis=self.meter.counter_obis)
         schedule = self._schedule = Schedule.spread(self.meter.name, self.interval_s, self._clock.monotonic())
         tick = schedule.first()
         try:

@@ -53,6 +53,7 @@ LADDER: dict[FailReason, Rule] = {
     FailReason.NO_ANSWER: _AGAIN,
     FailReason.PROTOCOL_VIOLATION: _AGAIN,
     FailReason.BRIDGE_BUSY: _AGAIN,
+    FailReason.SECURITY: Rule(Level.REST, Level.RECONNECT),
     FailReason.INTERNAL: _AGAIN,
     FailReason.EXCEPTION_RESPONSE: Rule(Level.RECONNECT, Level.REPEAT),
     FailReason.ACCESS_REFUSED: Rule(Level.STAY, Level.REPEAT),

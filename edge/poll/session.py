@@ -10,14 +10,24 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
 
 from edge.dlms.association import Answer, Association, AssociationSettings, Closed, Event, GetResult, Opened
 from edge.dlms.chatter import Chatter
 from edge.dlms.cosem import Attribute
-from edge.errors import BridgeBusy, ConnectionLost, LocalStateError, MeterError, NoAnswer, Refused
+from edge.errors import (
+    BridgeBusy,
+    ConnectionLost,
+    CounterTooLow,
+    FailReason,
+    LocalStateError,
+    MeterError,
+    NoAnswer,
+    Refused,
+)
+from edge.poll.counters import CounterDesk
+from edge.poll.fresh import fresh
 from edge.poll.lists import ListSize
 from edge.poll.transport import Transport
 
@@ -30,6 +40,8 @@ Trace = Callable[[str, bytes], None]
 E = TypeVar("E", bound=Event)
 
 PULSE_MARGIN_S = 5.0
+RESERVE_S = 30.0
+"""How long setting counters aside may take: SQLite waits for another writer, and a slow card takes its time."""
 
 INVOKE_IDS = 16
 """Four bits of every request and answer (IEC 62056-5-3, Invoke-Id-And-Priority)."""
@@ -55,9 +67,14 @@ class MeterSession:
         settle_s: float = 0.0,
         trace: Trace | None = None,
         pulse: Callable[[float], None] = _quiet,
+        counters: CounterDesk | None = None,
     ) -> None:
-        """`lists` outlives sessions; `pulse` is told before each exchange how long it may take at most."""
+        """`lists` and `counters` outlive sessions; `pulse` is told before each exchange how long it may take at most.
+
+        `counters` is needed where the settings hold keys.
+        """
         self.settings = settings
+        self.counters = counters
         self.lists = lists or ListSize(None)
         self.round_trips = 0                 # requests answered, over all associations of this object
         self.last_exchange_at = 0.0          # loop time
@@ -96,9 +113,21 @@ class MeterSession:
         await self.close()
 
     async def open(self) -> None:
-        """Connect and associate. Raises a MeterError with its reason. Cancelling leaves nothing open."""
+        """Connect and associate. Raises a MeterError with its reason. Cancelling leaves nothing open.
+
+        A meter that wants higher invocation counters is given them, once.
+        """
         if self._association is not None:
             raise LocalStateError("the association is open already")
+        try:
+            await self._open_once()
+        except CounterTooLow as told:
+            if self.counters is None or not await self.counters.raise_to(told.lowest):
+                raise
+            await self._open_once()
+
+    async def _open_once(self) -> None:
+        await self._reserve()
         transport = self._transport = await self._connect()
         try:
             if self._settle_s:
@@ -106,13 +135,19 @@ class MeterSession:
             # Other invoke-ids than the session before: a late answer of that one then belongs to nothing here.
             # And after sessions that end with their first GET all sixteen come round: 1 + 4 has no factor in 16.
             self._invoke_id = (self._invoke_id + 4) % INVOKE_IDS
-            association = Association(replace(self.settings, first_invoke_id=self._invoke_id))
+            association = Association(fresh(self.settings, self._invoke_id),
+                                      None if self.counters is None else self.counters.supply)
             association.open(self._loop.time())
             await self._until(association, transport, Opened)
         except BaseException:
             self.abort()
             raise
         self._association = association
+
+    async def _reserve(self) -> None:
+        if self.counters is not None:
+            self._pulse(RESERVE_S)
+            await self.counters.ensure()
 
     async def get(self, attributes: Sequence[Attribute]) -> tuple[GetResult, ...]:
         """Read attributes, one result for each in their order, in as few requests as this meter takes.
@@ -172,7 +207,7 @@ class MeterSession:
         try:
             answer = await self._exchange(attributes[:size])
         except Refused as refused:
-            if size == 1 or refused.temporary or not self.lists.refused(size):
+            if size == 1 or refused.temporary or refused.reason is FailReason.SECURITY or not self.lists.refused(size):
                 raise
             log.info("the meter refuses a list of %d attributes; trying %d", size, self.lists.learned)
             await self.open()
@@ -206,6 +241,7 @@ class MeterSession:
     async def _exchange(self, attributes: Sequence[Attribute]) -> Answer:
         association, transport = self.association, self._transport
         assert transport is not None
+        await self._reserve()
         try:
             rest_s = self.last_exchange_at + self._request_gap_s - self._loop.time() if self._request_gap_s else 0.0
             if rest_s > 0:
@@ -213,6 +249,11 @@ class MeterSession:
             association.get(attributes, self._loop.time())
             self._invoke_id = (self._invoke_id + 1) % INVOKE_IDS
             answer = await self._until(association, transport, Answer)
+        except CounterTooLow as told:      # another program used the key meanwhile: right for the next association
+            self.abort()
+            if self.counters is not None:
+                await self.counters.raise_to(told.lowest)
+            raise
         except BaseException:
             self.abort()
             raise
@@ -235,6 +276,7 @@ class MeterSession:
                 raise ConnectionLost(event.text or "the meter ended the association")
             if event is None:
                 await self._wait(association, transport)
+                await self._reserve()      # a long answer in blocks takes a counter for each
 
     async def _wait(self, association: Association, transport: Transport) -> None:
         """Wait for bytes or for the association's timer, and hand over what came."""

@@ -24,7 +24,9 @@ REQUIRED = ("name", "host", "port")
 PASSWORD = "password"        # noqa: S105 - the name of a column
 TEXT_LIMIT_CHARS = 4_194_304
 
-_INTEGERS = {"port", "client_sap", "server_logical", "server_physical", "address_bytes"}
+_INTEGERS = {"port", "client_sap", "server_logical", "server_physical", "address_bytes", "security_suite"}
+_KEYS = re.compile(r"(encryption|authentication|dedicated|global|unicast|master|block_cipher)?_?key|guek|gak|ek|ak|kek|"
+                   r"(hls_?)?secret")
 _YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
 
 
@@ -94,7 +96,9 @@ def _header_problems(line: int, header: list[str]) -> list[str]:
     known = (*COLUMNS, PASSWORD)
     found = [f"line {line}: the column {name} is missing" for name in REQUIRED if name not in header]
     for number, name in enumerate(header):
-        if name not in known:
+        if _KEYS.fullmatch(name):
+            found.append(f"line 1: the column {name[:40]!r}: CSV takes no keys; `halow-gateway meter set-key` does")
+        elif name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
             found.append(f"line {line}: unknown column {name[:40]!r}; {hint}")
@@ -158,6 +162,8 @@ def _value(column: str, cell: str) -> str | int | float | bool | None:
             return float(cell.replace(",", "."))
         except ValueError:
             raise ValueError("must be a number of seconds") from None
+    if column in ("client_title", "meter_title"):
+        return cell.lower()
     return normal_mac(cell) if column == "mac" else cell
 
 

@@ -11,7 +11,7 @@ import difflib
 import logging
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -20,13 +20,19 @@ from typing import NamedTuple, Self
 import msgspec
 
 from edge.errors import RegistryError
-from edge.model import Learned, Meter
+from edge.model import Keys, Learned, Meter
 from edge.store import csvio, secrets, validate
 from edge.store.database import damaged, open_database, translated
 
 FILE_NAME = "registry.db"
 """The registry's file in the state directory."""
 
+TITLE_HEAD, TITLE_TAIL_BYTES = b"HGW", 5
+"""A system title begins with the maker's three letters; the rest tells one gateway from another."""
+
+COUNTER_END = 1 << 32
+
+_KEY_KINDS = (secrets.ENCRYPTION_KEY, secrets.AUTHENTICATION_KEY)
 _COLUMNS = tuple(field.name for field in dataclasses.fields(Meter))
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM meters"      # noqa: S608 - names of our own dataclass
 _INSERT = f"INSERT INTO meters ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"      # noqa: S608 - same
@@ -86,13 +92,15 @@ class Registry:
             row = self._stored(connection, name)
         return self._meter(row)
 
-    def add(self, meter: Meter, password: bytes = b"") -> None:
-        """Register a meter with its password. Raises RegistryError when the name is taken or a setting wrong."""
+    def add(self, meter: Meter, password: bytes = b"", keys: Keys = Keys()) -> None:  # noqa: B008 - frozen
+        """Register a meter with its secrets. Raises RegistryError when the name is taken or a setting wrong."""
         meter = _checked(meter)
         with self._writing() as connection:
             self._insert(connection, meter)
-            if password:
-                secrets.put(connection, meter.name, secrets.PASSWORD, password)
+            for kind, value in ((secrets.PASSWORD, password), (secrets.ENCRYPTION_KEY, keys.encryption),
+                                (secrets.AUTHENTICATION_KEY, keys.authentication)):
+                if value:
+                    secrets.put(connection, meter.name, kind, value)
 
     def update(self, meter: Meter) -> None:
         """Replace the settings of the meter of this name; its password stays.
@@ -133,6 +141,48 @@ class Registry:
         with self._writing() as connection:
             self._stored(connection, name)
             secrets.put(connection, name, secrets.PASSWORD, password)
+
+    def keys(self, name: str) -> Keys:
+        """Return a meter's keys for its association, b"" for those that are not set."""
+        with self._reading() as connection:
+            return Keys(*(secrets.get(connection, name, kind) for kind in _KEY_KINDS))
+
+    def with_keys(self) -> Mapping[str, frozenset[str]]:
+        """Return which keys the meters have: meter -> some of "encryption_key", "authentication_key"."""
+        with self._reading() as connection:
+            rows = connection.execute("SELECT meter, kind FROM secrets WHERE kind != ?", (secrets.PASSWORD,)).fetchall()
+        return {meter: frozenset(kind for name, kind in rows if name == meter) for meter, _kind in rows}
+
+    def set_keys(self, name: str, *, encryption: bytes | None = None, authentication: bytes | None = None) -> None:
+        """Set a meter's keys; None leaves one as it is, b"" removes it. Raises RegistryError as `set_password`."""
+        with self._writing() as connection:
+            self._stored(connection, name)
+            for kind, key in zip(_KEY_KINDS, (encryption, authentication), strict=True):
+                if key is not None:
+                    secrets.put(connection, name, kind, key)
+
+    def client_title(self) -> bytes:
+        """Return this gateway's own system title: eight octets, drawn at random when the registry was made."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT title FROM gateway").fetchone()
+        if row is None or not isinstance(row[0], bytes) or len(row[0]) != TITLE_TAIL_BYTES:
+            raise damaged(self.path, "its system title is gone")
+        return TITLE_HEAD + row[0]
+
+    def reserve_counters(self, scope: str, count: int, at_least: int = 0) -> int:
+        """Set aside `count` invocation counters of a scope, from `at_least` on or higher; return the first.
+
+        When this returns they are on flash as used, so that whatever happens to the process or the power, none of them
+        is given out again. Raises RegistryError, also where 32 bits are used up.
+        """
+        with self._writing() as connection:
+            row = connection.execute("SELECT next FROM counters WHERE scope = ?", (scope,)).fetchone()
+            first = max(row[0] if row is not None else 0, at_least)
+            if count < 1 or first + count > COUNTER_END:
+                raise RegistryError(f"the invocation counters of this key are used up ({first} of {COUNTER_END}); "
+                                    "give the meter another key")
+            connection.execute("INSERT OR REPLACE INTO counters (scope, next) VALUES (?, ?)", (scope, first + count))
+        return int(first)
 
     def learned(self, name: str) -> Learned:
         """Return what was learned about a meter; nothing learned where nothing, or nothing readable, is kept."""
@@ -253,7 +303,8 @@ class Registry:
 
 def _checked(meter: Meter) -> Meter:
     """Normalise and validate. Raises RegistryError with every problem."""
-    meter = dataclasses.replace(meter, mac=validate.normal_mac(meter.mac))
+    meter = dataclasses.replace(meter, mac=validate.normal_mac(meter.mac), client_title=meter.client_title.lower(),
+                                meter_title=meter.meter_title.lower())
     if wrong := list(validate.problems(meter)):
         raise RegistryError("\n".join(wrong))
     return meter

@@ -15,6 +15,8 @@ from edge.model import Meter
 _NAME = re.compile(r"[^\W_](?:[\w .:/#()+-]{0,62}[\w.:/#()+-])?")
 _PROFILE = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,63})")
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_TITLE = re.compile(r"[0-9a-f]{16}")
+_OBIS = re.compile(r"[0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}(\.[0-9]{1,3}){2,3}")
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 INTERVAL_MAX_S = 86_400.0
@@ -36,6 +38,13 @@ def problems(meter: Meter) -> Iterator[str]:
     if meter.mac and not _MAC.fullmatch(meter.mac):
         yield f"mac = {_shown(meter.mac)}: must be six pairs of hexadecimal digits, like 02:00:5e:10:00:01"
     yield from _address_problems(meter)
+    for key, title in (("client_title", meter.client_title), ("meter_title", meter.meter_title)):
+        if title and not _TITLE.fullmatch(title):
+            yield f"{key} = {_shown(title)}: must be 16 hexadecimal digits, like 4847570000000001"
+    if meter.client_title and meter.client_title == meter.meter_title:
+        yield "client_title: is the meter's own; each side needs another"
+    if meter.counter_obis and not _OBIS.fullmatch(meter.counter_obis):
+        yield f"counter_obis = {_shown(meter.counter_obis)}: must be an OBIS code, like 0-0:43.1.3.255"
 
 
 def valid_name(name: str) -> bool:

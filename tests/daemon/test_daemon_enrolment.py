@@ -10,7 +10,7 @@ import pytest
 from edge.daemon import enrolment
 from edge.daemon.enrolment import Enrolment
 from edge.errors import RegistryError
-from edge.model import Learned, Meter
+from edge.model import Keys, Learned, Meter
 from edge.poll.fleet import Change
 from edge.store.registry import Registry
 
@@ -195,3 +195,22 @@ async def test_a_registry_that_hangs_holds_up_neither_the_loop_nor_the_end(path,
     go_on.set()
     await call
     turning.cancel()
+
+
+async def test_counters_and_keys_reach_the_fleet_through_the_registrys_own_thread(tmp_path):
+    path = tmp_path / "registry.db"
+    keys = Keys(bytes(16), bytes(range(16)))
+    with Registry.open(path) as registry:
+        registry.add(ONE, keys=keys)
+        title = registry.client_title()
+    async with running(path) as (desk, fleet):
+        await fleet.until(1)
+        (enrolled,) = fleet.applied[0]
+        assert (enrolled.keys, enrolled.client_title) == (keys, title)
+        blocks = await asyncio.gather(*(desk.reserve_counters("digest", 100, 7) for _ in range(5)))
+        assert sorted(blocks) == [7, 107, 207, 307, 407]
+        with Registry.open(path) as registry:
+            assert registry.reserve_counters("digest", 1) == 507
+            registry.set_keys("one", encryption=b"")
+        await desk.reload()
+        assert fleet.applied[-1][0].keys == Keys(b"", keys.authentication)

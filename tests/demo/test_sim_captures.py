@@ -48,8 +48,7 @@ def moment_of(answer: str, before: float) -> float:
 
 
 def load(name: str) -> dict[str, Any]:
-    places = (CAPTURES / f"{name}.json", CAPTURES / "ciphered" / f"{name}.json")
-    return json.loads(next(path for path in places if path.exists()).read_text())
+    return json.loads((CAPTURES / f"{name}.json").read_text())
 
 
 @pytest.mark.parametrize("name", BYTE_EXACT)

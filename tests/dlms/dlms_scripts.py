@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edge.dlms import apdu, hdlc
-from edge.dlms.association import Association, AssociationSettings, Event
+from edge.dlms import apdu, axdr, hdlc
+from edge.dlms.association import NO_DATA, ActionRequest, Association, AssociationSettings, Event, Security
+from edge.dlms.ciphering import Cipher
 from edge.dlms.cosem import Attribute, Obis
-from edge.errors import Violation
+from edge.dlms.counter import InvocationCounters
 
 CAPTURES = Path(__file__).parent.parent / "captures"
 SCENARIOS = sorted(path.stem for path in CAPTURES.glob("*.json") if not path.stem.startswith(("hostile", "push")))
@@ -51,11 +53,14 @@ def settings_of(script: dict[str, Any], **more: Any) -> AssociationSettings:
     """The settings with which our client makes the choices of the recorded one."""
     server, snrm = script["server"], snrm_of(script)
     information = snrm.information if snrm else b""
+    ciphered = script["authentication"] == "hls-gmac"
+    if ciphered:
+        more = {"security": secured(script), "challenge": bytes.fromhex(script["secrets"]["client_challenge"])} | more
     return AssociationSettings(
         framing=script["framing"], client_sap=script["client_sap"], server_logical=server["logical"],
         server_physical=server.get("physical"), address_bytes=server.get("address_bytes", 1),
         authentication=script["authentication"], password=bytes.fromhex(script["secrets"].get("lls_password", "")),
-        max_pdu=script.get("pdu") or 1024, conformance=0x00121D, snrm_parameters=bool(information),
+        max_pdu=script.get("pdu") or 1024, conformance=0x40121D if ciphered else 0x00121D, snrm_parameters=bool(information),
         max_info_bytes=int.from_bytes(information[5:7], "big") if information else 128, **more)
 
 
@@ -71,15 +76,33 @@ def asked(request: bytes) -> list[Attribute]:
     return [one(request[at:at + 10]) for at in range(4, len(request), 10)]
 
 
-class Verbatim:
-    """A recorded SET or ACTION as an exchange: any other service fits the association the same way."""
+def to_set(request: bytes) -> list[tuple[Attribute, Any]]:
+    """Read attribute and value out of a recorded SET request."""
+    assert request[1] == 1
+    assert not request[12]
+    return [(asked(b"\xc0\x01" + request[2:13])[0], axdr.decode(request[13:]))]
 
-    def __init__(self, request: bytes) -> None:
-        self.request, self.answer_tag, self.results = request, request[0] + 4, ()
 
-    def receive(self, answer: bytes) -> None:
-        if answer[2] & 0x0F != self.request[2] & 0x0F:
-            raise Violation("invoke-id")
+def called(request: bytes) -> list[ActionRequest]:
+    """Read the method and its parameters out of a recorded ACTION request."""
+    assert request[1] == 1
+    return [ActionRequest(int.from_bytes(request[3:5], "big"), Obis.from_bytes(request[5:11]), request[11],
+                          axdr.decode(request[13:]) if request[12] else NO_DATA)]
+
+
+def sealed_in(message: bytes) -> bytes:
+    """What a general-glo APDU holds."""
+    length, at = axdr.decode_length(message, 10)
+    assert at + length == len(message)
+    return message[at:]
+
+
+def secured(script: dict[str, Any]) -> Security:
+    """The keys and titles of a ciphered recording."""
+    secrets = script["secrets"]
+    key = secrets.get("client_used_encryption_key", secrets["global_unicast_encryption_key"])
+    return Security(bytes.fromhex(secrets["client_system_title"]), bytes.fromhex(key),
+                    bytes.fromhex(secrets["authentication_key"]))
 
 
 class Replay:
@@ -117,15 +140,21 @@ class Replay:
         request = self.request_at(index)
         match request[:1]:
             case b"\x60" | b"S":
-                self.association = Association(self.settings)
+                self.association = self.associated(index, request)
                 self.association.open(self.now)
             case b"D":
                 self.association.close(self.now)
             case b"\xc0":
                 self.association._invoke_id = request[2] & 0x0F
                 self.association.get(asked(request), self.now)
-            case _:
-                self.association._begin(Verbatim(request), self.now)
+            case b"\xc1":
+                self.association._invoke_id = request[2] & 0x0F
+                self.association.set(to_set(request), self.now)
+            case b"\xc3":
+                self.association._invoke_id = request[2] & 0x0F
+                self.association.action(called(request), self.now)
+            case other:
+                raise AssertionError(f"nothing sends {other.hex()}")
         return self.association.data_to_send()
 
     def request_at(self, index: int) -> bytes:
@@ -133,7 +162,7 @@ class Replay:
         entries = self.script["exchange"]
         first = bytes.fromhex(entries[index]["hex"])
         if self.script["framing"] == "wrapper":
-            return first[8:]
+            return self.deciphered(first[8:])
         information = b""
         for entry in entries[index:]:
             if entry["dir"] == "rx":
@@ -145,3 +174,20 @@ class Replay:
             if not frame.segmented:
                 break
         return information[3:]
+
+    def deciphered(self, request: bytes) -> bytes:
+        if request[:1] != b"\xdb":
+            return request
+        security = secured(self.script)
+        return Cipher(0, security.encryption_key, security.authentication_key).unseal(
+            security.client_title, sealed_in(request)).information
+
+    def associated(self, index: int, request: bytes) -> Association:
+        """A new association; where it is ciphered, with the recorded counters and invoke-id."""
+        if self.settings.security is None:
+            return Association(self.settings)
+        self.counters = InvocationCounters(int.from_bytes(request[request.index(b"\x21\x1f\x30") + 3:][:4], "big"), 1_000)
+        proof = next((place for place, entry in enumerate(self.script["exchange"])
+                      if place > index and entry["dir"] == "tx" and entry["hex"][16:18] == "db"), None)
+        first = 1 if proof is None else self.request_at(proof)[2] & 0x0F
+        return Association(replace(self.settings, first_invoke_id=first), self.counters)

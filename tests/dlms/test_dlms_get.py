@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.dlms import axdr, selection
-from edge.dlms.apdu import get_next, get_request, notification, refusal
+from edge.dlms.apdu import get_next, get_request, refusal
+from edge.dlms.blocks import MAX_ANSWER_BYTES
 from edge.dlms.cosem import UNITS, AccessError, Attribute, Obis
 from edge.dlms.datetimes import ClockTime
-from edge.dlms.get import MAX_ANSWER_BYTES, GetExchange, GetResult
+from edge.dlms.get import GetExchange, GetResult
+from edge.dlms.push import notification
 from edge.errors import FailReason, Refused, Violation
 
 A, B, C = (Attribute(3, Obis(1, 0, group, 7, 0), 2) for group in (32, 52, 72))
@@ -131,9 +133,22 @@ def test_malformed_refusals(octets: str) -> None:
         refusal(bytes.fromhex(octets))
 
 
-def test_event_notification_is_handed_on_unread() -> None:
-    octets = bytes.fromhex("c2000003010020 0700ff0212 08fd".replace(" ", ""))
-    assert notification(octets) == (octets, None, b"")
+def test_event_notification_is_read() -> None:
+    voltage = Attribute(3, Obis(1, 0, 32, 7, 0), 2)
+    plain = bytes.fromhex("c2 00 0003 0100200700ff 02 1208fd")
+    assert notification(plain) == (plain, 2301, b"", voltage, 0, False)
+    clock = bytes.fromhex("07ea0b16ff07022000000000")
+    timed = bytes.fromhex("c2 01 0c") + clock + plain[2:]
+    assert notification(timed, genuine=True) == (timed, 2301, clock, voltage, 0, True)
+
+
+@pytest.mark.parametrize("octets", [
+    "c2", "c200", "c202", "c2000003", "c2000003 0100200700ff 02", "c2000003 0100200700ff 02 1208", "c2010b0000",
+    "c2000003 0100200700ff 02 1208fd00", "0f", "0f00000001", "0f0000000100", "0f000000010b00", "c001",
+])
+def test_notifications_that_are_none(octets: str) -> None:
+    with pytest.raises(Violation):
+        notification(bytes.fromhex(octets))
 
 
 # -- names

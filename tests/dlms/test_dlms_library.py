@@ -19,6 +19,7 @@ from dlms_cosem.protocol.xdlms import InitiateRequest
 from dlms_cosem.protocol.xdlms.conformance import Conformance as LibraryConformance
 
 from edge.dlms import acse
+from edge.dlms.ciphering import Cipher, Protection
 from edge.dlms.conformance import OFFERED, Conformance
 from edge.errors import FailReason, Refused, Violation
 
@@ -32,13 +33,13 @@ def test_the_pinned_release_is_installed() -> None:
 # -- AARQ ------------------------------------------------------------------------------------------------------------------
 
 def test_aarq_without_authentication() -> None:
-    assert acse.aarq(password=None, conformance=0x00121D, max_pdu=1024).hex() == (
+    assert acse.aarq(conformance=0x00121D, max_pdu=1024).hex() == (
         "601da109060760857405080101be10040e01000000065f1f040000121d0400")
 
 
 @pytest.mark.parametrize("size", [1, 5, 8, 10, 16, 48, 64])
 def test_aarq_has_right_lengths_for_every_password(size: int) -> None:
-    octets = acse.aarq(password=b"p" * size, conformance=0x00121D, max_pdu=1024)
+    octets = acse.aarq(mechanism=1, value=b"p" * size, conformance=0x00121D, max_pdu=1024)
     assert octets[1] == len(octets) - 2 < 0x80
     at, fields = 2, {}
     while at < len(octets):
@@ -48,6 +49,26 @@ def test_aarq_has_right_lengths_for_every_password(size: int) -> None:
     assert list(fields) == [0xA1, 0x8A, 0x8B, 0xAC, 0xBE]         # no AP title (A6) among them
     assert fields[0xAC] == bytes((0x80, size)) + b"p" * size
     assert fields[0x8B].hex() == "60857405080201"                 # low-level security
+
+
+def test_aarq_above_127_octets_gets_a_long_length() -> None:
+    """The library writes one length octet whatever it says: suite 2 with a dedicated key and a long challenge is 175."""
+    cipher = Cipher(2, bytes(32), bytes(32))
+    request = acse.initiate_request(conformance=0x00121D, max_pdu=1024, dedicated_key=bytes(32))
+    sealed = cipher.seal(Protection.BOTH, b"CLIENT01", 1, request)
+    octets = acse.aarq(conformance=0x00121D, max_pdu=1024, mechanism=5, value=b"c" * 64, title=b"CLIENT01",
+                       ciphered_initiate=b"\x21" + bytes((len(sealed),)) + sealed)
+    assert octets[:2] == b"\x60\x81"
+    assert octets[2] == len(octets) - 3 > 0x7F
+    assert b"\xac\x42\x80\x40" + b"c" * 64 in octets
+    assert octets.endswith(b"\x21" + bytes((len(sealed),)) + sealed)
+
+
+def test_initiate_request_is_the_one_of_the_standards_example() -> None:
+    """Green Book, example of a ciphered AARQ: with a dedicated key, conformance 007E1F, PDU 1200."""
+    assert acse.initiate_request(conformance=0x007E1F, max_pdu=1200,
+                                 dedicated_key=bytes.fromhex("00112233445566778899aabbccddeeff")).hex() == (
+        "01011000112233445566778899aabbccddeeff0000065f1f0400007e1f04b0")
 
 
 def test_a_title_goes_in_only_when_one_is_given() -> None:
@@ -61,22 +82,27 @@ def test_a_title_goes_in_only_when_one_is_given() -> None:
     (Conformance.ATTRIBUTE_0_GET, "attribute_0_supported_with_get"), (Conformance.GET, "get"), (Conformance.SET, "set"),
     (Conformance.BLOCK_TRANSFER_WITH_GET, "block_transfer_with_get_or_read"), (Conformance.ACTION, "action"),
     (Conformance.MULTIPLE_REFERENCES, "multiple_references"), (Conformance.SELECTIVE_ACCESS, "selective_access"),
+    (Conformance.BLOCK_TRANSFER_WITH_SET, "block_transfer_with_set_or_write"), (Conformance.ACCESS, "access"),
+    (Conformance.BLOCK_TRANSFER_WITH_ACTION, "block_transfer_with_action"),
+    (Conformance.GENERAL_BLOCK_TRANSFER, "general_block_transfer"), (Conformance.DATA_NOTIFICATION, "data_notification"),
+    (Conformance.GENERAL_PROTECTION, "general_protection"), (Conformance.EVENT_NOTIFICATION, "event_notification"),
 ])
 def test_conformance_bits_are_where_both_sides_think(flag: Conformance, name: str) -> None:
     assert LibraryConformance(**{name: True}).to_bytes() == flag.to_bytes(4, "big")
 
 
 def test_offered_services_are_those_that_can_be_read() -> None:
-    """The library's own default offers general block transfer, access and event-notification, which nobody here reads."""
+    """The library's own default offers general block transfer, access and event-notification, which it cannot read."""
     offered = LibraryConformance.from_bytes(OFFERED.to_bytes(4, "big"))
     assert {name for name in LibraryConformance.conformance_bit_position if getattr(offered, name)} == {
-        "get", "block_transfer_with_get_or_read", "multiple_references", "selective_access"}
+        "get", "block_transfer_with_get_or_read", "multiple_references", "selective_access", "set", "action",
+        "block_transfer_with_set_or_write", "block_transfer_with_action"}
 
 
 # -- AARE ------------------------------------------------------------------------------------------------------------------
 
 def test_aare_is_read() -> None:
-    assert acse.accepted(AARE, OFFERED) == (OFFERED, 1024)
+    assert acse.accepted(AARE, OFFERED) == (OFFERED & 0x00121D, 1024)
 
 
 def long_aare() -> bytes:
@@ -89,7 +115,7 @@ def test_long_aare_is_read_although_the_library_cannot() -> None:
     """Upstream issue 116: seen on a real meter."""
     with pytest.raises(ValueError, match="lenght"):
         ApplicationAssociationResponse.from_bytes(long_aare())
-    assert acse.accepted(long_aare(), OFFERED) == (OFFERED, 1024)
+    assert acse.accepted(long_aare(), OFFERED) == (OFFERED & 0x00121D, 1024)
 
 
 def with_initiate(content: str) -> bytes:

@@ -1,15 +1,17 @@
-"""Every recorded conversation for none and LLS: our bytes are the recorded client's bytes, the values are the recorded ones."""
+"""Every recorded conversation, plain and ciphered: our bytes are the recorded client's bytes, the values are the recorded ones."""
 
 from typing import Any
 
 import pytest
-from dlms_scripts import CUTS, SCENARIOS, Replay, load
+from dlms_scripts import CUTS, SCENARIOS, Replay, load, sealed_in, secured
 
 from edge.dlms import axdr
-from edge.dlms.association import Answer, Association, Closed, Opened, Pushed
+from edge.dlms.association import Association, Closed, Conformance, Invoked, Opened, Pushed, Written
+from edge.dlms.ciphering import Cipher
+from edge.dlms.cosem import Attribute, Obis
 from edge.dlms.datetimes import ClockTime
 from edge.dlms.get import GetResult
-from edge.errors import FailReason, LocalStateError, Refused
+from edge.errors import CounterTooLow, FailReason, LocalStateError, Refused
 
 # (scenario, frames that are left out): why. What is not named here is played and compared to the last octet.
 SKIPPED: dict[str, tuple[tuple[int, ...], str]] = {
@@ -21,7 +23,9 @@ SKIPPED: dict[str, tuple[tuple[int, ...], str]] = {
     "wrapper_lls_blocks_pdu128": ((2, 3), "a request of 184 octets for a meter that takes 128: refused here, see below"),
 }
 # These end in an error that belongs to them; their own tests stand below.
-ENDING = {"hdlc_lls_rejected", "wrapper_lls_rejected", "hdlc_no_association"}
+ENDING = {"hdlc_lls_rejected", "wrapper_lls_rejected", "hdlc_no_association", "wrapper_gmac_bad_f_stoc",
+          "wrapper_gmac_plain_request", "wrapper_gmac_replayed_request", "wrapper_gmac_tampered_request",
+          "wrapper_gmac_wrong_key", "wrapper_gmac_invocation_counter"}
 
 
 @pytest.mark.parametrize("cut", CUTS)
@@ -41,6 +45,8 @@ def test_recorded_conversation(name: str, cut: str) -> None:
 
 def compare(expected: dict[str, Any], events: list[Any], replay: Replay) -> int:
     match expected["kind"]:
+        case "association" if "server_challenge" in expected:
+            assert events == []                                      # the proof must follow first
         case "association":
             (opened,) = events
             assert opened == Opened(int(expected["negotiated_conformance"], 16), expected["max_pdu"])
@@ -59,8 +65,19 @@ def compare(expected: dict[str, Any], events: list[Any], replay: Replay) -> int:
             agreed, told = replay.association._link.agreed, expected["parameters"]
             assert agreed.max_info_transmit == min(told["max_info_rx"], replay.settings.max_info_bytes)
             assert agreed.max_info_receive == min(told["max_info_tx"], replay.settings.max_info_bytes)
-        case "set" | "action":
-            assert events == [Answer(())]
+        case "set":
+            ((result,),) = events[0]
+            assert type(events[0]) is Written
+            assert str(result.attribute.obis) == "{}-{}:{}.{}.{}.{}".format(*expected["obis"].split("."))
+            assert (result.error or 0) == expected["data_access_result"]
+        case "action" if expected["obis"] == "0.0.40.0.0.255":       # the proof of high-level security, ours and theirs
+            assert events == [Opened(Conformance(0x40121D), 1024)]
+            assert expected["action_result"] == 0
+        case "action":
+            ((done,),) = events[0]
+            assert type(events[0]) is Invoked
+            assert str(done.request.obis) == "{}-{}:{}.{}.{}.{}".format(*expected["obis"].split("."))
+            assert (done.error or 0) == expected["action_result"]
         case other:
             raise AssertionError(f"nothing compares {other}")
     return 1
@@ -156,6 +173,80 @@ def test_request_above_the_meters_pdu_is_not_sent() -> None:
 def _eighteen(script: dict[str, Any]) -> Any:
     from dlms_scripts import asked
     return asked(bytes.fromhex(script["exchange"][2]["hex"])[8:])
+
+
+# -- high-level security and ciphering: the refusals ---------------------------------------------------------------------
+
+def played(name: str, cut: str, frames: int) -> Replay:
+    """The first `frames` of a recording, after which the association must still be alive."""
+    replay = Replay(load(name), CUTS[cut])
+    for index, entry in enumerate(replay.script["exchange"][:frames]):
+        replay.step(index, entry)
+    return replay
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_wrong_proof_is_refused_by_the_meter_and_ends_the_association(cut: str) -> None:
+    replay = played("wrapper_gmac_bad_f_stoc", cut, 2)
+    assert replay.association.data_to_send().hex() != replay.script["exchange"][2]["hex"]      # ours is right
+    with pytest.raises(Refused, match=r"our proof of the secret: read write denied \(3\)") as caught:
+        replay.step(3, replay.script["exchange"][3])
+    assert caught.value.reason is FailReason.ASSOCIATION_REFUSED
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_wrong_key_is_told_by_the_meter(cut: str) -> None:
+    replay = played("wrapper_gmac_wrong_key", cut, 1)        # to the last octet what the recorded client sent
+    with pytest.raises(Refused, match=r"deciphering error \(5\); check keys") as caught:
+        replay.step(1, replay.script["exchange"][1])
+    assert caught.value.reason is FailReason.SECURITY
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize(("name", "text", "lowest"), [
+    ("wrapper_gmac_plain_request", r"service not allowed \(1\), deciphering error \(5\)", None),
+    ("wrapper_gmac_tampered_request", r"deciphering error \(5\)", None),
+    ("wrapper_gmac_replayed_request", r"invocation counter error \(6\); it takes 5 and above", 5),
+])
+def test_what_the_meter_says_to_requests_that_this_client_never_sends(name: str, text: str, lowest: int | None, cut: str) -> None:
+    replay = played(name, cut, 6)
+    replay.association.get([Attribute(3, Obis.parse("1-0:32.7.0"), 2)], replay.now)
+    sent = replay.association.data_to_send()
+    assert sent[8:9] == b"\xdb"
+    assert sent.hex() != replay.script["exchange"][6]["hex"]
+    with pytest.raises(Refused, match=text) as caught:
+        replay.step(7, replay.script["exchange"][7])
+    assert caught.value.reason is FailReason.SECURITY
+    assert getattr(caught.value, "lowest", None) == lowest
+    assert replay.association.next_event() is None
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_stale_counter_is_told_with_the_lowest_that_is_taken(cut: str) -> None:
+    script = load("wrapper_gmac_invocation_counter")
+    replay = played("wrapper_gmac_invocation_counter", cut, 7)
+    with pytest.raises(CounterTooLow) as caught:
+        replay.step(7, script["exchange"][7])
+    assert caught.value.lowest == script["expected"][3]["invocation_counter"] == 1004
+    for index in range(8, len(script["exchange"])):          # the next association begins with just that one
+        replay.step(index, script["exchange"][index])
+    assert compare(script["expected"][6], list(replay.heard[13]), replay)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in SCENARIOS if name.startswith("wrapper_gmac")))
+def test_every_recorded_answer_deciphers_to_the_recorded_text(name: str) -> None:
+    script = load(name)
+    security, title = secured(script), bytes.fromhex(script["secrets"].get("meter_system_title", ""))
+    meter = Cipher(0, bytes.fromhex(script["secrets"]["global_unicast_encryption_key"]), security.authentication_key)
+    due = [(told["meter_invocation_counter"], told["apdu"]) for told in script.get("deciphered_answers", ())]
+    got = []
+    for entry in script["exchange"]:
+        octets = bytes.fromhex(entry["hex"])[8:]
+        if entry["dir"] == "rx" and octets[0] in (0x61, 0xDB):
+            sealed = octets[octets.index(b"\x28\x1f") + 2:] if octets[0] == 0x61 else sealed_in(octets)
+            opened = meter.unseal(title, sealed)
+            got.append((opened.counter, opened.information.hex()))
+    assert got == due
 
 
 @pytest.mark.parametrize("cut", CUTS)
