@@ -1,0 +1,120 @@
+"""The first boot's script against the real gateway, in a root of its own; what asks for a kernel (mount, chown) is a stand-in."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOTFS = Path(__file__).resolve().parents[2] / "rootfs"
+SCRIPT = ROOTFS / "usr/lib/halow-gateway/firstboot"
+METERS = "name,host,port\nmeter-1,10.0.0.7,4059\n"
+
+
+class Card:
+    """A board's root with a boot partition; `boot()` is one start of it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.provision = root / "run/halow-gateway-card/provision"
+        self.config = root / "etc/halow-gateway/gateway.toml"
+        self.state = root / "var/lib/halow-gateway"
+        for folder in (self.provision, self.config.parent, self.state, root / "dev/disk/by-partlabel", root / "proc/sys/kernel", root / "bin",
+                       root / "usr/share/halow-gateway"):
+            folder.mkdir(parents=True)
+        self.state.chmod(0o700)
+        (root / "dev/disk/by-partlabel/boot").touch()
+        (root / "usr/share/halow-gateway/gateway.toml").write_text(self.settings("shipped"))
+        self.stand_in("mount", "exit 0")
+        self.stand_in("umount", "exit 0")
+        self.stand_in("chown", "exit 0")
+        self.stand_in("sync", "exit 0")
+        self.stand_in("setpriv", 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"')
+        self.stand_in("halow-gateway", f'HALOW_GATEWAY_CONFIG={self.config} exec {sys.executable} -m edge "$@"')
+
+    def settings(self, name: str) -> str:
+        return (f'[gateway]\nname = "{name}"\nstate_dir = "{self.state}"\nruntime_dir = "{self.root}/run/gw"\n'
+                "[ring]\nsize_mib = 2\nslot_mib = 0.125\n[uplink]\nenabled = false\n")
+
+    def stand_in(self, name: str, text: str) -> None:
+        path = self.root / "bin" / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    def lay(self, **files: str) -> None:
+        self.provision.mkdir(exist_ok=True)
+        for name, text in files.items():
+            (self.provision / name.replace("_", ".")).write_text(text)
+
+    def boot(self) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOTFS.parent)}
+        return subprocess.run([str(SCRIPT), str(self.root)], check=False, capture_output=True, text=True, timeout=60, env=environment)
+
+    def token(self) -> str:
+        return (self.state / "uplink.token").read_text().strip()
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Card:
+    return Card(tmp_path)
+
+
+def test_what_lies_on_the_card_is_taken_over_and_the_folder_is_emptied(card: Card) -> None:
+    card.lay(gateway_toml=card.settings("site-7"), uplink_token="secret-1\n", meters_csv=METERS, ca_pem="-----BEGIN CERTIFICATE-----\n")
+    done = card.boot()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'name = "site-7"' in card.config.read_text()
+    assert card.token() == "secret-1"
+    assert stat.S_IMODE((card.state / "uplink.token").stat().st_mode) == 0o600
+    assert "registry.db, 1 meter" in card.boot().stdout
+    assert list(card.provision.iterdir()) == []
+    assert (card.config.parent / "ca.pem").exists()
+    assert "secret-1" not in done.stdout + done.stderr
+    assert (card.root / "proc/sys/kernel/hostname").read_text().startswith("halow-gw-")
+
+
+def test_settings_that_are_wrong_stay_on_the_card_and_the_old_ones_in_force(card: Card) -> None:
+    card.lay(gateway_toml=card.settings("good"))
+    assert card.boot().returncode == 0
+    card.lay(gateway_toml="[gateway]\nnmae = 1\n", uplink_token="secret-2")
+    done = card.boot()
+    assert done.returncode == 1
+    assert "nmae" in done.stdout + done.stderr
+    assert 'name = "good"' in card.config.read_text()
+    assert (card.provision / "gateway.toml").exists()
+    assert not (card.state / "uplink.token").exists(), "nothing of a folder that is wrong"
+
+
+def test_a_folder_that_cannot_be_emptied_does_not_undo_what_changed_later(card: Card) -> None:
+    card.lay(uplink_token="secret-1", meters_csv=METERS)
+    card.stand_in("mount", 'case "$*" in *remount*) exit 1;; esac')
+    first = card.boot()
+    assert first.returncode == 1
+    assert "empty it by hand" in first.stderr
+    (card.state / "uplink.token").write_text("changed-by-hand\n")
+    card.boot()
+    assert card.token() == "changed-by-hand"
+
+
+def test_without_a_card_the_shipped_settings_are_made_and_never_again(card: Card) -> None:
+    (card.root / "dev/disk/by-partlabel/boot").unlink()
+    assert card.boot().returncode == 0
+    assert 'name = "shipped"' in card.config.read_text()
+    card.config.write_text(card.settings("mine"))
+    assert card.boot().returncode == 0
+    assert 'name = "mine"' in card.config.read_text()
+
+
+@pytest.mark.parametrize("failing", ["mount", "sync"])
+def test_a_failing_step_is_said_and_the_board_still_gets_its_slots(card: Card, failing: str) -> None:
+    card.lay(gateway_toml=card.settings("site-7"))
+    card.config.write_text(card.settings("old"))
+    card.stand_in(failing, "exit 1")
+    done = card.boot()
+    assert done.returncode == 1
+    assert "boot partition" in done.stderr
+    assert 'name = "old"' in card.config.read_text()
+    assert "ring" in done.stdout
+    assert list((card.state / "ring").iterdir())
