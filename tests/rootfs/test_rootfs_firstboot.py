@@ -11,6 +11,8 @@ import pytest
 ROOTFS = Path(__file__).resolve().parents[2] / "rootfs"
 SCRIPT = ROOTFS / "usr/lib/halow-gateway/firstboot"
 METERS = "name,host,port\nmeter-1,10.0.0.7,4059\n"
+CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+RADIO = "VENDOR=morse\nROLE=sta\nCOUNTRY=AU\nSSID=meters\nSECURITY=sae\nPASSPHRASE=correct horse\n"
 
 
 class Card:
@@ -27,6 +29,7 @@ class Card:
         self.state.chmod(0o700)
         (root / "dev/disk/by-partlabel/boot").touch()
         (root / "usr/share/halow-gateway/gateway.toml").write_text(self.settings("shipped"))
+        (root / "usr/share/halow-gateway/radio").symlink_to(ROOTFS / "usr/share/halow-gateway/radio")
         self.stand_in("mount", "exit 0")
         self.stand_in("umount", "exit 0")
         self.stand_in("chown", "exit 0")
@@ -62,7 +65,7 @@ def card(tmp_path: Path) -> Card:
 
 
 def test_what_lies_on_the_card_is_taken_over_and_the_folder_is_emptied(card: Card) -> None:
-    card.lay(gateway_toml=card.settings("site-7"), uplink_token="secret-1\n", meters_csv=METERS, ca_pem="-----BEGIN CERTIFICATE-----\n")
+    card.lay(gateway_toml=card.settings("site-7"), uplink_token="secret-1\n", meters_csv=METERS, ca_pem=CA)
     done = card.boot()
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'name = "site-7"' in card.config.read_text()
@@ -118,3 +121,103 @@ def test_a_failing_step_is_said_and_the_board_still_gets_its_slots(card: Card, f
     assert 'name = "old"' in card.config.read_text()
     assert "ring" in done.stdout
     assert list((card.state / "ring").iterdir())
+
+
+def test_a_wrong_radio_conf_or_ca_does_not_replace_the_right_one(card: Card) -> None:
+    card.lay(radio_conf=RADIO, ca_pem=CA)
+    assert card.boot().returncode == 0
+    for files in ({"radio_conf": RADIO.replace("AU", "Atlantis")}, {"ca_pem": "<html>login</html>\n"}, {"ca_pem": CA[:40]}, {"radio_conf": ""}):
+        card.lay(**files, uplink_token="secret-1")
+        done = card.boot()
+        assert done.returncode == 1
+        assert "is left as it is" in done.stderr
+        assert (card.config.parent / "radio.conf").read_text() == RADIO
+        assert (card.config.parent / "ca.pem").read_text() == CA
+        for path in card.provision.iterdir():
+            path.unlink()
+
+
+def test_what_has_a_name_that_is_not_known_is_named_and_not_deleted(card: Card) -> None:
+    card.lay(uplink_token="secret-1")
+    (card.provision / "gateway.toml.txt").write_text(card.settings("hidden by Windows"))
+    (card.provision / ".DS_Store").write_text("x")
+    done = card.boot()
+    assert done.returncode == 0
+    assert "provision/gateway.toml.txt has no name that is taken over" in done.stdout
+    assert sorted(path.name for path in card.provision.iterdir()) == [".DS_Store", "gateway.toml.txt"]
+
+
+def test_a_folder_where_a_file_is_expected_is_said_and_left(card: Card) -> None:
+    (card.provision / "gateway.toml").mkdir()
+    done = card.boot()
+    assert done.returncode == 1
+    assert "provision/gateway.toml is no file" in done.stderr
+    assert (card.provision / "gateway.toml").is_dir()
+
+
+def test_settings_of_a_card_that_cannot_be_emptied_do_not_undo_what_an_operator_changed(card: Card) -> None:
+    card.lay(gateway_toml=card.settings("from-the-card"), radio_conf=RADIO)
+    card.stand_in("mount", 'case "$*" in *remount*) exit 1;; esac')
+    card.boot()
+    assert 'name = "from-the-card"' in card.config.read_text()
+    card.config.write_text(card.settings("by-the-operator"))
+    assert card.boot().returncode == 1
+    assert 'name = "by-the-operator"' in card.config.read_text()
+    card.lay(gateway_toml=card.settings("newer-card"))
+    card.stand_in("mount", "exit 0")
+    assert card.boot().returncode == 0
+    assert 'name = "newer-card"' in card.config.read_text()
+    # Emptied now: the same file laid there anew is meant anew.
+    card.lay(gateway_toml=card.settings("from-the-card"))
+    card.boot()
+    assert 'name = "from-the-card"' in card.config.read_text()
+
+
+def test_a_secret_is_overwritten_before_it_is_deleted(card: Card) -> None:
+    card.lay(uplink_token="secret-1\n", radio_conf=RADIO)
+    kept = card.root / "sectors"
+    card.stand_in("rm", f'for f in "$@"; do case "$f" in */provision/*) cat "$f" >> {kept};; esac; done; exec /bin/rm "$@"')
+    assert card.boot().returncode == 0
+    assert kept.read_bytes() == bytes(len("secret-1\n") + len(RADIO))
+
+
+def test_a_power_cut_between_overwriting_and_deleting_leaves_nothing_to_mend(card: Card) -> None:
+    card.lay(gateway_toml=card.settings("site-7"), uplink_token="secret-1\n", meters_csv=METERS)
+    card.stand_in("rm", 'case "$*" in */provision/*) exit 1;; esac; exec /bin/rm "$@"')
+    assert card.boot().returncode == 1
+    assert set((card.provision / "uplink.token").read_bytes()) == {0}
+    (card.root / "bin/rm").unlink()
+    done = card.boot()
+    assert done.returncode == 0, done.stderr
+    assert list(card.provision.iterdir()) == []
+    assert card.token() == "secret-1"
+
+
+def test_a_full_disk_keeps_the_old_settings_and_no_half_file(card: Card) -> None:
+    card.config.write_text(card.settings("old"))
+    card.lay(gateway_toml=card.settings("new"))
+    card.stand_in("cp", 'for last in "$@"; do :; done; echo half > "$last"; exit 1')
+    done = card.boot()
+    assert done.returncode == 1
+    assert "is /data full or read-only?" in done.stderr
+    assert 'name = "old"' in card.config.read_text()
+    assert not (card.config.parent / "gateway.toml.new").exists()
+    assert (card.provision / "gateway.toml").exists()
+
+
+@pytest.mark.parametrize("planted", ["uplink.token", "uplink.token.new"])
+def test_a_link_in_the_gateways_folder_does_not_lead_root_elsewhere(card: Card, planted: str) -> None:
+    victim = card.root / "victim"
+    victim.write_text("untouched")
+    (card.state / planted).symlink_to(victim)
+    card.lay(uplink_token="secret-1")
+    card.boot()
+    assert victim.read_text() == "untouched"
+
+
+def test_an_identity_without_letters_makes_no_host_name(card: Card) -> None:
+    card.boot()
+    (card.root / "proc/sys/kernel/hostname").write_text("before")
+    (card.state / "device.id").write_text("\n")
+    card.boot()
+    assert (card.root / "proc/sys/kernel/hostname").read_text() == "before"
