@@ -75,7 +75,8 @@ def test_the_unit_gives_the_gateway_what_the_program_promises() -> None:
     assert service["Type"] == "notify"
     assert service["NotifyAccess"] == "main"
     assert service["RestartPreventExitStatus"] == "78"
-    assert policy["StartLimitAction"] == "reboot"
+    assert policy["OnFailure"] == "halow-gateway-failed.service"
+    assert "StartLimitAction" not in policy, "a proven image would reboot every minute for ever"
     # So many starts, each as slow as it may be, must fit into the interval, or the reboot never comes.
     minutes = {"min": 60, "s": 1}
     span = {key: sum(int(number) * minutes[unit_] for number, unit_ in re.findall(r"(\d+)(min|s)", text))
@@ -85,6 +86,24 @@ def test_the_unit_gives_the_gateway_what_the_program_promises() -> None:
     assert int(policy["StartLimitBurst"]) * worst < span["interval"]
     assert "AF_NETLINK" in service["RestrictAddressFamilies"], "nl80211"
     assert service["ProcSubset"] == "all", "the clock reads the boot id below /proc/sys"
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
+def test_what_a_unit_requires_it_also_comes_after(path: Path) -> None:
+    """Or it starts beside it, and at shutdown its mount goes first."""
+    unit = sections(path).get("Unit", [])
+    after = {name for key, value in unit if key == "After" for name in value.split()}
+    for key, value in unit:
+        if key in ("Requires", "BindsTo"):
+            assert set(value.split()) <= after
+
+
+def test_settings_that_are_wrong_again_and_again_wear_no_start_limit_out() -> None:
+    again = sections(UNITS / "halow-gateway-again.service")
+    assert dict(sections(UNITS / "halow-gateway-settings.path")["Path"])["Unit"] == "halow-gateway-again.service"
+    assert dict(again["Unit"])["StartLimitIntervalSec"] == "0"
+    assert [value for key, value in again["Service"] if key == "ExecStart"] == [
+        "-/usr/bin/systemctl reset-failed halow-gateway.service", "/usr/bin/systemctl --no-block start halow-gateway.service"]
 
 
 def test_the_watchdog_is_one_that_the_raspberry_pi_can_count_to() -> None:
