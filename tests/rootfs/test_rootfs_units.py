@@ -98,6 +98,26 @@ def test_what_a_unit_requires_it_also_comes_after(path: Path) -> None:
             assert set(value.split()) <= after
 
 
+@pytest.mark.parametrize("unit", ["systemd-networkd.service.d/10-filter.conf", "halow-radio.service", "halow-gateway-firewall.service"])
+def test_no_network_without_the_packet_filter(unit: str) -> None:
+    found = sections(UNITS / unit)["Unit"]
+    for key in ("Requires", "After"):
+        assert "nftables.service" in " ".join(value for name, value in found if name == key).split()
+
+
+def test_rules_of_the_site_follow_their_folder_and_the_filter() -> None:
+    unit = dict(sections(UNITS / "halow-gateway-firewall.service")["Unit"])
+    assert not any(key.startswith("Condition") for key in unit), "an emptied folder must take its rules along"
+    assert unit["ReloadPropagatedFrom"] == "nftables.service"
+
+
+def test_nothing_waits_for_a_keyboard() -> None:
+    service = sections(UNITS / "emergency.service.d/10-reboot.conf")["Service"]
+    shell, ours = (value for key, value in service if key == "ExecStart")
+    assert shell == "", "systemd's own is taken out"
+    assert "reboot" in ours
+
+
 def test_settings_that_are_wrong_again_and_again_wear_no_start_limit_out() -> None:
     again = sections(UNITS / "halow-gateway-again.service")
     assert dict(sections(UNITS / "halow-gateway-settings.path")["Path"])["Unit"] == "halow-gateway-again.service"
@@ -128,3 +148,15 @@ def test_nothing_in_the_overlay_names_a_developers_folder(absent: str) -> None:
     for path in ROOTFS.rglob("*"):
         if path.is_file():
             assert absent not in path.read_text(errors="replace"), path
+
+
+@pytest.mark.parametrize("path", [path for path in OURS if path.suffix in (".path", ".timer", ".socket")], ids=lambda path: path.name)
+def test_what_starts_before_basic_target_waits_for_no_ordinary_service(path: Path) -> None:
+    unit = sections(path)["Unit"]
+    if ("DefaultDependencies", "no") in unit:
+        return
+    early = {item.name for item in OURS if ("DefaultDependencies", "no") in sections(item)["Unit"]}
+    for key, value in unit:
+        if key == "After":
+            late = [name for name in value.split() if name.endswith(".service") and name not in early]
+            assert not late, f"{path.name} is before basic.target and after {late}: an ordering cycle"
