@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 ROOTFS = ROOT / "rootfs"
 NETWORK = ROOTFS / "usr/lib/systemd/network"
 SHARE = ROOTFS / "usr/share/halow-gateway/radio"
-SYSCTL = ROOTFS / "usr/lib/sysctl.d/30-halow-network.conf"
+SYSCTL = ROOTFS / "usr/lib/sysctl.d/90-halow-network.conf"
 PYTHON = str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
 
 # Keys of systemd 257 (systemd.network(5), systemd.link(5), timesyncd.conf(5), resolved.conf(5)) that are used here.
@@ -122,7 +122,16 @@ def test_sysctls_exist_and_nothing_is_routed() -> None:
     assert {value for key, value in values.items() if "forward" in key} == {"0"}
     for key in values:
         if "halow0" not in key and Path("/proc/sys/net/ipv6").exists():
-            assert Path("/proc/sys", *key.split(".")).exists(), key
+            assert list(Path("/proc/sys").glob(key.replace(".", "/"))), key
+
+
+def test_what_the_network_may_not_change_is_set_for_interfaces_that_were_there_before() -> None:
+    keys = [line.split(" = ")[0] for line in SYSCTL.read_text().splitlines() if " = " in line]
+    for family, name in [(4, "accept_redirects"), (6, "accept_redirects"), (6, "accept_ra"), (6, "accept_source_route")]:
+        for where in ("all", "default", "*"):
+            assert f"net.ipv{family}.conf.{where}.{name}" in keys
+    # sysctl.d(5): the file that sorts last wins, and systemd brings a 50-default.conf.
+    assert all(path.name > "50-default.conf" for path in SYSCTL.parent.iterdir())
 
 
 NETWORKD = next((path for path in ("/usr/lib/systemd/systemd-networkd", "/lib/systemd/systemd-networkd") if Path(path).exists()), None)
