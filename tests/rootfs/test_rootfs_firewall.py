@@ -289,6 +289,13 @@ def test_a_site_opens_a_port(filtered: Net, tmp_path: Path) -> None:
     assert filtered.site.reaches(("tcp", BOARD, 1883), ("tcp", BOARD, 443)) == [True, False]
 
 
+def test_a_port_for_the_uplink_is_not_open_to_the_air(filtered: Net, tmp_path: Path) -> None:
+    (tmp_path / "10.nft").write_text("chain site_input { tcp dport 1883 accept; }\nchain site_halow { tcp dport 443 accept; }\n")
+    assert filtered.rules(tmp_path).returncode == 0
+    assert filtered.site.reaches(("tcp", BOARD, 1883), ("tcp", BOARD, 443)) == [True, False]
+    assert filtered.meter.reaches(("tcp", BOARD_HALOW, 1883), ("tcp", BOARD_HALOW, 443)) == [False, True]
+
+
 BROKEN = {
     "no nftables at all": "Let everybody in, please.\n",
     "half a rule": "chain site_input { tcp dport accept; }\n",
