@@ -221,3 +221,22 @@ def test_an_identity_without_letters_makes_no_host_name(card: Card) -> None:
     (card.state / "device.id").write_text("\n")
     card.boot()
     assert (card.root / "proc/sys/kernel/hostname").read_text() == "before"
+
+
+def test_files_of_a_windows_editor_are_taken(card: Card) -> None:
+    for name, text in {"gateway.toml": card.settings("site-7"), "uplink.token": "\ufeffsecret-1\n", "meters.csv": METERS, "radio.conf": RADIO, "ca.pem": CA}.items():
+        (card.provision / name).write_bytes(text.replace("\n", "\r\n").encode())
+    done = card.boot()
+    assert done.returncode == 0, done.stderr
+    assert card.token() == "secret-1"
+    assert "registry.db, 1 meter" in done.stdout
+    assert list(card.provision.iterdir()) == []
+
+
+def test_slots_that_find_no_room_do_not_leave_the_token_on_the_card(card: Card) -> None:
+    card.lay(uplink_token="secret-1", meters_csv=METERS)
+    gateway = card.root / "bin/halow-gateway"
+    gateway.write_text(gateway.read_text().replace("exec ", "") + "exit 1\n")      # as init ends when the ring has not all its slots
+    assert card.boot().returncode == 1
+    assert card.token() == "secret-1"
+    assert list(card.provision.iterdir()) == []
