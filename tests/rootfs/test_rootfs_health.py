@@ -1,6 +1,7 @@
 """Which image is proven, which is given up: the script that decides, with stand-ins for RAUC and systemctl."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -120,6 +121,17 @@ def test_with_data_lost_the_attempts_left_tell_a_proven_slot_from_one_on_trial(b
     board.ask("verdict")
     assert "fw_printenv -n BOOT_B_LEFT" in board.calls
     assert ("systemctl reboot" not in board.calls) == stays
+
+
+def test_with_data_lost_and_rauc_with_it_a_proven_slot_keeps_its_attempts(board: Board) -> None:
+    (board.root / "data/rauc").rmdir()
+    board.stand_in("rauc", 1)
+    board.stand_in("fw_printenv", says="echo 4")
+    board.stand_in("fw_setenv")
+    assert board.ask("verdict").returncode == 0
+    attempts = re.search(r"^boot-attempts=(\d+)$", (SCRIPT.parents[4] / "buildroot/board/common/rootfs/etc/rauc/system.conf").read_text(), re.MULTILINE)
+    assert attempts
+    assert f"fw_setenv BOOT_B_LEFT {attempts[1]}" in board.calls
 
 
 def test_an_image_without_its_packet_filter_is_never_good(board: Board) -> None:
