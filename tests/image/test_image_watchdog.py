@@ -13,12 +13,14 @@ from vm import Board
 WATCHDOG_S, GRACE_S = 60.0, 5.0
 HARDWARE_S = 14.0
 
-# The main thread waits in a system call; an endless jump is put where it comes back from it. So the loop really spins, as it
-# would in a bug of ours, and the other threads go on. (x86-64: jmp $; written through /proc/PID/mem, as a debugger does.)
-HANG = (
-    "pid=$(systemctl show -P MainPID halow-gateway.service); set -- $(cat /proc/$pid/syscall); pc=$(printf '%s' \"$9\"); "
-    "printf '\\353\\376' | dd of=/proc/$pid/mem bs=1 seek=$(($pc)) conv=notrunc 2>/dev/null; echo $pid"
+# Makes the main thread of process $pid spin: while it waits in epoll, an endless jump is put where it will come back to, as a
+# debugger does (x86-64: jmp $, both octets in one write). So the loop really spins, as it would in a bug of ours, and the other
+# threads go on. A thread that is running at the moment tells no address: it is looked at again until it waits.
+SPIN = (
+    "until read -r call _ _ _ _ _ _ _ pc < /proc/$pid/syscall; case $call in 232|281|441) true;; *) false;; esac; do :; done; "
+    "printf '\\353\\376' | dd of=/proc/$pid/mem bs=2 count=1 oflag=seek_bytes seek=$(($pc)) conv=notrunc status=none"
 )
+HANG = f"pid=$(systemctl show -P MainPID halow-gateway.service); {SPIN} && echo $pid"
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ async def test_a_hung_event_loop_is_restarted_and_the_ring_loses_nothing(host_si
 
 STOPS = {
     "PID 1 crashes": "kill -SEGV 1",
-    "PID 1 spins": "set -- $(cat /proc/1/syscall); printf '\\353\\376' | dd of=/proc/1/mem bs=1 seek=$(($9)) conv=notrunc 2>/dev/null",
+    "PID 1 spins": f"pid=1; {SPIN}",
     # with the kernel's own reboot after a panic switched off
     "the kernel panics": "sysctl -qw kernel.panic=0 kernel.sysrq=255; echo c > /proc/sysrq-trigger",
 }
