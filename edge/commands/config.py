@@ -19,7 +19,7 @@ def show(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passe
     """Print the settings in force: the file's, and the defaults for what it leaves out."""
     import msgspec
 
-    from edge.config import to_toml
+    from edge.configfile import to_toml
 
     settings = state.settings()
     if as_json:
@@ -32,7 +32,7 @@ def show(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passe
 @config.command(short_help="Print the default settings with comments.")
 def default() -> None:
     """Print the default settings with comments, to start a gateway.toml from."""
-    from edge.config import default_toml
+    from edge.configfile import default_toml
 
     click.echo(default_toml(), nl=False)
 
@@ -42,7 +42,7 @@ def default() -> None:
 @pass_state
 def check(state: State, file: Path | None) -> None:
     """Validate a settings file (default: the one in force) and name every problem in it."""
-    from edge.config import load
+    from edge.configfile import load
 
     path = file or state.config_path()
     load(path)

@@ -44,7 +44,7 @@ class State:
 
     def settings(self) -> "Settings":
         """Load the settings. Raises ConfigError."""
-        from edge.config import load
+        from edge.configfile import load
 
         return load(self.config_path())
 

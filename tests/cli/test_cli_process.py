@@ -19,7 +19,7 @@ from edge.cli import COMMANDS, root
 from edge.errors import ConfigError, EdgeError, SettingsError
 
 HEAVY = {"dlms_cosem", "cryptography", "pyroute2", "gmqtt", "rich", "asyncio", "uvloop", "msgpack", "msgspec", "sqlite3", "ssl",
-         "starlette", "uvicorn", "edge.app", "edge.config", "edge.store", "edge.dlms"}
+         "starlette", "uvicorn", "edge.app", "edge.config", "edge.configfile", "edge.store", "edge.dlms"}
 PROGRAM = [sys.executable, "-m", "edge"]
 
 
@@ -108,7 +108,7 @@ def test_a_bug_is_one_line_and_a_traceback_only_when_asked_for(site: Site, monke
     def broken(_: object) -> None:
         raise ZeroDivisionError("with a secret in its text")
 
-    monkeypatch.setattr("edge.config.load", broken)
+    monkeypatch.setattr("edge.configfile.load", broken)
     (line,) = site.refused("meter", "list")
     assert line.startswith("internal error: ZeroDivisionError in context.py:")
     assert "secret" not in line

@@ -8,7 +8,7 @@ from cli_site import Site
 from edge.commands import table
 from edge.commands.status import figure, render
 from edge.commands.statusview import compact
-from edge.config import default_toml
+from edge.configfile import default_toml
 from edge.model import Meter
 
 STATUS = {

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge.config import FILE_LIMIT_BYTES, GatewaySettings, Settings, default_toml, load, to_toml
+from edge.config import GatewaySettings, Settings
+from edge.configfile import FILE_LIMIT_BYTES, default_toml, load, to_toml
 from edge.errors import ConfigError, SettingsError
 from edge.identity import named
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge.config import load
+from edge.configfile import load
 from edge.demo import story
 from edge.demo.verdict import judge
 from edge.store import csvio

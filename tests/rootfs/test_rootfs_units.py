@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import load
+from edge.configfile import load
 
 ROOTFS = Path(__file__).resolve().parents[2] / "rootfs"
 UNITS = ROOTFS / "usr/lib/systemd/system"

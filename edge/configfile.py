@@ -1,0 +1,192 @@
+"""`gateway.toml`: reading it into the structs of `edge/config.py`, checking it whole, writing it with its comments.
+
+Reading the file is the only I/O here.
+"""
+
+import difflib
+import errno
+import json
+import math
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from edge.config import IDENTITY, IDENTITY_LIMIT, MIB, RingSettings, Settings
+from edge.errors import ConfigError, SettingsError
+
+FILE_LIMIT_BYTES = 262_144
+SOCKET_PATH_LIMIT_BYTES = 107     # sockaddr_un.sun_path without its closing zero, unix(7)
+# no fault of the file
+STORAGE_FAILS = (errno.EIO, errno.ENXIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+NAME_LIMIT = 64
+
+
+def load(path: Path | None) -> Settings:
+    """Read and validate a settings file; None gives the defaults.
+
+    Raises SettingsError with one line per problem, each with file, key path, value and what is allowed. All problems
+    are found in one go, except that relations between keys are looked at only once every key is right by itself.
+    Raises ConfigError where the storage under the file fails, which is no fault of what stands in it.
+    """
+    if path is None:
+        return Settings()
+    problems: list[str] = []
+    settings = _sections(_parse(path), problems)
+    if not problems:
+        problems = [f"{key}: {text}" for key, text in _relations(settings)]
+    if problems:
+        raise SettingsError("\n".join(f"{path}: {problem}" for problem in problems))
+    return settings
+
+
+def default_toml() -> str:
+    """Return the default settings as TOML, each key below a comment; `load` gives `Settings()` back from it."""
+    head = "# Settings of the HaLow edge gateway. Every key may be left out; what stands here is the default.\n"
+    return head + to_toml(Settings())
+
+
+def to_toml(settings: Settings) -> str:
+    """Return settings as commented TOML; `load` gives equal ones back from it."""
+    lines: list[str] = []
+    for section, value in _members(settings):
+        lines += ["", f"# {(type(value).__doc__ or '').strip()}", f"[{section}]"]
+        hints = get_type_hints(type(value), include_extras=True)
+        for key, default in _members(value):
+            comment = next((note for note in _notes(hints[key]) if isinstance(note, str)), "")
+            lines += [f"# {comment or _allowed(hints[key])}", f"{key} = {_toml(default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(FILE_LIMIT_BYTES + 1)
+    except OSError as error:
+        kind = ConfigError if error.errno in STORAGE_FAILS else SettingsError
+        raise kind(f"{path}: cannot be read: {error.strerror}; see `halow-gateway config default`") from error
+    if len(raw) > FILE_LIMIT_BYTES:
+        raise SettingsError(f"{path}: larger than {FILE_LIMIT_BYTES} bytes; this is no settings file")
+    try:
+        return tomllib.loads(raw.decode().removeprefix("\ufeff"))      # what some editors put in front
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8 text") from error
+    except (ValueError, RecursionError) as error:      # also integers of thousands of digits
+        reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
+        raise SettingsError(f"{path}: not TOML: {reason}") from error
+
+
+def _sections(data: dict[str, Any], problems: list[str]) -> Settings:
+    built: dict[str, Any] = {}
+    types = get_type_hints(Settings)
+    for section, table in data.items():
+        if section not in types:
+            problems.append(f"{_key(section)}: unknown section{_suggestion(section, types)}")
+        elif not isinstance(table, dict):
+            problems.append(f"{section} = {_shown(table)}: must be a section, [{section}]")
+        else:
+            built[section] = _section(section, types[section], table, problems)
+    return Settings(**built)
+
+
+def _section(section: str, struct: type[msgspec.Struct], table: dict[str, Any], problems: list[str]) -> msgspec.Struct:
+    hints = get_type_hints(struct, include_extras=True)
+    good: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in hints:      # the value stays unsaid: it may be a token in the wrong place
+            problems.append(f"{section}.{_key(key)}: unknown key{_suggestion(key, hints)}")
+            continue
+        try:
+            good[key] = msgspec.convert(value, hints[key])
+        except msgspec.ValidationError:
+            problems.append(f"{section}.{key} = {_shown(value)}: must be {_allowed(hints[key])}")
+    return struct(**good)
+
+
+def _relations(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield (key path and value, what is allowed) for what only shows when several keys are seen together."""
+    poll, uplink, radio = settings.poll, settings.uplink, settings.radio
+    for path, first, most_path, most in (
+        ("poll.backoff_first_s", poll.backoff_first_s, "backoff_max_s", poll.backoff_max_s),
+        ("poll.breaker_open_s", poll.breaker_open_s, "breaker_open_max_s", poll.breaker_open_max_s),
+        ("uplink.backoff_first_s", uplink.backoff_first_s, "backoff_max_s", uplink.backoff_max_s),
+        ("uplink.batch_bytes", uplink.batch_bytes, "window_bytes", uplink.window_bytes),
+        ("radio.interval_s", radio.interval_s, "record_interval_s", radio.record_interval_s),
+    ):
+        if first > most:
+            yield f"{path} = {first}", f"must be at most {most_path} = {most}"
+    yield from _ring_relations(settings.ring)
+    if len(settings.gateway.name.replace(IDENTITY, "x" * IDENTITY_LIMIT)) > NAME_LIMIT:
+        yield (f"gateway.name = {_shown(settings.gateway.name)}",
+               f"too long: at most {NAME_LIMIT} characters, of which {IDENTITY} takes up to {IDENTITY_LIMIT}")
+    if uplink.tls and not uplink.ca_file:
+        yield "uplink.tls = true", "needs uplink.ca_file, the CA certificate that the server is checked against"
+    if uplink.ca_file and not uplink.tls:
+        yield f"uplink.ca_file = {_shown(uplink.ca_file)}", "does nothing without uplink.tls = true"
+    if radio.kind == "simulated" and not radio.trace:
+        yield 'radio.kind = "simulated"', "needs radio.trace, the file to replay"
+    if len(settings.gateway.runtime_dir.encode()) + len("/control.sock") > SOCKET_PATH_LIMIT_BYTES:
+        yield f"gateway.runtime_dir = {_shown(settings.gateway.runtime_dir)}", "too long for the path of a Unix socket"
+
+
+def _ring_relations(ring: RingSettings) -> Iterator[tuple[str, str]]:
+    slots = math.floor(ring.size_mib / ring.slot_mib)
+    alarm, billing = (max(2, math.floor(share * slots)) for share in (ring.alarm_share, ring.billing_share))
+    if slots < 6:
+        yield f"ring.size_mib = {ring.size_mib}", f"must hold 6 slots of slot_mib = {ring.slot_mib} at least"
+    elif alarm + billing + 2 > slots:
+        yield (f"ring.alarm_share + ring.billing_share = {ring.alarm_share} + {ring.billing_share}",
+               f"must leave 2 of the {slots} slots for polled values")
+    if ring.record_limit_bytes > ring.slot_mib * MIB / 2:
+        yield f"ring.record_limit_bytes = {ring.record_limit_bytes}", "must be at most half of slot_mib"
+
+
+def _members(struct: msgspec.Struct) -> list[tuple[str, Any]]:
+    return [(name, getattr(struct, name)) for name in struct.__struct_fields__]
+
+
+def _notes(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+
+
+def _allowed(hint: Any) -> str:
+    """Say what a field takes: from its Meta's description, else from its type and bounds."""
+    base = get_args(hint)[0] if _notes(hint) else hint
+    if get_origin(base) is Literal:
+        *others, last = (_shown(value) for value in get_args(base))
+        return f"{', '.join(others)} or {last}"
+    meta = next((note for note in _notes(hint) if isinstance(note, Meta)), Meta())
+    if meta.description:
+        return meta.description
+    words = {int: "a whole number", float: "a number", bool: "true or false"}.get(base, "text")
+    bounds = (("greater than", meta.gt), ("at least", meta.ge), ("less than", meta.lt), ("at most", meta.le))
+    limits = " and ".join(f"{word} {bound}" for word, bound in bounds if bound is not None)
+    return f"{words} {limits}".rstrip()
+
+
+def _shown(value: Any) -> str:
+    """Write a value much as TOML does, on one line and not too long."""
+    if isinstance(value, str | bool):
+        text = json.dumps(value, ensure_ascii=isinstance(value, str) and not value.isprintable())
+    elif isinstance(value, int) and value.bit_length() > 256:      # repr refuses thousands of digits
+        text = f"a number of {value.bit_length()} bits"
+    else:
+        text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _toml(value: Any) -> str:
+    # TOML's basic strings are JSON's but for DEL, which no setting may hold
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)
+
+
+def _key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() and len(key) <= 80 else _shown(key)
+
+
+def _suggestion(key: str, known: dict[str, Any]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
