@@ -31,6 +31,7 @@ from edge.config import Settings
 from edge.control import serve
 from edge.daemon import storage
 from edge.daemon.enrolment import Enrolment
+from edge.daemon.errands import ErrandDesk
 from edge.daemon.links import LinkDesk
 from edge.daemon.status import StatusDesk
 from edge.daemon.upstream import Upstream
@@ -90,7 +91,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         fleet = await resources.enter_async_context(Fleet(
             profiles, settings=settings.poll, sink=functools.partial(_accept, ring),
             on_learned=enrolment.keep_learned, reserve=enrolment.reserve_counters, clock=clock, promises=promises,
-            rng=rng))
+            rng=rng, errands_of=ErrandDesk().of))
         links = LinkDesk(lambda: enrolment.meters, keep, clock, settings.radio.record_interval_s)
         upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of)
         vitals = Vitals(lambda: figures_of(ring, upstream.state(), clock), fleet.states, keep,

@@ -95,6 +95,12 @@ def plan(
     return Plan(profile, learned, attributes, asks, identity_at, known)
 
 
+def identify(profile: Profile, learned: Learned) -> Plan:
+    """Plan to read nothing but the identity; with `learn` for the answer. Needs a profile that names one."""
+    assert profile.identity is not None
+    return Plan(profile, learned, (profile.identity.target,), (), 0)
+
+
 def learn(plan: Plan, results: Sequence[GetResult]) -> Learned:
     """Return what is known now; the same object when nothing is new.
 

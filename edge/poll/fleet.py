@@ -15,7 +15,7 @@ from typing import Self
 
 from edge.clock import Clock
 from edge.config import PollSettings
-from edge.errors import ConfigError
+from edge.errors import ConfigError, LocalStateError
 from edge.health.promise import Promises, Pulse
 from edge.health.supervise import EXPENDABLE, RestartPolicy, WorkerState, supervise
 from edge.meters.profile import Profile
@@ -23,6 +23,7 @@ from edge.model import Keys, Learned, Meter
 from edge.poll.addressing import NO_KEYS, association_settings, lane
 from edge.poll.budget import Gate, GateState
 from edge.poll.counters import Reserve, counter_desk
+from edge.poll.errand import Errand, ErrandsOf
 from edge.poll.link import OnLearned
 from edge.poll.poller import Poller, Sink
 from edge.poll.state import PollerState
@@ -54,6 +55,10 @@ class Change:
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
+def _no_errands(_meter: Meter, _profile: Profile) -> tuple[Errand, ...]:
+    return ()
+
+
 @dataclass(slots=True)
 class _Running:
     enrolled: Enrolled
@@ -78,10 +83,12 @@ class Fleet:
         rng: random.Random,
         policy: RestartPolicy = EXPENDABLE,
         reserve: Reserve | None = None,
+        errands_of: ErrandsOf = _no_errands,
     ) -> None:
         """`on_learned` keeps what was found out about a meter in the registry, off the loop.
 
-        `reserve` sets invocation counters aside there, for meters with keys.
+        `reserve` sets invocation counters aside there, for meters with keys. `errands_of` gives a meter's errands each
+        time its poller starts.
         """
         self.gate = Gate(settings.at_once)
         self.workers: dict[str, WorkerState] = {}
@@ -94,6 +101,7 @@ class Fleet:
         self._rng = rng
         self._policy = policy
         self._reserve = reserve
+        self._errands_of = errands_of
         self._running: dict[str, _Running] = {}
         self._refused: dict[str, str] = {}
         self._applying = asyncio.Lock()
@@ -136,6 +144,20 @@ class Fleet:
         """Return every poller's state by meter name. A paused or refused meter has none."""
         return {name: running.poller.state() for name, running in sorted(self._running.items())
                 if running.poller is not None}
+
+    def order(self, name: str, errand: Errand) -> None:
+        """Have a meter do something between its polls. One line of why not: LocalStateError, Unreachable."""
+        running = self._running.get(name)
+        if running is None or running.poller is None:
+            why = self._refused.get(name) or "it is not registered, paused, or just starting"
+            raise LocalStateError(f"meter {name} is not polled: {why}")
+        running.poller.order(errand)
+
+    def nudge(self, name: str) -> None:
+        """Let a meter's errands be looked at again. Unknown names are fine."""
+        running = self._running.get(name)
+        if running is not None and running.poller is not None:
+            running.poller.nudge()
 
     def refused(self) -> dict[str, str]:
         """Return the meters that cannot be polled as they are registered, and why."""
@@ -183,7 +205,8 @@ class Fleet:
                 item.meter, item.password, self._profiles[item.meter.profile], running.learned,
                 settings=self._settings, gate=self.gate, sink=self._sink, on_learned=self._note_learned,
                 clock=self._clock, promise=pulse, rng=self._rng, shares_lane=shares_lane, keys=item.keys,
-                client_title=item.client_title, reserve=self._reserve)
+                client_title=item.client_title, reserve=self._reserve,
+                errands=self._errands_of(item.meter, self._profiles[item.meter.profile]))
             await running.poller.run()
 
         task = asyncio.create_task(

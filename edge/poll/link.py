@@ -102,6 +102,17 @@ class Link:
         await self._learn(answers.plan, answers.results)
         return answers
 
+    async def stand(self) -> MeterSession:
+        """Have an association with the right meter, for work other than a poll, and return its session.
+
+        Asks for the identity where no poll has done it on this connection. Raises MeterError as `poll` does.
+        """
+        await self._ready()
+        if not self._identified and self._profile.identity is not None:
+            plan = reading.identify(self._profile, self.learned)
+            await self._learn(plan, await self._get(plan.attributes))
+        return self._session
+
     async def keep_alive(self) -> None:
         """Send the smallest useful request: the identity where the profile names one, else the first object."""
         if not self._session.is_open:

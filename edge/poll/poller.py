@@ -8,6 +8,8 @@
                 │                   ▼
                 └── back-off ── Recovery.failed ── slot over, or nothing more to try ──► FAILURE with its reason
 
+Between slots `Rest` keeps the connection alive and lets errands have their steps.
+
 A slot whose first attempt fails is tried again after the back-off as long as the slot lasts, so that one lost
 connection does not cost a quarter-hour value. Each served slot leaves exactly one record.
 """
@@ -15,11 +17,11 @@ connection does not cost a quarter-hour value. Each served slot leaves exactly o
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from edge.clock import Clock
 from edge.config import PollSettings
-from edge.errors import FailReason, MeterError, RingError
+from edge.errors import FailReason, LocalStateError, MeterError, RingError, Unreachable
 from edge.health.promise import Pulse
 from edge.meters import reading
 from edge.meters.profile import Profile
@@ -27,8 +29,10 @@ from edge.model import Keys, Kind, Learned, Meter, Record
 from edge.poll.addressing import NO_KEYS, association_settings, lane, poll_interval_s
 from edge.poll.budget import Gate
 from edge.poll.counters import Reserve, counter_desk
+from edge.poll.errand import Errand, Errands
 from edge.poll.link import Link, OnLearned
 from edge.poll.recovery import Circuit, Level, Limits, Recovery
+from edge.poll.rest import PROMISE_MARGIN_S, Rest
 from edge.poll.schedule import Between, Schedule, Tick, between_polls
 from edge.poll.state import Counters, PollerState
 from edge.poll.transport import TcpTransport, Transport
@@ -38,9 +42,6 @@ log = logging.getLogger(__name__)
 
 Sink = Callable[[Record], Awaitable[int]]
 """Where records go: `Ring.append` bound to Stream.INSTANT. Raises RingError."""
-
-PROMISE_MARGIN_S = 60.0
-"""Beyond a planned wait: connecting, and the commit of a record to flash."""
 
 
 class Poller:
@@ -64,11 +65,12 @@ class Poller:
         keys: Keys = NO_KEYS,
         client_title: bytes = b"",
         reserve: Reserve | None = None,
+        errands: Iterable[Errand] = (),
     ) -> None:
         """`shares_lane`: another meter stands behind the same one-client bridge, so the connection is not kept.
 
-        `reserve` sets invocation counters aside, for meters with keys. Raises ConfigError when the meter cannot be
-        addressed, or lacks its password or keys.
+        `reserve` sets invocation counters aside, for meters with keys. `errands` are the standing ones. Raises
+        ConfigError when the meter cannot be addressed, or lacks its password or keys.
         """
         self.meter = meter
         self.profile = profile
@@ -90,7 +92,9 @@ class Poller:
         self._desk = counter_desk(meter.name, self._associate, reserve)
         self._on_learned = on_learned
         self._learned = learned
+        self._errands = Errands(errands)
         self._link: Link | None = None
+        self._rest: Rest | None = None
         self._schedule: Schedule | None = None
 
     async def run(self) -> None:
@@ -102,16 +106,36 @@ class Poller:
             self.meter.name, self.profile, self._learned, self._associate, self._connect, counters=self.counters,
             on_learned=self._on_learned, pulse=self._promise, desk=self._desk,
             counter_obis=self.meter.counter_obis)
+        rest = self._rest = Rest(
+            self.meter.name, interval_s=self.interval_s, between=self.between,
+            keep_alive_s=self.profile.timing.keep_alive_s, link=self._link, errands=self._errands, gate=self._gate,
+            lane=self._lane, recovery=self.recovery, counters=self.counters, clock=self._clock, pulse=self._promise)
         schedule = self._schedule = Schedule.spread(self.meter.name, self.interval_s, self._clock.monotonic())
         tick = schedule.first()
         try:
             while True:
-                await self._rest_until(tick.at, self._link)
+                await rest.until(tick.at)
                 await self._slot(tick, schedule.following(tick, tick.at).at, self._link)
                 tick = schedule.following(tick, self._clock.monotonic())
                 self.counters.skipped += tick.skipped
         finally:
+            for order in self._errands.orders():
+                order.failed(LocalStateError(f"meter {self.meter.name} is polled no longer"), self._clock.monotonic())
             await self._link.close()
+
+    def order(self, errand: Errand) -> None:
+        """Have this done as soon as no poll is in the way. Unreachable where the meter is not to be reached now."""
+        now = self._clock.monotonic()
+        if self.recovery.circuit is Circuit.OPEN:
+            raise Unreachable(f"meter {self.meter.name} does not answer ({self.counters.last_failure}); it is tried "
+                              f"again in {self.recovery.state(now).resting_s:.0f} s")
+        self._errands.order(errand)
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Look again at what is due: a standing errand changed its mind."""
+        if self._rest is not None:
+            self._rest.nudge()
 
     def state(self) -> PollerState:
         """Return how it stands: plain data, cheap, from any task of the loop."""
@@ -126,6 +150,7 @@ class Poller:
             failures={reason.value: count for reason, count in counters.failures.items()}, skipped=counters.skipped,
             connects=counters.connects, drops_idle=counters.drops_idle, keep_alives=counters.keep_alives,
             round_trips=counters.round_trips, lost_records=counters.lost_records,
+            steps=counters.steps, steps_failed=counters.steps_failed,
             last_reading_age_s=None if counters.last_reading_at is None else now - counters.last_reading_at,
             last_failure=counters.last_failure, not_read=counters.not_read, list_limit=learned.list_limit,
             identity=learned.identity, lateness_s=tuple(counters.lateness_s))
@@ -139,22 +164,6 @@ class Poller:
         wait_s = max(at - self._clock.monotonic(), 0.0)
         self._promise(wait_s + PROMISE_MARGIN_S)
         await asyncio.sleep(wait_s)
-
-    async def _rest_until(self, at: float, link: Link) -> None:
-        """Wait for the slot; keep the connection alive where the meter's timing asks for it."""
-        while self.between is Between.KEEP_ALIVE and link.is_open:
-            due = link.last_exchange_at + self.profile.timing.keep_alive_s
-            if due >= at:
-                break
-            await self._sleep_until(due)
-            try:
-                async with turn(self._gate, self._lane, self._promise):
-                    await link.keep_alive()
-            except MeterError as ended:
-                self.counters.drops_idle += 1
-                log.debug("meter %s: a keep-alive failed, the next poll connects anew: %s", self.meter.name, ended)
-                link.abort()
-        await self._sleep_until(at)
 
     # -- one slot --------------------------------------------------------------------------------------------------
 

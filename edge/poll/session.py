@@ -13,9 +13,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
+from edge.dlms.access import Accessed, AccessPart, AccessResult
+from edge.dlms.action import ActionRequest, ActionResult, Invoked
 from edge.dlms.association import Answer, Association, AssociationSettings, Closed, Event, GetResult, Opened
+from edge.dlms.axdr import AxdrValue
 from edge.dlms.chatter import Chatter
 from edge.dlms.cosem import Attribute
+from edge.dlms.set import SetResult, Written
 from edge.errors import (
     BridgeBusy,
     ConnectionLost,
@@ -160,6 +164,22 @@ class MeterSession:
             results += await self._get_part(attributes[len(results):])
         return tuple(results)
 
+    async def set(self, items: Sequence[tuple[Attribute, AxdrValue]]) -> tuple[SetResult, ...]:
+        """Write attributes in one request; one result for each in their order.
+
+        This, `action` and `access` end as `get` does. LocalStateError: the meter did not negotiate the service, or the
+        request is longer than it takes; nothing was sent then, and the association stands.
+        """
+        return (await self._exchange(lambda association, now: association.set(items, now), Written)).results
+
+    async def action(self, requests: Sequence[ActionRequest]) -> tuple[ActionResult, ...]:
+        """Call methods in one request; one result for each in their order."""
+        return (await self._exchange(lambda association, now: association.action(requests, now), Invoked)).results
+
+    async def access(self, parts: Sequence[AccessPart]) -> tuple[AccessResult, ...]:
+        """Do several things in one ACCESS request; one result for each in their order."""
+        return (await self._exchange(lambda association, now: association.access(parts, now), Accessed)).results
+
     async def close(self, within_s: float = CLOSE_S) -> None:
         """End association and connection politely, within `within_s` hard. Safe without either. Raises nothing."""
         association, transport = self._association, self._transport
@@ -205,7 +225,7 @@ class MeterSession:
         """Ask for the first of `attributes`, as many as fit one request; find out how many do."""
         size = self._size(attributes)
         try:
-            answer = await self._exchange(attributes[:size])
+            answer = await self._ask(attributes[:size])
         except Refused as refused:
             if size == 1 or refused.temporary or refused.reason is FailReason.SECURITY or not self.lists.refused(size):
                 raise
@@ -232,13 +252,17 @@ class MeterSession:
         merged = list(results)
         behind = _refused(merged)[1:]
         while behind:
-            again = (await self._exchange([merged[place].attribute for place in behind])).results
+            again = (await self._ask([merged[place].attribute for place in behind])).results
             for place, result in zip(behind, again, strict=True):
                 merged[place] = result
             behind = [place for place in behind if place in _refused(merged)][1:]
         return tuple(merged)
 
-    async def _exchange(self, attributes: Sequence[Attribute]) -> Answer:
+    async def _ask(self, attributes: Sequence[Attribute]) -> Answer:
+        return await self._exchange(lambda association, now: association.get(attributes, now), Answer)
+
+    async def _exchange(self, begin: Callable[[Association, float], None], wanted: type[E]) -> E:
+        """Send what `begin` makes the association send, and wait for what answers it; any fault ends the connection."""
         association, transport = self.association, self._transport
         assert transport is not None
         await self._reserve()
@@ -246,9 +270,15 @@ class MeterSession:
             rest_s = self.last_exchange_at + self._request_gap_s - self._loop.time() if self._request_gap_s else 0.0
             if rest_s > 0:
                 await asyncio.sleep(rest_s)
-            association.get(attributes, self._loop.time())
-            self._invoke_id = (self._invoke_id + 1) % INVOKE_IDS
-            answer = await self._until(association, transport, Answer)
+            begin(association, self._loop.time())
+        except LocalStateError:      # nothing was sent
+            raise
+        except BaseException:
+            self.abort()
+            raise
+        self._invoke_id = (self._invoke_id + 1) % INVOKE_IDS
+        try:
+            answer = await self._until(association, transport, wanted)
         except CounterTooLow as told:      # another program used the key meanwhile: right for the next association
             self.abort()
             if self.counters is not None:

@@ -17,7 +17,7 @@ class PollerState:
 
     `due` slots of the schedule have come so far. Each was served and left one record (`slots == readings + failed`),
     or was run over by the poll before it (`skipped`), or is being served now. `failures` counts by reason; `lateness_s`
-    are the newest polls', oldest first.
+    are the newest polls', oldest first. `steps` are those of errands, done between polls.
     """
 
     meter: str
@@ -37,6 +37,8 @@ class PollerState:
     keep_alives: int
     round_trips: int
     lost_records: int
+    steps: int
+    steps_failed: int
     last_reading_age_s: float | None
     last_failure: str
     not_read: str
@@ -59,6 +61,8 @@ class Counters:
     keep_alives: int = 0
     round_trips: int = 0
     lost_records: int = 0        # refused by the ring
+    steps: int = 0               # of errands
+    steps_failed: int = 0
     last_reading_at: float | None = None
     last_failure: str = ""
     not_read: str = ""

@@ -13,12 +13,12 @@ PULSE_S = 30.0
 
 @asynccontextmanager
 async def turn(
-    gate: Gate, lane: Hashable | None, pulse: Pulse, *, doubtful: bool = False,
+    gate: Gate, lane: Hashable | None, pulse: Pulse, *, doubtful: bool = False, background: bool = False,
 ) -> AsyncIterator[None]:
     """Hold a place inside the gate. Cancelling gives the place, or the place in the queue, to those behind."""
     ticket: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     try:
-        if not gate.ask(ticket, lane, doubtful=doubtful):
+        if not gate.ask(ticket, lane, doubtful=doubtful, background=background):
             while not ticket.done():
                 pulse(PULSE_S * 2)
                 await asyncio.wait({ticket}, timeout=PULSE_S)

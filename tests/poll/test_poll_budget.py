@@ -65,34 +65,39 @@ def test_meters_that_failed_last_time_get_half_of_the_places_at_most() -> None:
 
 
 moves = st.lists(st.tuples(st.booleans(), st.integers(0, 11)), max_size=200)
-kinds = st.lists(st.tuples(st.sampled_from([None, "x", "y"]), st.booleans()), min_size=12, max_size=12)
+kinds = st.lists(st.tuples(st.sampled_from([None, "x", "y"]), st.booleans(), st.booleans()), min_size=12, max_size=12)
 
 
 @given(limit=st.integers(1, 5), kinds=kinds, moves=moves)
-def test_never_too_many_never_two_in_a_lane_nobody_starves(limit: int, kinds: list[tuple[str | None, bool]], moves: list[tuple[bool, int]]) -> None:
+def test_never_too_many_never_two_in_a_lane_nobody_starves(limit: int, kinds: list[tuple[str | None, bool, bool]], moves: list[tuple[bool, int]]) -> None:
     gate = Gate(limit)
     inside: list[int] = []
     queue: list[int] = []
-    lanes, doubtful = [kind[0] for kind in kinds], [kind[1] for kind in kinds]
+    lanes, doubtful, background = ([kind[place] for kind in kinds] for place in range(3))
     half = max(1, limit // 2)
 
     def held_up(n: int) -> bool:
-        return lanes[n] in [lanes[m] for m in inside if lanes[m] is not None] or (doubtful[n] and sum(doubtful[m] for m in inside) >= half)
+        return (lanes[n] in [lanes[m] for m in inside if lanes[m] is not None]
+                or (doubtful[n] and sum(doubtful[m] for m in inside) >= half)
+                or (background[n] and sum(background[m] for m in inside) >= half))
 
     def check() -> None:
         assert len(inside) <= limit
         taken = [lanes[n] for n in inside if lanes[n] is not None]
         assert len(taken) == len(set(taken))
         assert sum(doubtful[n] for n in inside) <= half
+        assert sum(background[n] for n in inside) <= half
         # whoever waits could not go
         for n in queue:
             assert len(inside) == limit or held_up(n)
         assert gate.state().inside == len(inside)
         assert gate.state().waiting == len(queue)
+        for lane in ("x", "y", None):
+            assert gate.wanted(lane) == any(not background[n] and (len(inside) == limit or (lane and lanes[n] == lane)) for n in queue)
 
     for enters, n in moves:
         if enters and n not in inside and n not in queue:
-            (inside if gate.ask(n, lanes[n], doubtful=doubtful[n]) else queue).append(n)
+            (inside if gate.ask(n, lanes[n], doubtful=doubtful[n], background=background[n]) else queue).append(n)
         elif not enters:
             admitted = gate.leave(n)
             for pile in (inside, queue):
@@ -100,7 +105,8 @@ def test_never_too_many_never_two_in_a_lane_nobody_starves(limit: int, kinds: li
                     pile.remove(n)
             for other in admitted:
                 assert not held_up(other)
-                assert all(held_up(m) for m in queue[:queue.index(other)]), "passed over only who could not go"
+                before = [m for m in queue if (background[m], queue.index(m)) < (background[other], queue.index(other))]
+                assert all(held_up(m) for m in before), "passed over only who could not go"
                 queue.remove(other)
                 inside.append(other)
         check()

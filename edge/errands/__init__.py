@@ -1,0 +1,1 @@
+"""What is done on a meter besides polling it: one file per kind of errand (edge.poll.errand)."""
