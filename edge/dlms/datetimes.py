@@ -72,3 +72,28 @@ class ClockTime:
             return (local + timedelta(minutes=self.deviation_minutes)).replace(tzinfo=UTC)
         except OverflowError:
             return None
+
+    def encode(self) -> bytes:
+        """Return the twelve octets; ValueError for a part that does not fit. The wildcards of a rule are not kept."""
+        small = (self.month, self.day, self.weekday, self.hour, self.minute, self.second, self.hundredths)
+        deviation = _NO_DEVIATION if self.deviation_minutes is None else self.deviation_minutes
+        status = _NO_STATUS if self.status is None else self.status
+        try:
+            return _LAYOUT.pack(0xFFFF if self.year is None else self.year,
+                                *(0xFF if part is None else part for part in small), deviation, status)
+        except struct.error as why:
+            raise ValueError(f"{self} is no date-time: {why}") from why
+
+    def text(self) -> str:
+        """Return it as ISO 8601 writes local time with its offset from UTC, without the offset where it is unknown.
+
+        A time with open parts comes as its twelve octets in hexadecimal.
+        """
+        local = self.local()
+        if local is None:
+            return self.encode().hex()
+        told = local.replace(microsecond=0).isoformat()
+        if self.deviation_minutes is None:
+            return told
+        hours, minutes = divmod(abs(self.deviation_minutes), 60)
+        return f"{told}{'-' if self.deviation_minutes > 0 else '+'}{hours:02}:{minutes:02}"

@@ -18,16 +18,9 @@ from msgspec import Meta
 
 from edge.dlms.cosem import UNITS, Attribute, Obis
 from edge.errors import ConfigError
+from edge.meters.table import Key, Name, NotNegative, ObisText, Positive, Sap, Table, bad_obis
 
 SHIPPED = files("edge.meters").joinpath("profiles")      # a folder in the source tree, a part of the file in the binary
-
-LONGEST_S = 31 * 86_400.0      # no time in a profile is meant longer, and TOML knows "inf"
-Positive = Annotated[float, Meta(gt=0, le=LONGEST_S)]
-NotNegative = Annotated[float, Meta(ge=0, le=LONGEST_S)]
-Sap = Annotated[int, Meta(ge=0, le=0xFFFF)]      # IEC 62056-46 and 62056-47: what fits the widest address form
-ObisText = Annotated[str, Meta(pattern=r"^[0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}(\.[0-9]{1,3}){2,3}\Z")]
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]*\Z", max_length=48)]
-Key = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*\Z", max_length=48)]
 
 SCALER_ATTRIBUTE = {3: 3, 4: 3, 5: 4}
 """Where a class keeps scaler_unit: Register, Extended register, Demand register (IEC 62056-6-2, 4.3.2 to 4.3.4)."""
@@ -38,11 +31,7 @@ NOT_READ = "not_read"
 UNITLESS = {"", *UNITS.values()}
 
 
-class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=True):
-    """A TOML table: unknown keys are refused, nothing changes after loading."""
-
-
-class ObjectSpec(_Table, frozen=True):
+class ObjectSpec(Table, frozen=True):
     """One value to read. `unit` is what the meter must say; `scaler` is set only where the meter cannot be asked."""
 
     key: Key
@@ -76,7 +65,7 @@ class ObjectSpec(_Table, frozen=True):
         return f"{self.canonical} {self.attribute}"
 
 
-class Identity(_Table, frozen=True):
+class Identity(Table, frozen=True):
     """The object that tells one meter from another: a serial number or the COSEM logical device name."""
 
     obis: ObisText
@@ -89,7 +78,7 @@ class Identity(_Table, frozen=True):
         return Attribute(self.class_id, Obis.parse(self.obis), self.attribute)
 
 
-class AssociationDefaults(_Table, frozen=True):
+class AssociationDefaults(Table, frozen=True):
     """How such a meter is reached, where the registry says nothing else."""
 
     framing: Literal["wrapper", "hdlc"] = "wrapper"
@@ -106,7 +95,7 @@ class AssociationDefaults(_Table, frozen=True):
     max_info_bytes: Annotated[int, Meta(ge=32, le=2030)] = 128
 
 
-class Timing(_Table, frozen=True):
+class Timing(Table, frozen=True):
     """What such a meter, and the bridge it usually stands behind, need of time. All in seconds.
 
     `inactivity_s`: the connection or the association is dropped after so much silence (0 = never).
@@ -124,7 +113,7 @@ class Timing(_Table, frozen=True):
     inactivity_s: NotNegative = 0.0
 
 
-class Quirks(_Table, frozen=True):
+class Quirks(Table, frozen=True):
     """Where such a meter departs from the common way.
 
     `no_list`: GET-with-list is never tried. `list_max`: most attributes in one list. `attribute_0`: offers GET of
@@ -139,7 +128,7 @@ class Quirks(_Table, frozen=True):
     gbt_window: Annotated[int, Meta(ge=1, le=63)] = 1
 
 
-class Profile(_Table, frozen=True):
+class Profile(Table, frozen=True):
     """A meter type. `source` says where its facts come from; `objects` is never empty and has no key twice."""
 
     name: Name
@@ -202,18 +191,14 @@ def _contradictions(profile: Profile) -> list[tuple[str, str]]:
             found.append((f"{at}.key", f"{spec.key!r} is the column for what could not be read"))
         if spec.unit not in UNITLESS:
             found.append((f"{at}.unit", f"{spec.unit!r} is not a COSEM unit (IEC 62056-6-2, table of units)"))
-        found += [(f"{at}.obis", wrong) for wrong in _bad_obis(spec.obis)]
+        found += [(f"{at}.obis", wrong) for wrong in bad_obis(spec.obis)]
     if profile.identity is not None:
-        found += [("identity.obis", wrong) for wrong in _bad_obis(profile.identity.obis)]
+        found += [("identity.obis", wrong) for wrong in bad_obis(profile.identity.obis)]
     timing = profile.timing
     if timing.inactivity_s and timing.keep_alive_s >= timing.inactivity_s:
         found.append(("timing.keep_alive_s",
                       f"{timing.keep_alive_s:g} must be below timing.inactivity_s, {timing.inactivity_s:g}"))
     return found
-
-
-def _bad_obis(text: str) -> list[str]:
-    return [f"{text!r}: a group is above 255"] if any(int(part) > 255 for part in re.findall(r"\d+", text)) else []
 
 
 def _explain(message: str, raw: Mapping[str, Any]) -> str:

@@ -228,3 +228,28 @@ def test_any_twelve_octets_are_a_time_or_a_violation(octets: bytes) -> None:
     except Violation:
         return
     assert time.utc() is None or time.local() is not None
+
+
+@given(st.binary(min_size=12, max_size=12))
+def test_a_time_is_written_as_it_was_read_but_for_the_wildcards_of_rules(octets: bytes) -> None:
+    try:
+        time = ClockTime.parse(octets)
+    except Violation:
+        return
+    plain = bytes(0xFF if place in range(2, 9) and octet in (0xFD, 0xFE) else octet for place, octet in enumerate(octets))
+    assert time.encode() == plain
+    assert time.text()
+
+
+@pytest.mark.parametrize(("octets", "text"), [
+    ("07ea0b160707021f00000000", "2026-11-22T07:02:31+00:00"), ("07ea0b160707021f00ffc400", "2026-11-22T07:02:31+01:00"),
+    ("07ea0b160707021f00012c00", "2026-11-22T07:02:31-05:00"), ("07ea0b160707021fff8000ff", "2026-11-22T07:02:31"),
+    ("07ea0bffff07021fff000000", "07ea0bffff07021fff000000"),
+])
+def test_times_as_text(octets: str, text: str) -> None:
+    assert ClockTime.parse(bytes.fromhex(octets)).text() == text
+
+
+def test_what_is_no_time_is_not_written() -> None:
+    with pytest.raises(ValueError, match="no date-time"):
+        ClockTime(70_000, 1, 1, None, 0, 0, 0, 0, 0, 0).encode()

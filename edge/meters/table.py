@@ -1,0 +1,24 @@
+"""What the tables of a profile file are made of: strict structs, and the types of their values (pure)."""
+
+import re
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+LONGEST_S = 31 * 86_400.0      # no time in a profile is meant longer, and TOML knows "inf"
+Positive = Annotated[float, Meta(gt=0, le=LONGEST_S)]
+NotNegative = Annotated[float, Meta(ge=0, le=LONGEST_S)]
+Sap = Annotated[int, Meta(ge=0, le=0xFFFF)]      # IEC 62056-46 and 62056-47: what fits the widest address form
+ObisText = Annotated[str, Meta(pattern=r"^[0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}(\.[0-9]{1,3}){2,3}\Z")]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]*\Z", max_length=48)]
+Key = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*\Z", max_length=48)]
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=True):
+    """A TOML table: unknown keys are refused, nothing changes after loading."""
+
+
+def bad_obis(text: str) -> list[str]:
+    """Return what is wrong with a code whose form is right: a group that no octet holds."""
+    return [f"{text!r}: a group is above 255"] if any(int(part) > 255 for part in re.findall(r"\d+", text)) else []
