@@ -43,7 +43,7 @@ from edge.health.promise import Promises
 from edge.health.signals import stop_signals
 from edge.health.supervise import EXPENDABLE, VITAL, RestartPolicy, Worker, WorkerState, supervise
 from edge.identity import identify, named
-from edge.meters.profile import load_profiles
+from edge.meters.library import Library, own_directory
 from edge.model import Record, Stream
 from edge.poll.fleet import Fleet
 from edge.ring.store import Ring
@@ -78,9 +78,9 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
     identity = identify(state_dir)
     settings = named(settings, identity)
     promises, workers = Promises(), dict[str, WorkerState]()
-    profiles = load_profiles()
+    profiles = Library(own_directory(settings.gateway))
     rng = random.Random()      # noqa: S311 - spreads retries, guards nothing
-    enrolment = Enrolment(state_dir / FILE_NAME)
+    enrolment = Enrolment(state_dir / FILE_NAME, profiles)
 
     async with AsyncExitStack() as resources:
         stop = resources.enter_context(stop_signals(at_first=deadline.start))

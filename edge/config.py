@@ -35,6 +35,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         "halow-gateway-{id}")
     state_dir: Annotated[Directory, "ring, registry, secrets: what must survive a power cut"] = "/var/lib/halow-gateway"
     runtime_dir: Annotated[Directory, "control socket: gone at the next boot"] = "/run/halow-gateway"
+    profiles_dir: Annotated[File, "meter types of one's own, *.toml; empty: <state_dir>/profiles"] = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 

@@ -104,11 +104,11 @@ def _space(nearest: Path, settings: Settings) -> Iterator[Finding]:
 
 
 def _registry(settings: Settings, state: State) -> Iterator[Finding]:
-    from edge.meters.profile import load_profiles
     from edge.store.registry import FILE_NAME
 
-    profiles = load_profiles()
+    profiles = state.library(settings)
     yield Finding("good", f"profiles: {', '.join(sorted(profiles))}")
+    yield from (Finding("bad", problem) for problem in profiles.problems.values())
     if not (Path(settings.gateway.state_dir) / FILE_NAME).exists():
         yield Finding("note", "registry: none yet; `halow-gateway meter add` makes it")
         return

@@ -16,6 +16,7 @@ from edge.errors import EdgeError
 
 if TYPE_CHECKING:
     from edge.config import Settings
+    from edge.meters.library import Library
     from edge.store.registry import Registry
 
 RELOAD_TIMEOUT_S = 15.0      # pollers that stop close their associations first
@@ -53,6 +54,12 @@ class State:
         from edge.store.registry import FILE_NAME, Registry
 
         return Registry.open(Path(settings.gateway.state_dir) / FILE_NAME)
+
+    def library(self, settings: "Settings") -> "Library":
+        """Load the meter types, shipped and own."""
+        from edge.meters.library import Library, own_directory
+
+        return Library(own_directory(settings.gateway))
 
 
 pass_state = click.make_pass_decorator(State)

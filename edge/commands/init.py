@@ -142,11 +142,10 @@ class _Work:
         if self._taken().get("meters") == _digest(raw) and not self._fresh_registry:
             yield Part("meters", "found", f"{self._meters_file} was taken before")
             return
-        from edge.meters.profile import load_profiles
-
         with self._state.registry(self._settings) as registry:
             try:
-                done = registry.import_csv(csv_text(self._meters_file, raw), update=True, profiles=load_profiles())
+                done = registry.import_csv(csv_text(self._meters_file, raw), update=True,
+                                           profiles=self._state.library(self._settings))
             except RegistryError as error:
                 lines = [f"{self._meters_file}: {line}" if line.startswith(("line ", "larger ")) else line
                          for line in shortened(str(error)).splitlines()]

@@ -11,8 +11,8 @@ import click
 from edge.commands import table
 from edge.commands.context import State, pass_state, poke, read_input
 from edge.commands.password import from_file, from_prompt, key_from_file, key_from_prompt, password_options
-from edge.errors import ConfigError, EdgeError, RegistryError
-from edge.meters.profile import Profile, load_profiles
+from edge.errors import EdgeError, RegistryError
+from edge.meters.profile import Profile
 from edge.model import Keys, Meter
 
 # The settings that a profile answers where the meter leaves them out.
@@ -95,7 +95,7 @@ def show(state: State, name: str, as_json: bool) -> None:      # noqa: FBT001 - 
         _print_json(dataclasses.asdict(found) | {"password_set": secret, "learned": learned} | {
             f"{kind}_key_set": f"{kind}_key" in keys for kind in KEY_KINDS})
         return
-    profile = load_profiles().get(found.profile)
+    profile = state.library(settings).get(found.profile)
     for key, value in dataclasses.asdict(found).items():
         note = "  (no such profile)" if key == "profile" and profile is None else ""
         if value is None and profile is not None and key in FROM_PROFILE:
@@ -133,7 +133,7 @@ def add(
         raise click.UsageError("--hex says how --password-file is written; there is none")
     settings = state.settings()
     chosen = _given(given)
-    profile = _profile(chosen.get("profile", Meter.__dataclass_fields__["profile"].default))
+    profile = state.library(settings).find(chosen.get("profile", Meter.__dataclass_fields__["profile"].default))
     if [password_file, encryption_key_file, authentication_key_file].count("-") > 1:
         raise click.UsageError("only one secret can come from standard input")
     password = from_file(password_file, as_hex=as_hex) if password_file else b""
@@ -164,7 +164,7 @@ def edit(state: State, /, name: str, host: str | None, unset: tuple[str, ...], *
     if not changes:
         raise click.UsageError("nothing to change; `halow-gateway meter edit --help` lists the settings")
     if "profile" in changes:
-        _profile(changes["profile"])
+        state.library(settings).find(changes["profile"])
     with state.registry(settings) as registry:
         registry.update(dataclasses.replace(registry.get(name), **changes))
     click.echo(f"Changed {name}. {poke(settings, name)}")
@@ -254,7 +254,7 @@ def import_(state: State, file: str, update: bool) -> None:      # noqa: FBT001 
     The first line names the columns; name, host and port must be there. A column `password` is taken.
     """
     settings = state.settings()
-    profiles = load_profiles()
+    profiles = state.library(settings)
     text = csv_text(file, read_input(file, CSV_LIMIT_BYTES))
     with state.registry(settings) as registry:
         try:
@@ -321,13 +321,6 @@ def _wanting(new: Meter, profile: Profile, password: bytes, keys: Keys) -> Itera
     for kind, key in zip(KEY_KINDS, (keys.encryption, keys.authentication), strict=True):
         if protected and not key:
             yield f"It wants a key: halow-gateway meter set-key {name} {kind}"
-
-
-def _profile(name: str) -> Profile:
-    profiles = load_profiles()
-    if name not in profiles:
-        raise ConfigError(f"no meter profile is named {name!r}; there are {', '.join(sorted(profiles))}")
-    return profiles[name]
 
 
 def _print_json(value: object) -> None:

@@ -91,7 +91,7 @@ def read(
     settings = state.settings()
     given_password = from_file(password_file, as_hex=as_hex) if password_file else None
     task = _registered(state, settings, name, changes, given_password, trace) if name is not None else _unregistered(
-        settings, changes, given_password, trace, as_hex=as_hex)
+        state, settings, changes, given_password, trace, as_hex=as_hex)
     if adopt:
         task = dataclasses.replace(task, learned=Learned())
     outcome = asyncio.run(_poll(task))
@@ -141,13 +141,13 @@ def _registered(state: State, settings: "Settings", name: str, changes: dict[str
         with state.registry(settings) as registry:
             return registry.reserve_counters(scope, count, at_least)
 
-    return Task(meter, _profile(meter.profile), secret, learned if not changes else Learned(learned.identity), settings,
-                trace, keys, title, reserve)
+    return Task(meter, state.library(settings).find(meter.profile), secret,
+                learned if not changes else Learned(learned.identity), settings, trace, keys, title, reserve)
 
 
-def _unregistered(settings: "Settings", changes: dict[str, Any], password: bytes | None,
+def _unregistered(state: State, settings: "Settings", changes: dict[str, Any], password: bytes | None,
                   trace: bool, *, as_hex: bool) -> Task:      # noqa: FBT001 - a flag handed on
-    profile = _profile(changes.get("profile", Meter.__dataclass_fields__["profile"].default))
+    profile = state.library(settings).find(changes.get("profile", Meter.__dataclass_fields__["profile"].default))
     fields: dict[str, Any] = {"name": AD_HOC, "port": profile.association.port}
     meter = _possible(Meter(**(fields | changes)))
     if (meter.authentication or profile.association.authentication) == "none":
@@ -164,15 +164,6 @@ def _possible(meter: Meter) -> Meter:
     if wrong := list(problems(meter)):
         raise ConfigError("\n".join(wrong))
     return meter
-
-
-def _profile(name: str) -> "Profile":
-    from edge.meters.profile import load_profiles
-
-    profiles = load_profiles()
-    if name not in profiles:
-        raise ConfigError(f"no meter profile is named {name!r}; there are {', '.join(sorted(profiles))}")
-    return profiles[name]
 
 
 async def _poll(task: Task) -> Outcome:

@@ -2,7 +2,7 @@
 
     `reload` on the control socket ──┐
     every LOOK_S: data_version()     ├──► read all meters, passwords, what was learned ──► Fleet.apply
-    start                            ┘
+    start; a profile of one's own    ┘
 
 The registry is SQLite and blocks, so it is read in a thread of its own. One that cannot be read stops nobody: the
 pollers that run go on, the backlog drains, the fault is told once and tried again every RETRY_S.
@@ -19,6 +19,7 @@ from typing import TypeVar
 from edge.errors import RegistryError
 from edge.health.promise import Pulse
 from edge.health.signals import close_within
+from edge.meters.library import Library
 from edge.model import Learned, Meter
 from edge.poll.fleet import Change, Enrolled, Fleet
 from edge.store.registry import Registry
@@ -36,14 +37,15 @@ T = TypeVar("T")
 class Enrolment:
     """Reads the registry for the fleet. `run` is one task; the rest may be called from any task of the loop."""
 
-    def __init__(self, path: Path) -> None:
-        """`path` is the registry's file; it is opened by the first look."""
+    def __init__(self, path: Path, library: Library) -> None:
+        """`path` is the registry's file; it is opened by the first look. `library` is kept up to date with it."""
         self.fault = ""                       # why the registry cannot be read, "" while it can
         self.meters: tuple[Meter, ...] = ()   # as they were at the last look, paused ones too
         self._profiles: dict[str, str] = {}
         self._path = path
+        self._library = library
         self._registry: Registry | None = None
-        self._version = -1
+        self._version = (-1, -1)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="registry")
         self._wake = asyncio.Event()
         self._applied = asyncio.Condition()
@@ -106,7 +108,7 @@ class Enrolment:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _look(self, fleet: Fleet) -> None:
-        version = await self._call(Registry.data_version)
+        version = await self._call(self._versions)
         if version == self._version:
             self._change = Change()
             return
@@ -122,6 +124,11 @@ class Enrolment:
 
     async def _call(self, ask: Callable[[Registry], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, ask)
+
+    def _versions(self, registry: Registry) -> tuple[int, int]:
+        """Return what grows with every change of a meter, and with every change of a meter type."""
+        self._library.refresh()
+        return registry.data_version(), self._library.generation
 
     def _ask(self, ask: Callable[[Registry], T]) -> T:
         if self._registry is None:

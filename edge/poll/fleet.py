@@ -62,6 +62,7 @@ def _no_errands(_meter: Meter, _profile: Profile) -> tuple[Errand, ...]:
 @dataclass(slots=True)
 class _Running:
     enrolled: Enrolled
+    profile: Profile
     shares_lane: bool
     task: asyncio.Task[None]
     learned: Learned
@@ -187,14 +188,14 @@ class Fleet:
         crowds = Counter(place for place in places.values() if place is not None)
         return {name for name, place in places.items() if place is not None and crowds[place] > 1}
 
-    @staticmethod
-    def _differs(running: _Running, item: Enrolled, shares_lane: bool) -> bool:  # noqa: FBT001 - private, named at the call
+    def _differs(self, running: _Running, item: Enrolled, shares_lane: bool) -> bool:  # noqa: FBT001 - private, named at the call
         """Tell whether a restart is due. What the poller itself has learned meanwhile is no difference."""
         adopted = item.learned.identity not in ("", running.learned.identity)
         before = running.enrolled
         return ((before.meter, before.password, before.keys, before.client_title)
                 != (item.meter, item.password, item.keys, item.client_title)
-                or running.shares_lane != shares_lane or adopted)
+                or running.shares_lane != shares_lane or adopted
+                or running.profile != self._profiles[item.meter.profile])
 
     def _start(self, item: Enrolled, *, shares_lane: bool) -> None:
         name = item.meter.name
@@ -202,7 +203,7 @@ class Fleet:
         async def work(pulse: Pulse) -> None:
             running = self._running[name]
             running.poller = Poller(
-                item.meter, item.password, self._profiles[item.meter.profile], running.learned,
+                item.meter, item.password, running.profile, running.learned,
                 settings=self._settings, gate=self.gate, sink=self._sink, on_learned=self._note_learned,
                 clock=self._clock, promise=pulse, rng=self._rng, shares_lane=shares_lane, keys=item.keys,
                 client_title=item.client_title, reserve=self._reserve,
@@ -212,7 +213,7 @@ class Fleet:
         task = asyncio.create_task(
             supervise(f"poll {name}", work, self._policy, promises=self._promises, monotonic=self._clock.monotonic,
                       rng=self._rng, states=self.workers), name=f"poll {name}")
-        self._running[name] = _Running(item, shares_lane, task, item.learned)
+        self._running[name] = _Running(item, self._profiles[item.meter.profile], shares_lane, task, item.learned)
 
     async def _note_learned(self, name: str, learned: Learned) -> None:
         running = self._running.get(name)

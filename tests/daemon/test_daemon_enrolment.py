@@ -10,6 +10,7 @@ import pytest
 from edge.daemon import enrolment
 from edge.daemon.enrolment import Enrolment
 from edge.errors import RegistryError
+from edge.meters.library import Library
 from edge.model import Keys, Learned, Meter
 from edge.poll.fleet import Change
 from edge.store.registry import Registry
@@ -42,7 +43,7 @@ class FleetBook:
 
 @asynccontextmanager
 async def running(path):
-    desk, fleet = Enrolment(path), FleetBook()
+    desk, fleet = Enrolment(path, Library(path.parent / "profiles")), FleetBook()
     task = asyncio.create_task(desk.run(fleet, lambda _within_s: None))
     try:
         yield desk, fleet
@@ -152,7 +153,7 @@ async def test_what_was_learned_is_kept_and_a_fault_in_keeping_is_only_told(path
 @pytest.mark.parametrize("turns", range(6))
 async def test_an_end_that_comes_together_with_a_reload_is_not_swallowed(path, turns):
     """`asyncio.wait_for` of Python 3.11 did that: the daemon then ignored its stop signal."""
-    desk, fleet = Enrolment(path), FleetBook()
+    desk, fleet = Enrolment(path, Library(path.parent / "profiles")), FleetBook()
     task = asyncio.create_task(desk.run(fleet, lambda _within_s: None))
     await fleet.until(1)
     while desk._looking:
@@ -176,7 +177,7 @@ async def test_a_registry_that_hangs_holds_up_neither_the_loop_nor_the_end(path,
         hanging.set()
         go_on.wait(20)
 
-    desk = Enrolment(path)
+    desk = Enrolment(path, Library(path.parent / "profiles"))
     call = asyncio.create_task(desk._call(hang))
     while not hanging.is_set():
         await asyncio.sleep(0.01)
@@ -214,3 +215,14 @@ async def test_counters_and_keys_reach_the_fleet_through_the_registrys_own_threa
             registry.set_keys("one", encryption=b"")
         await desk.reload()
         assert fleet.applied[-1][0].keys == Keys(b"", keys.authentication)
+
+
+async def test_a_meter_type_that_changes_is_applied_without_a_change_of_the_registry(path, monkeypatch):
+    monkeypatch.setattr(enrolment, "LOOK_S", 0.02)
+    async with running(path) as (_desk, fleet):
+        await fleet.until(1)
+        directory = path.parent / "profiles"
+        directory.mkdir()
+        (directory / "mine.toml").write_text(
+            'name = "mine"\nvendor = "v"\nsource = "s"\n[[objects]]\nkey = "energy"\nobis = "1-0:1.8.0"\nunit = "Wh"\n')
+        await fleet.until(2)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from poll_bench import GENERIC_PROFILE, PASSWORD, QUICK, Sink, moved, simulated, slower
+from poll_bench import GENERIC_PROFILE, PASSWORD, QUICK, Sink, moved, replace_struct, simulated, slower
 
 from edge.clock import SystemClock
 from edge.config import PollSettings
@@ -70,6 +70,19 @@ async def test_start_pause_resume_remove() -> None:
         assert await yard.fleet.apply([]) == Change(stopped=("a", "b"))
         assert yard.fleet.states() == {}
         assert yard.promises.owing(0.0) == {}
+
+
+async def test_another_table_for_its_type_restarts_a_meter_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with simulated(name="a") as (one, a), simulated(name="b") as (two, b), Yard().open() as yard:
+        rows = [enrol(a), enrol(b, profile="other")]
+        monkeypatch.setitem(PROFILES, "other", GENERIC_PROFILE)
+        await yard.fleet.apply(rows)
+        await yard.readings_of("a")
+        await yard.readings_of("b")
+        monkeypatch.setitem(PROFILES, "other", replace_struct(GENERIC_PROFILE, objects=GENERIC_PROFILE.objects[:1]))
+        assert await yard.fleet.apply(rows) == Change(restarted=("b",))
+        await yard.sink.until(lambda records: any(len(record.values) == 1 for record in records))
+        assert (one.counters.associations, two.counters.associations) == (1, 2)
 
 
 async def test_a_pause_cancels_the_poll_under_way() -> None:
