@@ -17,6 +17,14 @@ SEQ_BITS = 40
 """`seq = epoch << SEQ_BITS | n`: the epoch grows with every start, so a number is never used twice."""
 
 
+OWN_TIME = "ts"
+"""Key of the column with a record's own time: when the meter says it was, in Unix milliseconds, UTC.
+
+Upstream gets it as the record's time, and no doubt about the gateway's clock goes with it. Where there is no such
+column, or nothing in it, the stamp is the time.
+"""
+
+
 class Kind(IntEnum):
     """What a record is. The number is on flash: never change or reuse one."""
 
@@ -27,6 +35,7 @@ class Kind(IntEnum):
     EVENT = 5        # something happened: fields `event`, `detail`
     ALARM = 6        # a condition was raised, cleared or acknowledged
     GAP = 7          # records were lost: which, how many, why
+    PUSHED = 8       # values that a meter sent by itself
 
 
 class Stream(IntEnum):
