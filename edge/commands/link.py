@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edge.commands.context import State, pass_state
+from edge.commands.linkplan import plan
 
 if TYPE_CHECKING:
     from edge.config import RadioSettings
@@ -67,6 +68,9 @@ def watch(      # click passes flags by name
     """Print one line per peer at every look, until interrupted: for a person turning an antenna."""
     radio, settings = _radio(state, options)
     asyncio.run(_watch(radio, settings.width_mhz, interval_s, count, _print_json if as_json else _print))
+
+
+link.add_command(plan)
 
 
 def _radio(state: State, options: dict[str, str | None]) -> "tuple[Radio, RadioSettings]":
