@@ -7,7 +7,7 @@ One object per association. It knows the meter's counters of this association an
 that is less protected than agreed: with authentication agreed, everything must be authenticated; else encrypted.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from edge.dlms.axdr import decode_length, encode_length
 from edge.dlms.ciphering import TAG_BYTES, TITLE_BYTES, Cipher, Protection
@@ -28,6 +28,38 @@ CIPHERED_TAGS = frozenset((GENERAL_GLO, GENERAL_DED, *_OWN_TAGS))
 
 OVERHEAD_BYTES = 1 + 1 + TITLE_BYTES + 3 + 5 + TAG_BYTES
 """Most that a seal adds to an APDU of up to 65,535 octets."""
+
+
+class Ciphered(NamedTuple):
+    """A ciphered APDU taken apart; nothing of it is proven yet.
+
+    `title` is the sender's as it is written there: eight octets, b"" where it is left out or the form has none.
+    `plain_tag` is the tag that must come out, None where the form does not say it.
+    """
+
+    title: bytes
+    dedicated: bool
+    plain_tag: int | None
+    sealed: bytes
+
+    @classmethod
+    def parse(cls, message: bytes) -> Self:
+        """Take an APDU with one of CIPHERED_TAGS apart. Raises Violation."""
+        tag = message[0]
+        if tag not in (GENERAL_GLO, GENERAL_DED):
+            plain, dedicated = _OWN_TAGS[tag]
+            return cls(b"", dedicated, plain, _counted(message, 1))
+        length, at = decode_length(message, 1)
+        if length not in (0, TITLE_BYTES) or at + length > len(message):
+            raise NotGenuine(f"a ciphered APDU under a system title of {length} octets")
+        return cls(message[at:at + length], tag == GENERAL_DED, None, _counted(message, at + length))
+
+    def check(self, opened: bytes) -> None:
+        """Raise NotGenuine where what was under the seal is not what may be there."""
+        if self.plain_tag is not None and opened[:1] != bytes((self.plain_tag,)):
+            raise NotGenuine("a ciphered APDU holds another service than its tag says")
+        if not opened or opened[0] in CIPHERED_TAGS:
+            raise NotGenuine("a ciphered APDU holds nothing, or another ciphered one")
 
 
 class _Key(NamedTuple):
@@ -93,21 +125,12 @@ class SecureChannel:
 
     def open(self, message: bytes) -> bytes:
         """Return the APDU in a ciphered one. Raises NotGenuine, or Violation where it is malformed."""
-        tag = message[0]
-        if tag in (GENERAL_GLO, GENERAL_DED):
-            length, at = decode_length(message, 1)
-            title = message[at:at + length]
-            if length not in (0, TITLE_BYTES) or (length and title != self.meter_title):
-                raise NotGenuine(f"a ciphered APDU under the system title {title[:TITLE_BYTES].hex() or 'none'}, "
-                                 f"the meter's is {self.meter_title.hex()}")
-            opened = self._unseal(self._key(dedicated=tag == GENERAL_DED), _counted(message, at + length))
-        else:
-            plain, dedicated = _OWN_TAGS[tag]
-            opened = self._unseal(self._key(dedicated=dedicated), _counted(message, 1))
-            if opened[:1] != bytes((plain,)):
-                raise NotGenuine(f"ciphered APDU 0x{tag:02x} holds another service than its tag says")
-        if not opened or opened[0] in CIPHERED_TAGS:
-            raise NotGenuine("a ciphered APDU holds nothing, or another ciphered one")
+        ciphered = Ciphered.parse(message)
+        if ciphered.title not in (b"", self.meter_title):
+            raise NotGenuine(f"a ciphered APDU under the system title {ciphered.title.hex()}, "
+                             f"the meter's is {self.meter_title.hex()}")
+        opened = self._unseal(self._key(dedicated=ciphered.dedicated), ciphered.sealed)
+        ciphered.check(opened)
         return opened
 
     def _key(self, *, dedicated: bool) -> _Key:

@@ -33,9 +33,10 @@ class Turn(NamedTuple):
 class BlockTransfer:
     """Both directions of one service invocation. Make a new one for each request."""
 
-    def __init__(self, window: int) -> None:
-        """`window` (1..63) is what this side can take in a row."""
+    def __init__(self, window: int, limit_bytes: int = MAX_ANSWER_BYTES) -> None:
+        """`window` (1..63) is what this side can take in a row, `limit_bytes` bounds what is put together."""
         self._window = window
+        self._limit_bytes = limit_bytes
         self._own: list[bytes] = []       # block-data of the request
         self._acknowledged = 0
         self._number = 0                  # of our block sent last
@@ -84,8 +85,8 @@ class BlockTransfer:
         self._pieces.append(piece)
         self._bytes += len(piece)
         self._complete = last
-        if self._bytes > MAX_ANSWER_BYTES or self._received >= _MAX_NUMBER:
-            raise Violation(f"answer in general blocks grows above {MAX_ANSWER_BYTES} octets or {_MAX_NUMBER} blocks")
+        if self._bytes > self._limit_bytes or self._received >= _MAX_NUMBER:
+            raise Violation(f"general blocks grow above {self._limit_bytes} octets or {_MAX_NUMBER} blocks")
 
     def _note_acknowledgement(self, acknowledged: int) -> None:
         if acknowledged > self._number:

@@ -7,6 +7,7 @@ there only with information. Both checksums are CRC-16/X-25, low octet first, ea
 """
 
 from binascii import crc_hqx
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from edge.dlms.chatter import Chatter
@@ -116,12 +117,16 @@ class Deframer:
 
     def feed(self, data: bytes) -> list[HdlcFrame]:
         """Take bytes, return the frames that are complete now: checksums good, addresses legal, to whomever they go."""
+        return list(self.frames(data))
+
+    def frames(self, data: bytes) -> Iterator[HdlcFrame]:
+        """Do as `feed`, frame by frame: `discarded_bytes` counts what lay before it. To be used up before the next."""
         self._buffer += data
         return self._scan(0)
 
     def abandon(self) -> list[HdlcFrame]:
         """Stop waiting for the rest of the frame that has begun; return the whole frames behind its start."""
-        return self._scan(1) if self._buffer else []
+        return list(self._scan(1)) if self._buffer else []
 
     def text(self) -> str:
         """Return the plain text heard since the last good frame, or ""; what still looks like a frame is not in it."""
@@ -137,9 +142,8 @@ class Deframer:
         """How much of an unfinished frame is held."""
         return len(self._buffer)
 
-    def _scan(self, at: int) -> list[HdlcFrame]:
+    def _scan(self, at: int) -> Iterator[HdlcFrame]:
         buffer = self._buffer
-        frames: list[HdlcFrame] = []
         if at:
             self._discard(0, at)
         while True:
@@ -147,7 +151,7 @@ class Deframer:
             if start < 0:
                 self._discard(at, len(buffer))
                 buffer.clear()
-                return frames
+                return
             if start > at:
                 self._discard(at, start)
             while start + 1 < len(buffer) and buffer[start + 1] == FLAG:
@@ -155,11 +159,11 @@ class Deframer:
             found = self._judge(start)
             if found is _WAIT:
                 del buffer[:start]
-                return frames
+                return
             if isinstance(found, HdlcFrame):
-                frames.append(found)
-                self._chatter.forget()
                 at = start + 1 + _length(buffer, start)     # its closing flag may open the next one
+                self._chatter.forget()
+                yield found
             else:
                 at = start + 1
 

@@ -4,6 +4,7 @@
 """
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from edge.dlms.chatter import KEPT_BYTES, plain_text
@@ -44,25 +45,30 @@ class WrapperDeframer:
         Raises Violation at a wrong version, an empty APDU or one above the limit, BridgeBusy at a line of plain text;
         the deframer is of no use afterwards.
         """
+        return list(self.frames(data))
+
+    def frames(self, data: bytes) -> Iterator[WrapperFrame]:
+        """Do as `feed`, frame by frame: those before a fault come out first. To be used up before the next call."""
         buffer = self._buffer
         buffer += data
-        frames = []
         at = 0
-        while len(buffer) - at >= HEADER_BYTES and not buffer[at]:
-            version, source, destination, length = _HEADER.unpack_from(buffer, at)
-            if version != VERSION:
-                raise Violation(f"wrapper header with version {version}")
-            if not 0 < length <= self.limit_bytes:
-                raise Violation(f"wrapper header announces {length} octets, the limit is {self.limit_bytes}")
-            end = at + HEADER_BYTES + length
-            if end > len(buffer):
-                break
-            frames.append(WrapperFrame(source, destination, bytes(buffer[at + HEADER_BYTES:end])))
-            at = end
-        del buffer[:at]
+        try:
+            while len(buffer) - at >= HEADER_BYTES and not buffer[at]:
+                version, source, destination, length = _HEADER.unpack_from(buffer, at)
+                if version != VERSION:
+                    raise Violation(f"wrapper header with version {version}")
+                if not 0 < length <= self.limit_bytes:
+                    raise Violation(f"wrapper header announces {length} octets, the limit is {self.limit_bytes}")
+                end = at + HEADER_BYTES + length
+                if end > len(buffer):
+                    break
+                frame = WrapperFrame(source, destination, bytes(buffer[at + HEADER_BYTES:end]))
+                at = end
+                yield frame
+        finally:
+            del buffer[:at]
         if buffer and buffer[0]:      # the first octet of every header is 0
             self._listen()
-        return frames
 
     @property
     def pending_bytes(self) -> int:

@@ -1,0 +1,1 @@
+"""What meters send by themselves: a listener for DLMS data-notifications and event-notifications."""
