@@ -110,6 +110,24 @@ class RadioSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     width_mhz: Literal[1, 2, 4, 8, 16] = 2
 
 
+class DutySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is read from meters besides their polls, where the meter's profile has it. Nothing here changes a meter."""
+
+    clock_interval_s: Annotated[Period, "each meter's clock is looked at this often"] = 3_600.0
+
+
+class ClockSyncSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Moving meters' clocks. Only while our own clock is synchronised."""
+
+    allow: Annotated[bool, "false: clocks are read and their drift is told, none is moved"] = False
+    threshold_s: Annotated[float, Meta(ge=1, le=3_600), "a clock that is less off is left alone"] = 10.0
+    shift_max_s: Annotated[float, Meta(ge=0, le=900), "up to here by shift_time, beyond by writing the time"] = 120.0
+    set_max_s: Annotated[float, Meta(ge=0, le=86_400), "a clock that is further off is not moved but told"] = 3_600.0
+    beyond: Annotated[Literal["tell", "set"], "what happens to a clock beyond set_max_s"] = "tell"
+    backwards: Annotated[Literal["refuse", "allow"], "setting back over the end of a load profile interval"] = "refuse"
+    at_most_every_s: Annotated[float, Meta(ge=3_600, le=2_678_400), "one clock is moved once in this time"] = 86_400.0
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole of `gateway.toml`."""
 
@@ -119,3 +137,5 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     poll: PollSettings = PollSettings()
     uplink: UplinkSettings = UplinkSettings()
     radio: RadioSettings = RadioSettings()
+    duties: DutySettings = DutySettings()
+    clock_sync: ClockSyncSettings = ClockSyncSettings()

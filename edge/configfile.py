@@ -108,13 +108,14 @@ def _section(section: str, struct: type[msgspec.Struct], table: dict[str, Any], 
 
 def _relations(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield (key path and value, what is allowed) for what only shows when several keys are seen together."""
-    poll, uplink, radio = settings.poll, settings.uplink, settings.radio
+    poll, uplink, radio, clock_sync = settings.poll, settings.uplink, settings.radio, settings.clock_sync
     for path, first, most_path, most in (
         ("poll.backoff_first_s", poll.backoff_first_s, "backoff_max_s", poll.backoff_max_s),
         ("poll.breaker_open_s", poll.breaker_open_s, "breaker_open_max_s", poll.breaker_open_max_s),
         ("uplink.backoff_first_s", uplink.backoff_first_s, "backoff_max_s", uplink.backoff_max_s),
         ("uplink.batch_bytes", uplink.batch_bytes, "window_bytes", uplink.window_bytes),
         ("radio.interval_s", radio.interval_s, "record_interval_s", radio.record_interval_s),
+        ("clock_sync.shift_max_s", clock_sync.shift_max_s, "set_max_s", clock_sync.set_max_s),
     ):
         if first > most:
             yield f"{path} = {first}", f"must be at most {most_path} = {most}"

@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from edge.dlms.cosem import UNITS, Attribute, Obis
 from edge.errors import ConfigError
+from edge.meters.dutyspec import ClockSpec
 from edge.meters.table import Key, Name, NotNegative, ObisText, Positive, Sap, Table, bad_obis
 
 SHIPPED = files("edge.meters").joinpath("profiles")      # a folder in the source tree, a part of the file in the binary
@@ -139,6 +140,7 @@ class Profile(Table, frozen=True):
     timing: Timing = Timing()
     quirks: Quirks = Quirks()
     identity: Identity | None = None
+    clock: ClockSpec | None = None
 
 
 def load_profiles(extra: Path | None = None) -> dict[str, Profile]:
@@ -194,6 +196,8 @@ def _contradictions(profile: Profile) -> list[tuple[str, str]]:
         found += [(f"{at}.obis", wrong) for wrong in bad_obis(spec.obis)]
     if profile.identity is not None:
         found += [("identity.obis", wrong) for wrong in bad_obis(profile.identity.obis)]
+    if profile.clock is not None:
+        found += [("clock.obis", wrong) for wrong in bad_obis(profile.clock.obis)]
     timing = profile.timing
     if timing.inactivity_s and timing.keep_alive_s >= timing.inactivity_s:
         found.append(("timing.keep_alive_s",
