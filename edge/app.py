@@ -30,12 +30,14 @@ from edge.clock import SystemClock
 from edge.config import Settings
 from edge.control import serve
 from edge.daemon import storage
+from edge.daemon.duties import standing
 from edge.daemon.enrolment import Enrolment
 from edge.daemon.errands import ErrandDesk
 from edge.daemon.links import LinkDesk
 from edge.daemon.status import StatusDesk
 from edge.daemon.upstream import Upstream
 from edge.daemon.vitals import Vitals, figures_of
+from edge.errands.means import Means
 from edge.errors import RingError, WorkerFailed
 from edge.health.deadline import Deadline
 from edge.health.notify import Notifier, Watchdog
@@ -88,10 +90,11 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
             Ring.open(state_dir / "ring", settings.ring, clock, hold_s=settings.clock.hold_s))
         resources.push_async_callback(enrolment.close)
         keep = functools.partial(_keep, ring, Stream.INSTANT)
+        means = Means(functools.partial(_keep, ring), enrolment.progress, enrolment.keep_progress, clock)
         fleet = await resources.enter_async_context(Fleet(
             profiles, settings=settings.poll, sink=functools.partial(_accept, ring),
             on_learned=enrolment.keep_learned, reserve=enrolment.reserve_counters, clock=clock, promises=promises,
-            rng=rng, errands_of=ErrandDesk().of))
+            rng=rng, errands_of=ErrandDesk([standing(settings, means)]).of))
         links = LinkDesk(lambda: enrolment.meters, keep, clock, settings.radio.record_interval_s)
         upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of)
         vitals = Vitals(lambda: figures_of(ring, upstream.state(), clock), fleet.states, keep,

@@ -36,6 +36,7 @@ class Kind(IntEnum):
     ALARM = 6        # a condition was raised, cleared or acknowledged
     GAP = 7          # records were lost: which, how many, why
     PUSHED = 8       # values that a meter sent by itself
+    CLOCK = 9        # a meter's clock compared with ours
 
 
 class Stream(IntEnum):

@@ -101,6 +101,14 @@ class Enrolment:
         """Set invocation counters aside on flash; RegistryError if that cannot be done. See `Registry`."""
         return await self._call(lambda registry: registry.reserve_counters(scope, count, at_least))
 
+    async def progress(self, name: str, duty: str) -> str:
+        """Return how far a duty has come with a meter, "" = nothing known; RegistryError. See `Registry`."""
+        return await self._call(lambda registry: registry.progress(name, duty))
+
+    async def keep_progress(self, name: str, duty: str, data: str) -> None:
+        """Keep on flash how far a duty has come; RegistryError if that cannot be done. See `Registry`."""
+        await self._call(lambda registry: registry.keep_progress(name, duty, data))
+
     async def close(self) -> None:
         """Close the file and end the thread; waits `CLOSE_S` at the most for the call under way."""
         closing = asyncio.get_running_loop().run_in_executor(self._thread, self._close)

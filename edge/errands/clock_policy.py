@@ -2,7 +2,8 @@
 
 The reasons: docs/decisions/0020-clock-policy.md.
 
-    not synchronised ourselves, within the threshold, moved lately ──► NOTHING
+    within the threshold ──► RIGHT
+    not synchronised ourselves, moved lately                        ──► NOTHING
     off, and not allowed, or too far off                            ──► TELL
     would cross a boundary of the load profile, and need not        ──► WAIT, until it does not
     would go back over one, and cannot but                          ──► TELL, unless the settings allow it
@@ -29,6 +30,7 @@ WAIT_SPARE_S = 0.5
 class Deed(StrEnum):
     """What to do about a clock."""
 
+    RIGHT = "right"
     NOTHING = "nothing"
     WAIT = "wait"          # `wait_s`, then look again
     TELL = "tell"          # a person has to decide
@@ -60,7 +62,7 @@ def decide(look: Shown, drift: Drift, settings: ClockSyncSettings, *, synchronis
     if not synchronised:
         return Decision(Deed.NOTHING, "our own clock is not synchronised")
     if look.valid and abs(drift.seconds) - drift.uncertainty_s <= settings.threshold_s:
-        return Decision(Deed.NOTHING, "within the threshold")
+        return Decision(Deed.RIGHT, "within the threshold")
     wrong = f"{drift.seconds:+.1f} s" + ("" if look.valid else ", and the meter says that its time is invalid")
     objection = _objection(wrong, drift, settings, since_last_s)
     if objection is not None:

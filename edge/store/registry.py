@@ -21,7 +21,7 @@ import msgspec
 
 from edge.errors import RegistryError
 from edge.model import Keys, Learned, Meter
-from edge.store import csvio, secrets, validate
+from edge.store import csvio, duties, secrets, validate
 from edge.store.database import damaged, open_database, translated
 
 FILE_NAME = "registry.db"
@@ -116,6 +116,7 @@ class Registry:
         with self._writing() as connection:
             self._stored(connection, name)
             connection.execute("DELETE FROM meters WHERE name = ?", (name,))
+            duties.forget(connection, name)
 
     def set_paused(self, name: str, paused: bool) -> bool:      # noqa: FBT001 - the verb names it: set_paused(name, True)
         """Stop or resume polling a meter. Returns False when it was so already."""
@@ -206,6 +207,30 @@ class Registry:
         with self._writing() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO learned (meter, data) SELECT name, ? FROM meters WHERE name = ?", (data, name))
+
+    def permitted(self) -> Mapping[str, frozenset[str]]:
+        """Return what may be done on the meters besides reading them: meter -> some of `duties.PERMISSIONS`."""
+        with self._reading() as connection:
+            return duties.permissions(connection)
+
+    def permit(self, name: str, what: str, *, allowed: bool) -> bool:
+        """Give or take back one of `duties.PERMISSIONS`. Returns False when it was so already."""
+        with self._writing() as connection:
+            self._stored(connection, name)
+            return duties.permit(connection, name, what, allowed=allowed)
+
+    def progress(self, name: str, duty: str) -> str:
+        """Return how far a duty has come with the meter of this name and its present identity, "" = nothing known."""
+        identity = self.learned(name).identity
+        with self._reading() as connection:
+            return duties.progress(connection, name, duty, identity)
+
+    def keep_progress(self, name: str, duty: str, data: str) -> None:
+        """Keep how far a duty has come; "" forgets it. A meter removed meanwhile is no error."""
+        identity = self.learned(name).identity
+        with self._writing() as connection:
+            if connection.execute("SELECT 1 FROM meters WHERE name = ?", (name,)).fetchone() is not None:
+                duties.keep(connection, name, duty, identity, data)
 
     def data_version(self) -> int:
         """Return a number that grows with every change of a meter or secret, by any process; learning is no change."""

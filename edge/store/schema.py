@@ -119,7 +119,24 @@ CREATE TABLE gateway (
 INSERT INTO gateway VALUES (1, randomblob(5));
 """
 
-MIGRATIONS: tuple[str, ...] = (_METERS + _OTHERS, _SECURITY)
+# What is permitted on a meter and how far its duties have come. No reference to `meters`, so that making that table
+# anew takes nothing of it along; `Registry.remove` deletes it. Neither changes how a meter is polled: neither counts.
+_DUTIES = """
+CREATE TABLE permissions (
+    meter TEXT NOT NULL,
+    what  TEXT NOT NULL,
+    PRIMARY KEY (meter, what)
+) WITHOUT ROWID;
+CREATE TABLE progress (
+    meter    TEXT NOT NULL,
+    duty     TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    data     TEXT NOT NULL CHECK (length(data) <= 65536),
+    PRIMARY KEY (meter, duty)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_METERS + _OTHERS, _SECURITY, _DUTIES)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -39,6 +39,7 @@ _PREFIX = {
     Kind.ALARM: "alarm_",
     Kind.GAP: "gap_",
     Kind.PUSHED: "",
+    Kind.CLOCK: "clock_",
 }
 _OPENING = {Kind.READING: b'"poll_ok":true', Kind.FAILURE: b'"poll_ok":false'}
 _UNSYNCHRONISED = b'"ts_q":"unsynchronised"'

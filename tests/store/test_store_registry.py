@@ -302,3 +302,43 @@ def test_an_older_file_is_brought_up_whole_or_not_at_all(path: Path, monkeypatch
         assert registry._connection.execute("PRAGMA user_version").fetchone()[0] == len(first) + 2
         assert registry._connection.execute("SELECT id, text FROM alarms").fetchall() == []
         assert (registry.list(), registry.password("m1")) == ((M1,), SECRET)
+
+
+# -- permissions and progress
+
+def test_permissions_are_given_one_by_one_and_end_with_the_meter(registry: Registry) -> None:
+    registry.add(M1)
+    version = registry.data_version()
+    assert registry.permitted() == {}
+    assert registry.permit("m1", "relay", allowed=True) is True
+    assert registry.permit("m1", "relay", allowed=True) is False
+    assert registry.permitted() == {"m1": {"relay"}}
+    assert registry.data_version() == version, "nobody's polling changes by it"
+    with pytest.raises(RegistryError, match="no meter is named"):
+        registry.permit("m2", "relay", allowed=True)
+    registry.remove("m1")
+    registry.add(M1)
+    assert registry.permitted() == {}, "a meter that is registered anew has none"
+    assert registry.permit("m1", "relay", allowed=False) is False
+
+
+def test_progress_belongs_to_the_meter_that_made_it(registry: Registry, path: Path) -> None:
+    registry.add(M1)
+    assert registry.progress("m1", "events") == ""
+    registry.keep_learned("m1", Learned("4711"))
+    registry.keep_progress("m1", "events", "so far")
+    registry.keep_progress("m1", "image", "{}")
+    with Registry.open(path) as again:
+        assert again.progress("m1", "events") == "so far"
+    registry.keep_learned("m1", Learned("0815"))
+    assert registry.progress("m1", "events") == "", "another meter stands there"
+    registry.keep_learned("m1", Learned("4711"))
+    assert registry.progress("m1", "events") == "so far", "and back again: nothing was thrown away"
+    registry.keep_progress("m1", "events", "")
+    assert registry.progress("m1", "events") == ""
+    assert registry.progress("m1", "image") == "{}"
+    registry.remove("m1")
+    registry.keep_progress("m1", "image", "too late")
+    registry.add(M1)
+    registry.keep_learned("m1", Learned("4711"))
+    assert registry.progress("m1", "image") == ""

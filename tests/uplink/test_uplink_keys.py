@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.daemon import vitals
+from edge.errands import clock_keeper, means
 from edge.health import linkrecords
 from edge.meters.profile import load_profiles
 from edge.model import Field, Kind, Record, Schema, Stamp
@@ -27,6 +28,8 @@ SCHEMAS = {
     "takeover": (uplink.TAKEOVER, "gateway"),
     "quarantine": (quarantine.SCHEMA, "gateway"),
     "gap": (GAP_SCHEMA, "gateway"),
+    "clock": (clock_keeper.schema("p"), "meter"),
+    "deed": (means.deed_schema("p"), "meter"),
     **{f"profile {name}": (Schema(Kind.READING, tuple(Field(spec.key) for spec in profile.objects), name), "meter")
        for name, profile in load_profiles().items()},
 }
