@@ -6,12 +6,15 @@ Everything here is plain, frozen data without I/O, and without floats: a number 
 scaler (IEC 62056-6-2, scaler_unit), and becomes a float only where ThingsBoard's JSON is written.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Literal
 
 Scalar = int | str | None
 """What a record can hold: exact integer (scaled by its field), text, or nothing."""
+
+TimeSource = Literal["clock", "meter"]
+"""Whose time a stamp is, see `Stamp`."""
 
 SEQ_BITS = 40
 """`seq = epoch << SEQ_BITS | n`: the epoch grows with every start, so a number is never used twice."""
@@ -79,12 +82,27 @@ class Stamp:
     `boottime_ms` (CLOCK_BOOTTIME, counts suspend) orders records within `boot_id` and never steps. `wall_ms` is UTC in
     Unix milliseconds; on a fresh record it is what the clock said, on one read back from the ring it is resolved from
     durable time anchors, so that it is the same at every delivery. `synchronised` tells whether it may be believed.
+
+    `source` tells whose time `wall_ms` is:
+      "clock"  the gateway's, right or not as `synchronised` says
+      "meter"  the record's own: the meter dated it, as it does a profile row, a closing, an entry of its event log.
+               The ring keeps it as given and never shifts it; `synchronised` is False where the meter's clock was
+               invalid or doubtful.
     """
 
     boottime_ms: int
     wall_ms: int
     boot_id: str
     synchronised: bool
+    source: TimeSource = "clock"
+
+    def dated_by_meter(self, wall_ms: int, *, trusted: bool = True) -> "Stamp":
+        """Return the stamp of something taken now that the meter dated `wall_ms` (UTC).
+
+        Two records of one meter need different milliseconds, or different keys: ThingsBoard keeps one value per device,
+        key and millisecond.
+        """
+        return replace(self, wall_ms=wall_ms, synchronised=trusted, source="meter")
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ def row(stored: "Stored", *, acknowledged: bool) -> dict[str, Any]:
     return {
         "stream": stored.stream.name.lower(), "seq": stored.seq, "device": record.device,
         "kind": record.schema.kind.name.lower(), "ts_ms": record.stamp.wall_ms,
-        "synchronised": record.stamp.synchronised, "acked": acknowledged,
+        "synchronised": record.stamp.synchronised, "time": record.stamp.source, "acked": acknowledged,
         "values": dict(_values(stored)),
     }
 

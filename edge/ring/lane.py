@@ -13,8 +13,9 @@ from edge.model import SEQ_BITS, Record, Stamp, Stored, Stream
 from edge.ring.ackset import FIRST_ORDINAL
 from edge.ring.dictionary import Dictionary
 from edge.ring.frame import PAGE_PAYLOAD_BYTES, new_packer, unpack_first
+from edge.ring.layout import OWN_TIME
 from edge.ring.log import Commit, StreamLog
-from edge.ring.records import pack_record, record_of
+from edge.ring.records import moment_of, own_time, pack_record, record_of
 from edge.ring.slots import Condition
 from edge.ring.status import StreamStatus
 from edge.ring.timebase import by_anchor
@@ -63,6 +64,7 @@ class Lane:
         self.gaps: list[tuple[int, int, int]] = []
         self.dropped: list[tuple[int, int]] = []      # ordinals that memory had no room for
         self.dropped_told = 0                          # of `dropped`, handed to the log whole
+        self.features = 0                 # of the format, that a reader of these records must know
         self.timer: asyncio.TimerHandle | None = None
         self._page_bytes = 0
         self._bytes = 0                   # of `pending` together
@@ -100,6 +102,8 @@ class Lane:
             self.full, self._page_bytes = len(self.pending), 0
         if not self._page_bytes:
             self.since = now
+        if record.stamp.source == "meter":
+            self.features |= OWN_TIME
         self.pending.append(row)
         self._page_bytes += len(row)
         self._bytes += len(row)
@@ -172,7 +176,7 @@ class Lane:
             self._page_bytes = 0          # what comes now begins a page, and a window
         rows = tuple(self.pending[:count])
         gaps = tuple(gap for gap in self.gaps if gap[0] < self.first + count)
-        return Commit(self.first, rows, tuple(self.dictionary.entries), gaps, state_due)
+        return Commit(self.first, rows, tuple(self.dictionary.entries), gaps, state_due, self.features)
 
     def done(self, end: int) -> int:
         """Everything below ordinal `end` is durable. Returns how many records that were."""
@@ -204,7 +208,7 @@ class Lane:
 
     def status(self) -> StreamStatus:
         """Return the stream's counters."""
-        pool = self.log.pool
+        pool, tally = self.log.pool, self.log.tally
         conditions = [slot.condition for slot in list(pool.slots)]
         durable = self.log.view.next_ordinal - FIRST_ORDINAL
         backlog, lost = self.log.backlog(), self.log.view.state.losses.total
@@ -215,8 +219,8 @@ class Lane:
             slots=len(conditions), slots_quarantined=conditions.count(Condition.QUARANTINED),
             slots_strange=conditions.count(Condition.FOREIGN) + conditions.count(Condition.UNUSABLE),
             size_bytes=sum(slot.size for slot in list(pool.slots)), quota_bytes=pool.quota_bytes,
-            written_bytes=self.log.bytes_written, syncs=self.log.syncs, io_errors=self.log.io_errors,
-            evictions=self.log.evictions, acks_unwritten=self.log.acks_unwritten,
+            written_bytes=tally.bytes_written, syncs=tally.syncs, io_errors=tally.io_errors, evictions=tally.evictions,
+            acks_unwritten=self.log.acks_unwritten,
         )
 
     # ---- reading from memory -------------------------------------------------------------------------------------
@@ -241,12 +245,13 @@ class Lane:
             if found and (len(found) >= limit_records or len(row) > room):
                 break
             values = unpack_first(row)
-            moment = run.base_ms + values[2]
+            moment = run.base_ms + moment_of(values)
             anchor = self.log.anchor_at(moment)
             if anchor is None:
                 return []
             at = by_anchor(anchor, moment)
-            stamp = Stamp(moment, at.wall_ms, self.boot_id, at.synchronised)
+            stamp = (own_time(values, moment, self.boot_id)
+                     or Stamp(moment, at.wall_ms, self.boot_id, at.synchronised))
             found.append(Stored(self.stream, self.seq(ordinal), record_of(values, tables, stamp)))
             room -= len(row)
         return found[::-1] if newest else found

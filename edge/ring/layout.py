@@ -39,7 +39,8 @@ FORMAT = 1
 MAX_EPOCH = (1 << (64 - SEQ_BITS)) - 1
 HEADER_PAGES = 2
 MIN_SLOT_PAGES = 8
-KNOWN_INCOMPATIBLE: Final = 0
+OWN_TIME: Final = 1           # incompatible: rows may bring their own time
+KNOWN_INCOMPATIBLE: Final = OWN_TIME
 ACKS_LIMIT_BYTES = 1_200
 MAX_ANCHORS = 32
 _FIXED = struct.Struct("<4sHHII16sBBIQQI16sQq")
@@ -49,7 +50,11 @@ _CRC_AT = PAGE_BYTES - 4
 
 @dataclass(frozen=True)
 class SlotHeader:
-    """What a slot says about itself. `base_ms` is the boot time that the records' times of its epoch count from."""
+    """What a slot says about itself.
+
+    `base_ms` is the boot time that the records' times of its epoch count from; `incompatible` are the features that a
+    reader must know.
+    """
 
     ring: bytes
     stream: int
@@ -64,6 +69,7 @@ class SlotHeader:
     base_ms: int
     state: State = field(default_factory=State)
     anchors: tuple[Anchor, ...] = ()
+    incompatible: int = 0
 
     @property
     def base(self) -> int:
@@ -84,8 +90,8 @@ def encode_header(header: SlotHeader, pack: Packer) -> bytes:
             break
         del anchors[0]
     fixed = _FIXED.pack(
-        _MAGIC, FORMAT, _FIXED.size + len(tail), 0, 0, header.ring, header.stream, header.quality, header.epoch,
-        header.segment, header.base_seq, header.uid, header.boot, header.boottime_ms * 1_000_000,
+        _MAGIC, FORMAT, _FIXED.size + len(tail), 0, header.incompatible, header.ring, header.stream, header.quality,
+        header.epoch, header.segment, header.base_seq, header.uid, header.boot, header.boottime_ms * 1_000_000,
         header.wall_ms * 1_000_000,
     )
     page = (fixed + tail).ljust(_CRC_AT, b"\0")
@@ -113,7 +119,7 @@ def decode_header(page: bytes) -> SlotHeader | None:
     except (Undecodable, ValueError):
         return None
     return SlotHeader(ring, stream, epoch, segment, base_seq, uid, boot, boottime_ns // 1_000_000,
-                      realtime_ns // 1_000_000, quality, base_ms, state, anchors)
+                      realtime_ns // 1_000_000, quality, base_ms, state, anchors, incompatible)
 
 
 def _tail(row: Any) -> tuple[State, tuple[Anchor, ...], int]:

@@ -3,7 +3,6 @@
 Everything here runs in the ring's writer thread, except `ack` and `backlog`.
 
     commit   pages written, one sync                                    durable when the sync returned
-    segment  header written, sync as a barrier, then frames             never the other way round
     fault    EIO: the same frames go to another slot, nothing is retried in place; the slot is not written again
 """
 
@@ -28,12 +27,13 @@ from edge.ring.frame import (
     new_packer,
 )
 from edge.ring.fs import MEDIUM_ERRORS
-from edge.ring.layout import HEADER_PAGES, MAX_ANCHORS, SlotHeader, encode_header
-from edge.ring.losses import LossReason, State
+from edge.ring.layout import MAX_ANCHORS
+from edge.ring.losses import LossReason
 from edge.ring.pool import SlotPool
 from edge.ring.segment import Run, Segment
 from edge.ring.slots import Condition, Slot
 from edge.ring.timebase import Anchor, encode_anchor, valid_at
+from edge.ring.turnover import Turnover
 from edge.ring.view import StreamView
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Commit:
     entries: Sequence[bytes]                  # the stream's whole dictionary, as far as these records need it
     gaps: tuple[tuple[int, int, int], ...] = ()   # (ordinal, stream, loss number) of the gap records among them
     state_due: bool = False
+    features: int = 0                         # of the format, that a reader of these records must know
 
 
 class StreamLog:
@@ -60,15 +61,24 @@ class StreamLog:
     def __init__(self, view: StreamView, pool: SlotPool, run: Run, entropy: Callable[[int], bytes],
                  now: Callable[[], Anchor]) -> None:
         """Take over a loaded stream for a new run. Nothing is written before `begin`."""
-        self.view, self.pool, self.run = view, pool, run
-        self._entropy, self._now = entropy, now
+        self.view, self.pool = view, pool
+        self._turnover = Turnover(view, pool, run, entropy, now)
+        self.tally = self._turnover.tally
         self._pack: Packer = new_packer()
         self._entries_written = 0
         self._anchors: tuple[Anchor, ...] = ()
         self.acks_unwritten = 0
         self._clean = view.state.losses.durable_no == view.state.losses.last_no    # flash has the state in memory
         self.begun = False
-        self.bytes_written = self.syncs = self.io_errors = self.evictions = 0
+
+    @property
+    def run(self) -> Run:
+        """The run that writes."""
+        return self._turnover.run
+
+    @run.setter
+    def run(self, run: Run) -> None:
+        self._turnover.run = run
 
     # ---- the run -------------------------------------------------------------------------------------------------
 
@@ -86,6 +96,10 @@ class StreamLog:
             frame = Frame(FrameType.OPEN, 0, 0, self._seq(self.view.next_ordinal), payload)
             self._write([frame, frame], Commit(self.view.next_ordinal, (), ()))
         self.begun = True
+
+    def _rotate(self) -> None:
+        self._turnover.rotate()
+        self._entries_written = 0
 
     def _seq(self, ordinal: int) -> int:
         return self.run.epoch << SEQ_BITS | ordinal
@@ -141,6 +155,7 @@ class StreamLog:
         """
         if commit.first < self.view.next_ordinal:
             raise LocalStateError(f"ring {self.view.stream.name.lower()}: records are committed twice")
+        self._turnover.features |= commit.features
         if not self.begun:
             self.begin()
         frames = self._frames(commit)
@@ -214,7 +229,8 @@ class StreamLog:
         pages = frame_pages(len(frame.payload)) if frame is not None else 1
         for _ in range(2):
             segment = self.view.active
-            if segment is not None and segment.next_page + pages + _pages(self._prelude(commit)) <= segment.pages:
+            if (segment is not None and segment.next_page + pages + _pages(self._prelude(commit)) <= segment.pages
+                    and not self._turnover.outgrown(segment)):
                 return segment, self.view.segments[-1]
             self._rotate()
         raise RingError(f"ring {self.view.stream.name.lower()}: a slot is too small; raise ring.slot_mib")
@@ -260,8 +276,8 @@ class StreamLog:
         segment.next_page += len(data) // PAGE_BYTES
         self.pool.fs.pwrite(slot.path, at * PAGE_BYTES, data)
         self.pool.fs.sync(slot.path)
-        self.bytes_written += len(data)
-        self.syncs += 1
+        self.tally.bytes_written += len(data)
+        self.tally.syncs += 1
         self._index(segment, batch, at)
         slot.end = self.view.next_ordinal
 
@@ -288,7 +304,7 @@ class StreamLog:
             losses.durable_no = losses.last_no
 
     def _failed(self, error: OSError) -> None:
-        self.io_errors += 1
+        self.tally.io_errors += 1
         self._clean = False
         slot = self.view.segments[-1] if self.view.segments else None
         if slot is None or self.view.active is None:
@@ -300,73 +316,7 @@ class StreamLog:
             slot.condition = Condition.QUARANTINED
             self.view.retire_active()
 
-    # ---- new segments --------------------------------------------------------------------------------------------
-
-    def _rotate(self) -> None:
-        """Begin a segment in the next slot. Raises OSError, with the old state untouched unless the medium failed."""
-        view = self.view
-        slot = self.pool.next(view)
-        evicted = slot if slot in view.segments else None
-        with view.lock:
-            state = State(view.state.acks.copy(), view.state.losses.copy(), dict(view.state.told))
-        if evicted is not None and not view.acknowledged(evicted):
-            self.evictions += 1
-            view.lose(evicted.segment.base, evicted.end - 1, LossReason.EVICTED, state)
-        header = self._header(state)
-        try:
-            self._write_header(slot, header)
-        except OSError as error:
-            self.pool.fs.close(slot.path)
-            if error.errno in MEDIUM_ERRORS:
-                slot.condition = Condition.QUARANTINED
-                if evicted is not None:
-                    self._drop(evicted, state)
-            raise
-        self._begin_segment(slot, header, evicted, state)
-
-    def _header(self, state: State) -> SlotHeader:
-        view, now = self.view, self._now()
-        uid = int.from_bytes(self._entropy(4), "little")
-        self.pool.last_segment += 1
-        return SlotHeader(
-            ring=view.ring, stream=int(view.stream), epoch=self.run.epoch, segment=self.pool.last_segment,
-            base_seq=self._seq(view.next_ordinal), uid=uid, boot=self.run.boot, boottime_ms=now.boottime_ms,
-            wall_ms=now.wall_ms, quality=now.quality, base_ms=self.run.base_ms, state=state,
-            anchors=tuple(view.timebase.summary(MAX_ANCHORS)),
-        )
-
-    def _write_header(self, slot: Slot, header: SlotHeader) -> None:
-        page = encode_header(header, self._pack)
-        self.pool.fs.pwrite(slot.path, 0, page * HEADER_PAGES)
-        self.pool.fs.sync(slot.path)
-        self.bytes_written += PAGE_BYTES * HEADER_PAGES
-        self.syncs += 1
-
-    def _begin_segment(self, slot: Slot, header: SlotHeader, evicted: Slot | None, state: State) -> None:
-        view = self.view
-        view.retire_active()
-        if evicted is not None:
-            self._drop(evicted, state)
-        slot.header, slot.condition, slot.end = header, Condition.USED, header.base
-        view.segments.append(slot)
-        segment = Segment(header, slot.size // PAGE_BYTES)
-        for anchor in segment.anchors:
-            view.timebase.add(anchor)
-        segment.anchors.clear()
-        view.active = segment
-        self._entries_written = 0
-        with view.lock:
-            view.state.losses.durable_no = view.state.losses.last_no
-
-    def _drop(self, slot: Slot, state: State) -> None:
-        """The segment in the slot is no more; `state` has counted what it still held."""
-        if self.view.active is not None and slot is self.view.segments[-1]:
-            self.view.retire_active()
-        self.view.forget_index(slot)
-        self.view.segments.remove(slot)
-        with self.view.lock:
-            self.view.state.losses = state.losses
-            self.view.state.acks.merge(state.acks)
+    # ---- giving back ------------------------------------------------------------------------------------------------
 
     def shrink(self) -> None:
         """Give slots back until the others stay within the quota. What they still held is a loss, durable first.
@@ -376,7 +326,7 @@ class StreamLog:
         surplus, losses = self.pool.surplus(self.view), self.view.state.losses
         for slot in surplus:
             if slot in self.view.segments and not self.view.acknowledged(slot):
-                self.evictions += 1
+                self.tally.evictions += 1
                 self.view.lose(slot.segment.base, slot.end - 1, LossReason.EVICTED)
             slot.condition = Condition.RETIRED
         if losses.durable_no < losses.last_no:

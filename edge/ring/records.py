@@ -1,15 +1,18 @@
 """Records to packed rows and back (pure).
 
-A row is [schema, device, t_ms, v1 .. vn]: numbers of the segment's tables, milliseconds since the run's opening (which
-may be negative), and the values: integers of any size, text, or nil.
+A row is [schema, device, time, v1 .. vn]: numbers of the segment's tables, a time, and the values: integers of any
+size, text, or nil. The time is t_ms, milliseconds since the run's opening (which may be negative), or
+[t_ms, wall_ms, flags] for a record that brought its own.
 """
 
-from typing import Any
+from typing import Any, Final
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from edge.model import Record, Stamp
 from edge.ring.dictionary import Dictionary, Tables
 from edge.ring.frame import Packer, Undecodable
+
+TRUSTED: Final = 1         # flag of a time of its own: the clock that told it was right
 
 
 def boot_bytes(boot_id: str) -> bytes:
@@ -29,7 +32,27 @@ def pack_record(record: Record, base_ms: int, dictionary: Dictionary, pack: Pack
     """Return the row of a fresh record. Raises RingError (dictionary full), UnicodeEncodeError."""
     schema = dictionary.schema_id(record.schema, pack)
     device = dictionary.device_id(record.device, pack)
-    return pack([schema, device, record.stamp.boottime_ms - base_ms, *record.values])
+    stamp = record.stamp
+    moment = stamp.boottime_ms - base_ms
+    if stamp.source == "meter":
+        return pack([schema, device, [moment, stamp.wall_ms, TRUSTED if stamp.synchronised else 0], *record.values])
+    return pack([schema, device, moment, *record.values])
+
+
+def moment_of(row: list[Any]) -> int:
+    """Return the t_ms of a row. Raises Undecodable."""
+    match row[2]:
+        case int(moment) | [int(moment), int(), int(), *_]:
+            return moment
+    raise Undecodable("a record without a time")
+
+
+def own_time(row: list[Any], boottime_ms: int, boot_id: str) -> Stamp | None:
+    """Return the stamp of a row that brought its own time, None where the gateway's clock has to say it."""
+    if type(row[2]) is int:
+        return None
+    _, wall_ms, flags, *_ = row[2]
+    return Stamp(boottime_ms, wall_ms, boot_id, bool(flags & TRUSTED), "meter")
 
 
 def record_of(row: list[Any], tables: Tables, stamp: Stamp) -> Record:

@@ -15,7 +15,7 @@ from edge.ring.ackset import FIRST_ORDINAL, ORDINAL_MASK
 from edge.ring.frame import PAGE_BYTES, FrameType, Undecodable, open_frame, peek
 from edge.ring.fs import MEDIUM_ERRORS, FileSystem
 from edge.ring.losses import LossReason, State
-from edge.ring.records import boot_text, record_of
+from edge.ring.records import boot_text, moment_of, own_time, record_of
 from edge.ring.segment import Entry, Run, Segment, claimed_end, rows, scan
 from edge.ring.slots import Condition, Slot, arrange, slim
 from edge.ring.timebase import UNKNOWN_CLOCK, Anchor, Timebase, by_anchor
@@ -297,7 +297,7 @@ class StreamView:
             # the run's opening was destroyed: the records stand, their time is unknown
             run = Run(0, b"", 0, UNKNOWN_CLOCK)
         boot_id = self._boot_id(run.boot)
-        times = [row[2] + run.base_ms for row in items]
+        times = [moment_of(row) + run.base_ms for row in items]
         last = self.timebase.anchor(run.boot, max(times)) or run.clock
         one = last == (self.timebase.anchor(run.boot, min(times)) or run.clock)
         found = []
@@ -305,7 +305,8 @@ class StreamView:
             for ordinal in range(low, high + 1):
                 row, moment = items[ordinal - head], times[ordinal - head]
                 anchor = last if one else self.timebase.anchor(run.boot, moment) or run.clock
-                stamp = Stamp(moment, anchor.wall_ms + moment - anchor.boottime_ms, boot_id, anchor.synchronised)
+                stamp = (own_time(row, moment, boot_id) or
+                         Stamp(moment, anchor.wall_ms + moment - anchor.boottime_ms, boot_id, anchor.synchronised))
                 found.append(Stored(stream, epoch | ordinal, record_of(row, tables, stamp)))
         return found
 

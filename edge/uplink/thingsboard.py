@@ -42,7 +42,8 @@ _PREFIX = {
     Kind.CLOCK: "clock_",
 }
 _OPENING = {Kind.READING: b'"poll_ok":true', Kind.FAILURE: b'"poll_ok":false'}
-_UNSYNCHRONISED = b'"ts_q":"unsynchronised"'
+_DOUBTFUL = {"clock": b'"ts_q":"unsynchronised"', "meter": b'"ts_q":"meter_doubtful"'}
+"""What is said of a time that may not be believed, by its source."""
 
 _json = msgspec.json.Encoder().encode
 
@@ -128,7 +129,7 @@ def element(record: Record) -> tuple[bytes, int]:
     if isinstance(own, int):
         return b'{"ts":%d,"values":{%b}}' % (own, b",".join(values)), len(values)
     if not record.stamp.synchronised:
-        values.append(_UNSYNCHRONISED)
+        values.append(_DOUBTFUL[record.stamp.source])
     return b'{"ts":%d,"values":{%b}}' % (record.stamp.wall_ms, b",".join(values)), len(values)
 
 

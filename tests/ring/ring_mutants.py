@@ -17,10 +17,10 @@ MUTANTS = {
     "none": "",
     "no_sync": "import ring_sim; ring_sim.SimulatedFs.sync = lambda self, path: self._call('sync', path)",
     "no_header_barrier": """
-from edge.ring import log
+from edge.ring import turnover
 def write(self, slot, header):
-    self.pool.fs.pwrite(slot.path, 0, log.encode_header(header, self._pack) * 2)
-log.StreamLog._write_header = write""",
+    self.pool.fs.pwrite(slot.path, 0, turnover.encode_header(header, self._pack) * 2)
+turnover.Turnover._write_header = write""",
     "no_crc": """
 from edge.ring import frame, segment, view
 def opened(head, data, uid):
@@ -115,12 +115,12 @@ slots._look = look""",
     "torn_tail_uncounted": "from edge.ring import segment; segment.Segment.miss = lambda self, head, page: None",
     "dictionary_not_repeated": """
 from edge.ring import log
-real = log.StreamLog._begin_segment
-def begin(self, *a):
+real = log.StreamLog._rotate
+def rotate(self):
     kept = self._entries_written
-    real(self, *a)
+    real(self)
     self._entries_written = kept
-log.StreamLog._begin_segment = begin""",
+log.StreamLog._rotate = rotate""",
     "page_written_twice": """
 from edge.ring import segment
 real = segment.scan

@@ -26,7 +26,8 @@ STATISTICS: Counter[str] = Counter()
 
 
 def content(record: Record) -> tuple:
-    return (record.device, record.stamp.boottime_ms, *record.values)
+    own = (record.stamp.wall_ms, record.stamp.synchronised) if record.stamp.source == "meter" else None
+    return (record.device, record.stamp.boottime_ms, own, *record.values)
 
 
 class RingMachine(RuleBasedStateMachine):
@@ -152,7 +153,10 @@ class RingMachine(RuleBasedStateMachine):
             self.count += 1
             schema = SCHEMAS[width]
             values = tuple(self.count * 10 + i if not (big and i == 0) else self.count << 900 for i in range(len(schema.fields)))
-            record = Record(schema, f"m{device}", self.clock.stamp(), values)
+            stamp = self.clock.stamp()
+            if device == 3:
+                stamp = stamp.dated_by_meter(self.count * 900_000, trusted=width != 1)
+            record = Record(schema, f"m{device}", stamp, values)
             ticket = lane.put(record)
             assert ticket.seq not in self.given, "a sequence number was given twice"
             self.given[ticket.seq] = self.maybe[ticket.seq] = content(record)

@@ -157,7 +157,7 @@ def test_one_wrong_bit_and_the_header_is_none(bit: int) -> None:
 
 def test_a_newer_format_is_left_alone() -> None:
     page = bytearray(layout.encode_header(a_header(), PACK))
-    page[12] = 1
+    page[15] = 0x80
     page[-4:] = zlib.crc32(page[:-4]).to_bytes(4, "little")
     with pytest.raises(layout.Incompatible):
         layout.decode_header(bytes(page))

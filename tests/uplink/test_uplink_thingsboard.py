@@ -52,6 +52,13 @@ def test_a_batch_on_the_wire():
     ]
 
 
+@pytest.mark.parametrize(("trusted", "more"), [(True, b""), (False, b',"ts_q":"meter_doubtful"')])
+def test_a_row_that_the_meter_dated_has_the_meters_time(trusted, more):
+    stamp = Stamp(7, 1_700_000_000_000, "boot", synchronised=False).dated_by_meter(1_699_999_500_000, trusted=trusted)
+    made, _ = element(Record(READING, "A", stamp, (None, 5)))
+    assert made == b'{"ts":1699999500000,"values":{"poll_ok":true,"active_energy":5%b}}' % more
+
+
 @pytest.mark.parametrize(("raw", "scaler", "text"), [
     (23012, -2, "230.12"), (5, -3, "0.005"), (-5, -3, "-0.005"), (-1234, -3, "-1.234"), (2300, -1, "230.0"),
     (7, 3, "7000"), (0, -2, "0.00"), (0, 5, "0"),
