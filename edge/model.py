@@ -20,14 +20,6 @@ SEQ_BITS = 40
 """`seq = epoch << SEQ_BITS | n`: the epoch grows with every start, so a number is never used twice."""
 
 
-OWN_TIME = "ts"
-"""Key of the column with a record's own time: when the meter says it was, in Unix milliseconds, UTC.
-
-Upstream gets it as the record's time, and no doubt about the gateway's clock goes with it. Where there is no such
-column, or nothing in it, the stamp is the time.
-"""
-
-
 class Kind(IntEnum):
     """What a record is. The number is on flash: never change or reuse one."""
 

@@ -56,7 +56,7 @@ FORBIDDEN_LEAVES = {
 PURE = [
     "edge/model.py", "edge/errors.py", "edge/config.py",
     "edge/dlms/*.py",
-    "edge/meters/reading.py",
+    "edge/meters/reading.py", "edge/meters/layout.py", "edge/meters/selftold.py", "edge/meters/push*.py", "edge/meters/events.py",
     "edge/poll/schedule.py", "edge/poll/recovery.py", "edge/poll/budget.py",
     "edge/poll/errand.py", "edge/meters/clock.py", "edge/meters/dutyspec.py", "edge/meters/table.py", "edge/errands/clock_policy.py",
     "edge/ring/frame.py", "edge/ring/layout.py", "edge/ring/timebase.py",

@@ -16,10 +16,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from edge.dlms.cosem import UNITS, Attribute, Obis
+from edge.dlms.cosem import Attribute, Obis
 from edge.errors import ConfigError
 from edge.meters.dutyspec import ClockSpec
-from edge.meters.table import Key, Name, NotNegative, ObisText, Positive, Sap, Table, bad_obis
+from edge.meters.layout import TIME_DOUBT, PushLayout, push_problems
+from edge.meters.table import UNITLESS, Key, Name, NotNegative, ObisText, Positive, Sap, Table, bad_obis
 
 SHIPPED = files("edge.meters").joinpath("profiles")      # a folder in the source tree, a part of the file in the binary
 
@@ -29,8 +30,11 @@ SCALER_ATTRIBUTE = {3: 3, 4: 3, 5: 4}
 NOT_READ = "not_read"
 """The column of a partial reading that says what is missing and why; no object may have this key."""
 
-UNITLESS = {"", *UNITS.values()}
-
+RESERVED = {
+    NOT_READ: "is the column for what could not be read",
+    TIME_DOUBT: "is the column for what is wrong with a meter's time",
+}
+"""Keys that no object may have, and why."""
 
 class ObjectSpec(Table, frozen=True):
     """One value to read. `unit` is what the meter must say; `scaler` is set only where the meter cannot be asked."""
@@ -141,6 +145,7 @@ class Profile(Table, frozen=True):
     quirks: Quirks = Quirks()
     identity: Identity | None = None
     clock: ClockSpec | None = None
+    push: tuple[PushLayout, ...] = ()
 
 
 def load_profiles(extra: Path | None = None) -> dict[str, Profile]:
@@ -189,8 +194,8 @@ def _contradictions(profile: Profile) -> list[tuple[str, str]]:
         if spec.key in seen:
             found.append((f"{at}.key", f"{spec.key!r} is used by objects[{seen[spec.key]}] already"))
         seen.setdefault(spec.key, index)
-        if spec.key == NOT_READ:
-            found.append((f"{at}.key", f"{spec.key!r} is the column for what could not be read"))
+        if spec.key in RESERVED:
+            found.append((f"{at}.key", f"{spec.key!r} {RESERVED[spec.key]}"))
         if spec.unit not in UNITLESS:
             found.append((f"{at}.unit", f"{spec.unit!r} is not a COSEM unit (IEC 62056-6-2, table of units)"))
         found += [(f"{at}.obis", wrong) for wrong in bad_obis(spec.obis)]
@@ -198,6 +203,7 @@ def _contradictions(profile: Profile) -> list[tuple[str, str]]:
         found += [("identity.obis", wrong) for wrong in bad_obis(profile.identity.obis)]
     if profile.clock is not None:
         found += [("clock.obis", wrong) for wrong in bad_obis(profile.clock.obis)]
+    found += push_problems(profile.push, profile.objects, RESERVED)
     timing = profile.timing
     if timing.inactivity_s and timing.keep_alive_s >= timing.inactivity_s:
         found.append(("timing.keep_alive_s",

@@ -56,7 +56,9 @@ class Plan:
     asks: tuple[Ask, ...]
     identity_at: int | None
     refused: tuple[GetResult, ...] = ()
-    schemas: dict[tuple[int, ...], Schema] = field(default_factory=dict, compare=False, repr=False)
+    kind: Kind = Kind.READING
+    schemas: dict[tuple[tuple[int, ...], tuple[Field, ...]], Schema] = field(
+        default_factory=dict, compare=False, repr=False)
     fractions: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -125,12 +127,16 @@ def learn(plan: Plan, results: Sequence[GetResult]) -> Learned:
     return replace(learned, scalers={**learned.scalers, **found}) if found else learned
 
 
-def record(plan: Plan, results: Sequence[GetResult], stamp: Stamp, device: str) -> Record:
-    """Build the poll's record: a READING, or a FAILURE when not one value could be had.
+class Valued(NamedTuple):
+    """What answers are worth: one value and scaler for each of the plan's asks; `missing` says what is not there."""
 
-    `results` belong to `plan.attributes`, one each, in that order.
-    """
-    results = (*results, *plan.refused)
+    values: tuple[Scalar, ...]
+    scalers: tuple[int, ...]
+    missing: tuple[str, ...]
+
+
+def valued(plan: Plan, results: Sequence[GetResult]) -> Valued:
+    """Turn raw answers into values. `results` belong to `plan.attributes` and then `plan.refused`, in that order."""
     values: list[Scalar] = []
     scalers: list[int] = []
     missing: list[str] = []
@@ -140,14 +146,24 @@ def record(plan: Plan, results: Sequence[GetResult], stamp: Stamp, device: str) 
         scalers.append(scaler)
         if why:
             missing.append(f"{ask.spec.key}: {why}")
+    return Valued(tuple(values), tuple(scalers), tuple(missing))
+
+
+def record(plan: Plan, results: Sequence[GetResult], stamp: Stamp, device: str) -> Record:
+    """Build the poll's record: a READING, or a FAILURE when not one value could be had.
+
+    `results` belong to `plan.attributes`, one each, in that order.
+    """
+    results = (*results, *plan.refused)
+    values, scalers, missing = valued(plan, results)
     if not missing:
-        return Record(_schema(plan, tuple(scalers), partial=False), device, stamp, tuple(values))
+        return Record(schema_of(plan, scalers), device, stamp, values)
     text = "; ".join(missing)
     if len(missing) == len(plan.asks):
         refused = any(results[ask.value_at].error is not None for ask in plan.asks)
         reason = FailReason.ACCESS_REFUSED if refused else FailReason.PROTOCOL_VIOLATION
         return failure(device, plan.profile, reason, text, stamp)
-    return Record(_schema(plan, tuple(scalers), partial=True), device, stamp, (*values, cut(text)))
+    return Record(schema_of(plan, scalers, (Field(NOT_READ),)), device, stamp, (*values, cut(text)))
 
 
 def failure(device: str, profile: Profile, reason: FailReason, detail: str, stamp: Stamp) -> Record:
@@ -166,13 +182,14 @@ def _failure_schema(profile: str) -> Schema:
     return Schema(Kind.FAILURE, (Field("reason"), Field("detail")), profile)
 
 
-def _schema(plan: Plan, scalers: tuple[int, ...], *, partial: bool) -> Schema:
-    memo = (*scalers, int(partial))
+def schema_of(plan: Plan, scalers: tuple[int, ...], more: tuple[Field, ...] = ()) -> Schema:
+    """Return the schema of a plan's values and of the columns behind them; the plan remembers it."""
+    memo = (scalers, more)
     schema = plan.schemas.get(memo)
     if schema is None:
         fields = [Field(ask.spec.key, scaler, ask.spec.unit, ask.spec.canonical)
                   for ask, scaler in zip(plan.asks, scalers, strict=True)]
-        schema = Schema(Kind.READING, (*fields, *([Field(NOT_READ)] if partial else [])), plan.profile.name)
+        schema = Schema(plan.kind, (*fields, *more), plan.profile.name)
         if len(plan.schemas) >= SCHEMAS_KEPT:
             plan.schemas.clear()
         plan.schemas[memo] = schema
@@ -225,6 +242,8 @@ def _scaler(plan: Plan, ask: Ask, results: Sequence[GetResult]) -> tuple[int, st
     if pair is None:
         pair = _scaler_unit(ask, results)
         if pair is None:
+            if ask.scaler_at is None and not ask.whole:
+                return 0, "its scaler is not known: the meter has to be read once, or the profile has to say it"
             error = results[ask.scaler_at].error if ask.scaler_at is not None else None
             return 0, f"scaler_unit {error.text if error is not None else 'is malformed'}"
     scaler, unit = pair

@@ -6,6 +6,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from edge.dlms.cosem import UNITS
+
 LONGEST_S = 31 * 86_400.0      # no time in a profile is meant longer, and TOML knows "inf"
 Positive = Annotated[float, Meta(gt=0, le=LONGEST_S)]
 NotNegative = Annotated[float, Meta(ge=0, le=LONGEST_S)]
@@ -13,6 +15,9 @@ Sap = Annotated[int, Meta(ge=0, le=0xFFFF)]      # IEC 62056-46 and 62056-47: wh
 ObisText = Annotated[str, Meta(pattern=r"^[0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}(\.[0-9]{1,3}){2,3}\Z")]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]*\Z", max_length=48)]
 Key = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*\Z", max_length=48)]
+
+UNITLESS = {"", *UNITS.values()}
+"""What may stand as a unit: those of COSEM, or none."""
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=True):

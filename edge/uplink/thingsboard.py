@@ -6,18 +6,17 @@ Topics and payload forms: ThingsBoard "MQTT Device API" and "Gateway MQTT API" (
 Storage there is an upsert per (device, key, ts): a record sent twice is stored once, and two records that shared
 device, key and millisecond would merge. What keeps them apart: each kind of record has keys of its own (`_PREFIX`), and
 `edge.clock` never stamps the same millisecond twice. Both are facts of the stored record, so that every delivery of a
-record has the same bytes, whatever travels beside it. Records with a time of their own (`OWN_TIME`) are kept apart by
-the meter's clock: of two for the same moment the later one stands.
+record has the same bytes, whatever travels beside it. Records that a meter dated are kept apart by its clock: of two
+for the same moment the later one stands.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import msgspec
 
-from edge.model import OWN_TIME, Batch, Kind, Publish, Record, Scalar, Schema, SeqSpan, Stored
+from edge.model import Batch, Kind, Publish, Record, Scalar, Schema, SeqSpan, Stored
 
 OWN_TELEMETRY = "v1/devices/me/telemetry"
 GATEWAY_TELEMETRY = "v1/gateway/telemetry"
@@ -98,19 +97,9 @@ def _looks_numeric(text: str) -> bool:
     return digits.isdecimal()
 
 
-class _Columns(NamedTuple):
-    """A schema on the wire: each column's key and scaler, None for the one that holds the record's own time."""
-
-    pairs: tuple[tuple[bytes, int] | None, ...]
-    own_time_at: int | None
-
-
 @lru_cache(maxsize=512)
-def _columns(schema: Schema) -> _Columns:
-    keys = [field.key for field in schema.fields]
-    pairs = (None if field.key == OWN_TIME else (_json(key_of(schema.kind, field.key)) + b":", field.scaler)
-             for field in schema.fields)
-    return _Columns(tuple(pairs), keys.index(OWN_TIME) if OWN_TIME in keys else None)
+def _columns(schema: Schema) -> tuple[tuple[bytes, int], ...]:
+    return tuple((_json(key_of(schema.kind, field.key)) + b":", field.scaler) for field in schema.fields)
 
 
 def _scalar(value: int | str, scaler: int) -> bytes:
@@ -119,15 +108,11 @@ def _scalar(value: int | str, scaler: int) -> bytes:
 
 def element(record: Record) -> tuple[bytes, int]:
     """Return one record as `{"ts":ms,"values":{..}}` and its number of values; (b"", 0) if it has none at all."""
-    columns = _columns(record.schema)
     values: list[bytes] = [_OPENING[record.schema.kind]] if record.schema.kind in _OPENING else []
-    pairs: Iterable[tuple[tuple[bytes, int] | None, Scalar]] = zip(columns.pairs, record.values, strict=False)
-    values += [pair[0] + _scalar(value, pair[1]) for pair, value in pairs if value is not None and pair is not None]
+    pairs: Iterable[tuple[tuple[bytes, int], Scalar]] = zip(_columns(record.schema), record.values, strict=False)
+    values += [key + _scalar(value, scaler) for (key, scaler), value in pairs if value is not None]
     if not values:
         return b"", 0
-    own = record.values[columns.own_time_at] if columns.own_time_at is not None else None
-    if isinstance(own, int):
-        return b'{"ts":%d,"values":{%b}}' % (own, b",".join(values)), len(values)
     if not record.stamp.synchronised:
         values.append(_DOUBTFUL[record.stamp.source])
     return b'{"ts":%d,"values":{%b}}' % (record.stamp.wall_ms, b",".join(values)), len(values)

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from edge.daemon import vitals
+from edge.dlms.push import notification
 from edge.errands import clock_keeper, means
 from edge.health import linkrecords
-from edge.meters.profile import load_profiles
+from edge.meters import events
+from edge.meters.layout import TIME_DOUBT
+from edge.meters.profile import NOT_READ, load_profiles
 from edge.model import Field, Kind, Record, Schema, Stamp
 from edge.ring.losses import GAP_SCHEMA
 from edge.uplink import quarantine, uplink
@@ -17,6 +20,7 @@ from edge.uplink.thingsboard import TEXT_MARK, element, key_of
 
 CONTRACT = tomllib.loads((Path(__file__).parents[2] / "cloud/keys.toml").read_text())
 KEYS = CONTRACT["key"]
+NOTIFICATION = notification(bytes.fromhex("c2000003" "0100200700ff" "02" "1208fd"))
 STRANGER = [Field("link_peer_0200000000ff_rssi_dbm"), Field("link_peer_0200000000ff_grade")]
 
 SCHEMAS = {
@@ -30,6 +34,8 @@ SCHEMAS = {
     "gap": (GAP_SCHEMA, "gateway"),
     "clock": (clock_keeper.schema("p"), "meter"),
     "deed": (means.deed_schema("p"), "meter"),
+    "push": (Schema(Kind.PUSHED, (Field(NOT_READ), Field(TIME_DOUBT)), "p"), "meter"),
+    "meter event": (events.notification(NOTIFICATION, load_profiles()["generic-three-phase"], Stamp(0, 0, "b", synchronised=True), "m").schema, "meter"),
     **{f"profile {name}": (Schema(Kind.READING, tuple(Field(spec.key) for spec in profile.objects), name), "meter")
        for name, profile in load_profiles().items()},
 }

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.model import OWN_TIME, Batch, Field, Kind, Record, Schema, SeqSpan, Stamp, Stored, Stream
+from edge.model import Batch, Field, Kind, Record, Schema, SeqSpan, Stamp, Stored, Stream
 from edge.uplink.thingsboard import (
     GATEWAY_TELEMETRY,
     INT64,
@@ -112,20 +112,10 @@ def test_kinds_of_one_device_and_millisecond_share_no_key():
             seen[key] = kind
 
 
-PUSHED = Schema(Kind.PUSHED, (Field("voltage_l1", -1, "V"), Field(OWN_TIME, 0, "ms"), Field("note")), "three-phase")
-
-
-@pytest.mark.parametrize("synchronised", [True, False])
-def test_a_record_with_a_time_of_its_own(synchronised):
-    """It is the record's time whatever the gateway's clock is worth, it is no telemetry, and it is no poll."""
-    made = element(stored(1, "A", PUSHED, 2301, 1_600_000_000_123, "x", synchronised=synchronised).record)
-    assert made == (b'{"ts":1600000000123,"values":{"voltage_l1":230.1,"note":"x"}}', 2)
-
-
-def test_without_it_the_stamp_is_the_time():
-    assert element(stored(1, "A", PUSHED, 2301, None, None, synchronised=False).record) == (
-        b'{"ts":1700000000001,"values":{"voltage_l1":230.1,"ts_q":"unsynchronised"}}', 2)
-    assert element(stored(1, "A", PUSHED, None, 1_600_000_000_123, None).record) == (b"", 0), "a time alone says nothing"
+def test_what_a_meter_pushed_is_no_poll():
+    pushed = Schema(Kind.PUSHED, (Field("voltage_l1", -1, "V"), Field("not_read")), "three-phase")
+    assert element(stored(1, "A", pushed, 2301, "x").record) == (
+        b'{"ts":1700000000001,"values":{"voltage_l1":230.1,"not_read":"x"}}', 2)
 
 
 def test_what_says_nothing_is_not_sent():
