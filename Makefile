@@ -5,7 +5,7 @@
 
 PY := .venv/bin/python
 
-.PHONY: demo test lint types unit binary binary-aarch64 test-binary bench crash rehearse rehearse-short rehearse-long images-amd64 images-arm64 check-buildroot clean
+.PHONY: demo test lint types unit binary binary-aarch64 test-binary bench crash fuzz rehearse rehearse-short rehearse-long images-amd64 images-arm64 check-buildroot clean
 
 demo: .venv/.demo
 	@.venv/bin/halow-gateway demo
@@ -57,6 +57,12 @@ images-amd64: .venv/.test build/image/.setup binary
 
 images-arm64: .venv/.test build/image/.setup binary-aarch64
 	@$(PY) tools/image/build.py arm64
+
+# Hostile bytes for every decoder, two million cases in all; ten to twenty minutes. Findings are saved under tests/fuzz/crashers,
+# where `make test` plays them again. FUZZER=atheris takes that fuzzer where it is installed; EXECUTIONS= and SEED= as they say.
+EXECUTIONS ?= 2000000
+fuzz: .venv/.test
+	nice $(PY) tests/fuzz/fuzz_run.py --engine $(or $(FUZZER),own) --executions $(EXECUTIONS) $(if $(SEED),--seed $(SEED))
 
 # Figures for the README; about twenty minutes. Each script also runs alone and prints what it measures.
 bench: .venv/.test
