@@ -70,6 +70,7 @@ bench: .venv/.test
 	$(PY) benchmarks/ring_vs_sqlite.py
 	$(PY) benchmarks/daemon_memory.py
 	$(PY) benchmarks/poll_fair_link.py
+	$(PY) benchmarks/poll_radio_links.py
 
 # The Buildroot tree against a checkout of Buildroot 2026.02.x (BUILDROOT_DIR=...), and each fault planted once; nothing is built.
 # KERNEL_DIR=... names a kernel source for the fragments; without it Debian's is fetched (57 MB, its Kconfig only).

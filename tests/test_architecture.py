@@ -61,7 +61,7 @@ PURE = [
     "edge/discovery/doors.py", "edge/discovery/pace.py", "edge/discovery/greeting.py", "edge/discovery/objects.py",
     "edge/discovery/quantities.py", "edge/discovery/fit.py", "edge/discovery/proposal.py",
     "edge/poll/schedule.py", "edge/poll/recovery.py", "edge/poll/budget.py",
-    "edge/poll/errand.py", "edge/meters/clock.py", "edge/meters/dutyspec.py", "edge/meters/table.py", "edge/errands/clock_policy.py",
+    "edge/poll/errand.py", "edge/poll/pacing.py", "edge/meters/clock.py", "edge/meters/dutyspec.py", "edge/meters/table.py", "edge/errands/clock_policy.py",
     "edge/ring/frame.py", "edge/ring/layout.py", "edge/ring/timebase.py",
     "edge/ring/ackset.py", "edge/ring/losses.py", "edge/ring/dictionary.py", "edge/ring/segment.py", "edge/ring/records.py",
     "edge/uplink/thingsboard.py", "edge/uplink/pace.py", "edge/uplink/poison.py", "edge/uplink/reasons.py",

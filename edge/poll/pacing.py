@@ -125,7 +125,10 @@ CALM_ANSWERS = 20
 
 
 class Patience:
-    """By what a meter's deadlines are stretched: longer after each silence, back after answers that came early."""
+    """By what a meter's deadlines are stretched: longer after each silence, back after answers that came early.
+
+    Only what an associated meter leaves unanswered counts: one that does not even associate is not slow, it is away.
+    """
 
     def __init__(self) -> None:
         """Begin with the configured deadlines."""
