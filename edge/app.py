@@ -33,7 +33,9 @@ from edge.daemon import storage
 from edge.daemon.duties import standing
 from edge.daemon.enrolment import Enrolment
 from edge.daemon.errands import ErrandDesk
+from edge.daemon.latest import Latest
 from edge.daemon.links import LinkDesk
+from edge.daemon.orders import OrderDesk
 from edge.daemon.status import StatusDesk
 from edge.daemon.upstream import Upstream
 from edge.daemon.vitals import Vitals, figures_of
@@ -90,9 +92,10 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
             Ring.open(state_dir / "ring", settings.ring, clock, hold_s=settings.clock.hold_s))
         resources.push_async_callback(enrolment.close)
         keep = functools.partial(_keep, ring, Stream.INSTANT)
+        latest = Latest(clock)
         means = Means(functools.partial(_keep, ring), enrolment.progress, enrolment.keep_progress, clock)
         fleet = await resources.enter_async_context(Fleet(
-            profiles, settings=settings.poll, sink=functools.partial(_accept, ring),
+            profiles, settings=settings.poll, sink=functools.partial(_accept, ring, latest),
             on_learned=enrolment.keep_learned, reserve=enrolment.reserve_counters, clock=clock, promises=promises,
             rng=rng, errands_of=ErrandDesk([standing(settings, means)]).of))
         links = LinkDesk(lambda: enrolment.meters, keep, clock, settings.radio.record_interval_s)
@@ -103,8 +106,10 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         status = StatusDesk(settings.gateway.name, identity, ring=ring, fleet=fleet, enrolment=enrolment, links=links,
                             uplink=upstream.state, workers=workers, promises=promises, clock=clock,
                             uptime_s=lambda: vitals.uptime_s)
-        await resources.enter_async_context(serve(
-            Path(settings.gateway.runtime_dir), {"status": status.answer, "reload": _reload(enrolment)}))
+        orders = OrderDesk(settings, profiles, enrolment, fleet.order, latest, means)
+        await resources.enter_async_context(serve(Path(settings.gateway.runtime_dir), {
+            "status": status.answer, "reload": _reload(enrolment), "order": orders.order,
+            "order_state": orders.state}))
         watchdog = Watchdog(notifier, promises, status=status.line, monotonic=clock.monotonic)
 
         crew: list[tuple[str, Worker, RestartPolicy]] = [
@@ -152,8 +157,9 @@ def _keep(ring: Ring, stream: Stream, record: Record) -> None:
         log.warning("a record of the gateway itself is lost: %s", error)
 
 
-async def _accept(ring: Ring, record: Record) -> int:
+async def _accept(ring: Ring, latest: Latest, record: Record) -> int:
     """Give a poll's record to the ring without waiting for the flash: a commit window must not delay the next poll."""
+    latest.heard(record)
     return ring.put(Stream.INSTANT, record).seq
 
 

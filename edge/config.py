@@ -64,7 +64,7 @@ class PollSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """How meters are polled. A meter's own settings and its profile override interval and timing."""
 
     interval_s: Annotated[Period, "one poll per meter in this time"] = 60.0
-    at_once: Annotated[int, Meta(ge=1, le=1_024), "meters asked at the same time, at most; how many is found out"] = 32
+    at_once: Annotated[int, Meta(ge=1, le=1_024), "meters asked at the same time, over the whole gateway"] = 8
     connect_timeout_s: Annotated[Period, "TCP connection to a meter or its serial bridge"] = 10.0
     exchange_timeout_s: Annotated[Period, "one request until its whole answer"] = 8.0
     backoff_first_s: Annotated[Period, "first rest after a failed connection; doubles"] = 2.0
@@ -128,6 +128,22 @@ class ClockSyncSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     at_most_every_s: Annotated[float, Meta(ge=3_600, le=2_678_400), "one clock is moved once in this time"] = 86_400.0
 
 
+class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Switching meters' supply. Each meter needs a permission besides: `halow-gateway meter permit NAME relay`."""
+
+    allow: Annotated[bool, "false: no meter is switched, whoever asks"] = False
+    reading_max_age_s: Annotated[Period, "not while its last reading is older: then nobody knows what it is"] = 300.0
+    load_limit_w: Annotated[float, Meta(ge=0, le=1e6), "not off above this load, nor while it is not known"] = 1_000.0
+    min_between_s: Annotated[float, Meta(ge=0, le=86_400), "one switching after another"] = 60.0
+
+
+class OrderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An engineer's own requests to meters: `halow-gateway meter get`, `set`, `action`. Reading is always allowed."""
+
+    allow_set: Annotated[bool, "write any attribute that the meter lets us write"] = False
+    allow_action: Annotated[bool, "call any method that the meter lets us call"] = False
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole of `gateway.toml`."""
 
@@ -139,3 +155,5 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     radio: RadioSettings = RadioSettings()
     duties: DutySettings = DutySettings()
     clock_sync: ClockSyncSettings = ClockSyncSettings()
+    relay: RelaySettings = RelaySettings()
+    orders: OrderSettings = OrderSettings()

@@ -7,6 +7,7 @@
     ├── RingError           ours to refuse: a record too large, a ring that cannot be written
     │   └── RingBusy            another process has the ring open
     ├── LocalStateError     ours: a caller used a protocol object out of order
+    ├── OrderRefused        theirs or ours: an operator's order was not carried out, and this is why
     ├── WorkerFailed        ours: a vital worker kept failing; ends the program with status 1
     ├── MeterError          theirs: one poll failed, and this is why (`reason`)
     │   ├── Unreachable         no TCP connection came about
@@ -72,6 +73,10 @@ class RingBusy(RingError):
 
 class LocalStateError(EdgeError):
     """A protocol object was used out of order. A bug on this side."""
+
+
+class OrderRefused(EdgeError):
+    """An operator's order to a meter was not carried out. The meter answered soundly, or was never asked."""
 
 
 class WorkerFailed(EdgeError):

@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from edge.commands import table
+from edge.commands import orders, table
 from edge.commands.context import State, pass_state, poke, read_input
-from edge.commands.discover import discover
 from edge.commands.password import from_file, from_prompt, key_from_file, key_from_prompt, password_options
 from edge.errors import EdgeError, RegistryError
 from edge.meters.profile import Profile
@@ -31,10 +30,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 @click.group()
 def meter() -> None:
-    """Add, list, show, edit, remove, pause, resume, discover, import, export meters."""
-
-
-meter.add_command(discover)
+    """Add, list, show, edit, remove, pause, resume, import, export meters."""
 
 
 def meter_options(function: _Function) -> _Function:
@@ -94,10 +90,10 @@ def show(state: State, name: str, as_json: bool) -> None:      # noqa: FBT001 - 
     with state.registry(settings) as registry:
         found, learned = registry.get(name), registry.learned(name)
         secret, keys = name in registry.with_password(), registry.with_keys().get(name, frozenset())
-        own_title = registry.client_title().hex()
+        own_title, permitted = registry.client_title().hex(), sorted(registry.permitted().get(name, ()))
     if as_json:
         _print_json(dataclasses.asdict(found) | {"password_set": secret, "learned": learned} | {
-            f"{kind}_key_set": f"{kind}_key" in keys for kind in KEY_KINDS})
+            f"{kind}_key_set": f"{kind}_key" in keys for kind in KEY_KINDS} | {"permitted": permitted})
         return
     profile = state.library(settings).get(found.profile)
     for key, value in dataclasses.asdict(found).items():
@@ -113,6 +109,7 @@ def show(state: State, name: str, as_json: bool) -> None:      # noqa: FBT001 - 
     click.echo(f"{'password':16} {'set' if secret else 'not set'}")
     for label, kind in zip(("encryption key", "authentic. key"), KEY_KINDS, strict=True):
         click.echo(f"{label:16} {'set' if f'{kind}_key' in keys else 'not set'}")
+    click.echo(f"{'permitted':16} {', '.join(permitted) or 'nothing but reading'}")
     click.echo(f"{'identity':16} {table.cell(learned.identity)}")
     click.echo(f"{'list limit':16} {'not tried' if learned.list_limit is None else learned.list_limit}")
     click.echo(f"{'scalers known':16} {len(learned.scalers)}")
@@ -331,3 +328,7 @@ def _print_json(value: object) -> None:
     import msgspec
 
     click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+for command in orders.COMMANDS:
+    meter.add_command(command)

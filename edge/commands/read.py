@@ -90,8 +90,10 @@ def read(
     _check_usage(name, changes, adopt=adopt, hex_of_nothing=as_hex and name is not None and not password_file)
     settings = state.settings()
     given_password = from_file(password_file, as_hex=as_hex) if password_file else None
-    task = _registered(state, settings, name, changes, given_password, trace) if name is not None else _unregistered(
-        state, settings, changes, given_password, trace, as_hex=as_hex)
+    if name is not None:
+        task = registered(state, settings, name, changes, given_password, trace=trace)
+    else:
+        task = _unregistered(state, settings, changes, given_password, trace, as_hex=as_hex)
     if adopt:
         task = dataclasses.replace(task, learned=Learned())
     outcome = asyncio.run(_poll(task))
@@ -127,8 +129,9 @@ def _check_usage(name: str | None, changes: dict[str, Any], *, adopt: bool, hex_
         raise click.UsageError("--hex says how --password-file is written; there is none")
 
 
-def _registered(state: State, settings: "Settings", name: str, changes: dict[str, Any], password: bytes | None,
-                trace: bool) -> Task:      # noqa: FBT001 - a flag handed on
+def registered(state: State, settings: "Settings", name: str, changes: dict[str, Any], password: bytes | None, *,
+               trace: bool) -> Task:
+    """Return the way to a registered meter, with `changes` to how it is registered. Raises EdgeError."""
     with state.registry(settings) as registry:
         meter = _possible(dataclasses.replace(registry.get(name), **changes))
         secret = registry.password(name) if password is None else password
@@ -173,7 +176,7 @@ async def _poll(task: Task) -> Outcome:
     from edge.poll.state import Counters
 
     counters = Counters()
-    link = _link(task, counters)
+    link = link_to(task, counters)
     began = time.monotonic()
     clock = SystemClock(trust_wall=task.settings.clock.trust_wall)
     try:
@@ -187,7 +190,8 @@ async def _poll(task: Task) -> Outcome:
         await link.close()
 
 
-def _link(task: Task, counters: "Counters") -> "Link":
+def link_to(task: Task, counters: "Counters") -> "Link":
+    """Return the way to its meter, not open yet. Raises ConfigError."""
     from edge.poll.addressing import association_settings
     from edge.poll.counters import counter_desk
     from edge.poll.link import Link

@@ -11,7 +11,7 @@ pollers that run go on, the backlog drains, the fault is told once and tried aga
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -100,6 +100,10 @@ class Enrolment:
     async def reserve_counters(self, scope: str, count: int, at_least: int) -> int:
         """Set invocation counters aside on flash; RegistryError if that cannot be done. See `Registry`."""
         return await self._call(lambda registry: registry.reserve_counters(scope, count, at_least))
+
+    async def permitted(self) -> Mapping[str, frozenset[str]]:
+        """Return what may be done on the meters besides reading them; RegistryError. See `Registry`."""
+        return await self._call(Registry.permitted)
 
     async def progress(self, name: str, duty: str) -> str:
         """Return how far a duty has come with a meter, "" = nothing known; RegistryError. See `Registry`."""

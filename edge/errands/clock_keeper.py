@@ -9,13 +9,12 @@ import logging
 from dataclasses import dataclass
 from functools import lru_cache
 
-import msgspec
-
 from edge.config import ClockSyncSettings
 from edge.dlms.action import ActionRequest
 from edge.dlms.axdr import Integer
 from edge.dlms.cosem import AccessError, ActionError
 from edge.errands.clock_policy import Decision, Deed, decide
+from edge.errands.marks import mark, since_s
 from edge.errands.means import Means, Subject
 from edge.errors import LocalStateError
 from edge.meters import clock as clocks
@@ -89,7 +88,7 @@ class ClockKeeper:
             return
         means.keep(Stream.INSTANT, self._record(look))
         decision = decide(look.shown, look.drift, self._settings, synchronised=synchronised,
-                          since_last_s=await self._since_last_s(), period_s=self._spec.boundary_s,
+                          since_last_s=await since_s(self._subject, DUTY, means), period_s=self._spec.boundary_s,
                           can_shift=self._can_shift)
         await self._carry_out(decision, look, ask)
 
@@ -140,7 +139,7 @@ class ClockKeeper:
 
     async def _move(self, decision: Decision, look: Look, ask: Ask) -> None:
         """Move the clock, look at it again, and record it either way. That it was tried is on flash before it is."""
-        await self._note_moved()
+        await mark(self._subject, DUTY, self._means)
         error = await self._shift(decision, ask) if decision.deed is Deed.SHIFT else await self._set(look, ask)
         how = "shift_time" if decision.deed is Deed.SHIFT and self._can_shift else "set"
         what = f"{look.shown.time.text()} by {decision.by_s:+.1f} s ({how}), was {look.drift.seconds:+.1f} s off"
@@ -185,26 +184,6 @@ class ClockKeeper:
         if result.error is AccessError.READ_WRITE_DENIED:
             return f"{result.error.text}: a client with more rights is needed"
         return result.error.text if result.error is not None else ""
-
-    # -- once a day ------------------------------------------------------------------------------------------------
-
-    async def _note_moved(self) -> None:
-        moved = _Moved(self._means.clock.stamp().wall_ms)
-        await self._means.keep_progress(self._subject.meter, DUTY, msgspec.json.encode(moved).decode())
-
-    async def _since_last_s(self) -> float | None:
-        text = await self._means.progress(self._subject.meter, DUTY)
-        try:
-            moved = msgspec.json.decode(text, type=_Moved) if text else None
-        except msgspec.DecodeError:
-            moved = None
-        return None if moved is None else (self._means.clock.stamp().wall_ms - moved.at_ms) / 1000
-
-
-class _Moved(msgspec.Struct, frozen=True):
-    """What is kept: when this clock was last moved, Unix milliseconds."""
-
-    at_ms: int
 
 
 @lru_cache(maxsize=256)

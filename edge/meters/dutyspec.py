@@ -1,10 +1,11 @@
 """The tables of a profile that say what is done on such a meter besides polling it (pure)."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal, Protocol
 
 from msgspec import Meta
 
-from edge.meters.table import ObisText, Positive, Table
+from edge.meters.table import Key, ObisText, Positive, Table, bad_obis
 
 
 class ClockSpec(Table, frozen=True):
@@ -21,3 +22,34 @@ class ClockSpec(Table, frozen=True):
     utc_offset_minutes: Annotated[int, Meta(ge=-840, le=840)] | None = None
     adjust: Literal["shift", "set"] = "shift"
     boundary_s: Positive = 900.0
+
+
+class RelaySpec(Table, frozen=True):
+    """The disconnect control object, and under which key the load is polled, in W: the interlocks look at it."""
+
+    obis: ObisText = "0-0:96.3.10"
+    power_key: Key = "active_power"
+
+
+class Named(Protocol):
+    """What of a polled object counts here."""
+
+    @property
+    def key(self) -> str:
+        """Its telemetry key."""
+
+    @property
+    def unit(self) -> str:
+        """The unit of its values."""
+
+
+def duty_problems(clock: ClockSpec | None, relay: RelaySpec | None, objects: Sequence[Named]) -> list[tuple[str, str]]:
+    """Return what types alone cannot say: (key path, what is wrong with which value)."""
+    found: list[tuple[str, str]] = []
+    if clock is not None:
+        found += [("clock.obis", wrong) for wrong in bad_obis(clock.obis)]
+    if relay is not None:
+        found += [("relay.obis", wrong) for wrong in bad_obis(relay.obis)]
+        if not any(spec.key == relay.power_key and spec.unit == "W" for spec in objects):
+            found.append(("relay.power_key", f"{relay.power_key!r} is no object in W: nobody would know the load"))
+    return found

@@ -18,7 +18,7 @@ from msgspec import Meta
 
 from edge.dlms.cosem import Attribute, Obis
 from edge.errors import ConfigError
-from edge.meters.dutyspec import ClockSpec
+from edge.meters.dutyspec import ClockSpec, RelaySpec, duty_problems
 from edge.meters.layout import TIME_DOUBT, PushLayout, push_problems
 from edge.meters.table import UNITLESS, Key, Name, NotNegative, ObisText, Positive, Sap, Table, bad_obis
 
@@ -26,6 +26,9 @@ SHIPPED = files("edge.meters").joinpath("profiles")      # a folder in the sourc
 
 SCALER_ATTRIBUTE = {3: 3, 4: 3, 5: 4}
 """Where a class keeps scaler_unit: Register, Extended register, Demand register (IEC 62056-6-2, 4.3.2 to 4.3.4)."""
+
+SCALED_ATTRIBUTES = {3: (2,), 4: (2,), 5: (2, 3)}
+"""Which attributes of these classes are numbers that scaler and unit belong to."""
 
 NOT_READ = "not_read"
 """The column of a partial reading that says what is missing and why; no object may have this key."""
@@ -145,6 +148,7 @@ class Profile(Table, frozen=True):
     quirks: Quirks = Quirks()
     identity: Identity | None = None
     clock: ClockSpec | None = None
+    relay: RelaySpec | None = None
     push: tuple[PushLayout, ...] = ()
 
 
@@ -169,17 +173,8 @@ def load_profiles(extra: Path | None = None) -> dict[str, Profile]:
 def load_profile(path: Traversable) -> Profile:
     """Load one profile. Raises ConfigError that names the file, the key path and the value."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:      # not there, or not UTF-8
-        raise ConfigError(f"{path}: {error}") from error
-    return read_profile(text, path)
-
-
-def read_profile(text: str, path: Traversable) -> Profile:
-    """Read what stands, or is to stand, in the file `path`. Raises ConfigError as `load_profile`."""
-    try:
-        raw = tomllib.loads(text)
-    except ValueError as error:      # not TOML, or a number of thousands of digits
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:      # not UTF-8, not TOML, or a number of thousands of digits
         raise ConfigError(f"{path}: {error}") from error
     except RecursionError as error:
         raise ConfigError(f"{path}: tables or arrays are nested too deep") from error
@@ -210,8 +205,7 @@ def _contradictions(profile: Profile) -> list[tuple[str, str]]:
         found += [(f"{at}.obis", wrong) for wrong in bad_obis(spec.obis)]
     if profile.identity is not None:
         found += [("identity.obis", wrong) for wrong in bad_obis(profile.identity.obis)]
-    if profile.clock is not None:
-        found += [("clock.obis", wrong) for wrong in bad_obis(profile.clock.obis)]
+    found += duty_problems(profile.clock, profile.relay, profile.objects)
     found += push_problems(profile.push, profile.objects, RESERVED)
     timing = profile.timing
     if timing.inactivity_s and timing.keep_alive_s >= timing.inactivity_s:

@@ -21,13 +21,12 @@ from edge.health.supervise import EXPENDABLE, RestartPolicy, WorkerState, superv
 from edge.meters.profile import Profile
 from edge.model import Keys, Learned, Meter
 from edge.poll.addressing import NO_KEYS, association_settings, lane
-from edge.poll.budget import GateState
+from edge.poll.budget import Gate, GateState
 from edge.poll.counters import Reserve, counter_desk
 from edge.poll.errand import Errand, ErrandsOf
 from edge.poll.link import OnLearned
 from edge.poll.poller import Poller, Sink
 from edge.poll.state import PollerState
-from edge.poll.turn import Turnstile
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +91,7 @@ class Fleet:
         `reserve` sets invocation counters aside there, for meters with keys. `errands_of` gives a meter's errands each
         time its poller starts.
         """
-        self.turnstile = Turnstile(settings.at_once, clock)
+        self.gate = Gate(settings.at_once)
         self.workers: dict[str, WorkerState] = {}
         self._profiles = profiles
         self._settings = settings
@@ -167,7 +166,7 @@ class Fleet:
 
     def gate_state(self) -> GateState:
         """Return how busy the gate is."""
-        return self.turnstile.gate.state()
+        return self.gate.state()
 
     # -- one poller ------------------------------------------------------------------------------------------------
 
@@ -205,9 +204,9 @@ class Fleet:
             running = self._running[name]
             running.poller = Poller(
                 item.meter, item.password, running.profile, running.learned,
-                settings=self._settings, gate=self.turnstile.gate, sink=self._sink, on_learned=self._note_learned,
+                settings=self._settings, gate=self.gate, sink=self._sink, on_learned=self._note_learned,
                 clock=self._clock, promise=pulse, rng=self._rng, shares_lane=shares_lane, keys=item.keys,
-                client_title=item.client_title, reserve=self._reserve, on_asked=self.turnstile.asked,
+                client_title=item.client_title, reserve=self._reserve,
                 errands=self._errands_of(item.meter, self._profiles[item.meter.profile]))
             await running.poller.run()
 

@@ -59,8 +59,9 @@ class Site:
     @contextmanager
     def daemon(
         self, status: dict[str, Any] | None = None, reloaded: dict[str, Any] | None = None,
+        orders: list[dict[str, Any]] | None = None,
     ) -> Iterator[list[dict[str, Any]]]:
-        """Be the running gateway's control socket; the list grows with every request."""
+        """Be the running gateway's control socket; the list grows with every request. `orders`: what comes of each."""
         requests: list[dict[str, Any]] = []
         ready, stop = threading.Event(), asyncio.Event()
         loop = asyncio.new_event_loop()
@@ -73,8 +74,19 @@ class Site:
             requests.append(request)
             return status or {}
 
+        outcomes = iter(orders or [])
+
+        async def order(request: dict[str, Any]) -> dict[str, Any]:
+            requests.append(request)
+            return {"order": 7}
+
+        async def order_state(request: dict[str, Any]) -> dict[str, Any]:
+            assert request["order"] == 7
+            return next(outcomes)
+
         async def main() -> None:
-            async with serve(self.runtime_dir, {"reload": reload, "status": tell}):
+            handlers = {"reload": reload, "status": tell, "order": order, "order_state": order_state}
+            async with serve(self.runtime_dir, handlers):
                 ready.set()
                 await stop.wait()
 

@@ -1,1 +1,0 @@
-"""Finding meters and finding out about them: politely, with nothing believed that was not answered (decision 0016)."""
