@@ -168,7 +168,7 @@ def _monitor(settings: Settings, links: LinkDesk) -> Monitor:
     radio = settings.radio
     wanted = Wanted(radio.interface, radio.driver, radio.mac)
     trace = radio.trace if radio.kind == "simulated" else ""
-    return Monitor(radio_for(wanted, trace, width_mhz=radio.width_mhz), links.heard,
+    return Monitor(radio_for(wanted, trace, width_mhz=radio.width_mhz, control_dir=radio.control_dir), links.heard,
                    MonitorSettings(interval_s=radio.interval_s, width_mhz=radio.width_mhz))
 
 

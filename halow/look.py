@@ -11,11 +11,17 @@ from halow.quality import Thresholds
 from halow.radios.kernel import KernelRadio
 from halow.radios.simulated import SimulatedRadio
 from halow.tracker import PeerTracker, TrackerSettings
+from halow.watched import DaemonFeed, WatchedRadio, control_directories
 
 
-def radio_for(wanted: Wanted, trace: str | Path = "", *, width_mhz: int = 2) -> Radio:
-    """Return the radio that replays `trace` where one is given, else the one of this machine."""
-    return SimulatedRadio(Path(trace), width_mhz=width_mhz) if trace else KernelRadio(wanted)
+def radio_for(wanted: Wanted, trace: str | Path = "", *, width_mhz: int = 2, control_dir: str = "") -> Radio:
+    """Return the radio that replays `trace` where one is given, else the one of this machine.
+
+    `control_dir`: where its hostapd or wpa_supplicant has its control socket, besides the usual places.
+    """
+    if trace:
+        return SimulatedRadio(Path(trace), width_mhz=width_mhz)
+    return WatchedRadio(KernelRadio(wanted), DaemonFeed(control_directories(control_dir)))
 
 
 async def look_once(radio: Radio, *, width_mhz: int = 2) -> tuple[tuple[LinkState, ...], RadioState]:

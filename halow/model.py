@@ -110,10 +110,11 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LinkEvent:
-    """Something happened on the radio. `mac` is the peer, "" when it is about the radio."""
+    """Something happened on the radio. `mac` is the peer, "" when it is about the radio; `reason` as it was told."""
 
     change: Change
     mac: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

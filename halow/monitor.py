@@ -129,7 +129,8 @@ class Monitor:
         log.debug("radio event: %s %s", event.change, event.mac)
         tracker = self._trackers.get(event.mac)
         if event.change is Change.PEER_REMOVED and tracker is not None and not gone:
-            self._states[event.mac] = tracker.missing(self._monotonic(), "disassociated")
+            because = f"disassociated ({event.reason})" if event.reason else "disassociated"
+            self._states[event.mac] = tracker.missing(self._monotonic(), because)
             self._deliver()
 
     def _present(self, sample: RadioSample) -> None:

@@ -86,7 +86,7 @@ def _radio(state: State, options: dict[str, str | None]) -> "tuple[Radio, RadioS
     else:
         wanted = Wanted(settings.interface, settings.driver, settings.mac)
         trace = settings.trace if settings.kind == "simulated" else ""
-    return radio_for(wanted, trace, width_mhz=settings.width_mhz), settings
+    return radio_for(wanted, trace, width_mhz=settings.width_mhz, control_dir=settings.control_dir), settings
 
 
 async def _watch(radio: "Radio", width_mhz: int, interval_s: float, count: int | None, show: "Show") -> None:

@@ -66,7 +66,8 @@ async def _radio(state: State) -> "tuple[RadioState, dict[str, tuple[float | Non
 
     settings = state.settings().radio
     radio = radio_for(Wanted(settings.interface, settings.driver, settings.mac),
-                      settings.trace if settings.kind == "simulated" else "", width_mhz=settings.width_mhz)
+                      settings.trace if settings.kind == "simulated" else "", width_mhz=settings.width_mhz,
+                      control_dir=settings.control_dir)
     peers, found = await look_once(radio, width_mhz=settings.width_mhz)
     return found, {peer.mac: (peer.rssi_avg_dbm, peer.retries_per_100) for peer in peers}
 
