@@ -154,6 +154,8 @@ class Meter:
     `security` is how APDUs are protected, `ciphering` which ciphered APDUs are sent. System titles are 16 hexadecimal
     digits: `client_title` "" = the gateway's own, `meter_title` "" = whatever the meter tells. `counter_obis` is the
     object that tells the meter's view of our invocation counter to a client without authentication, "" = none is asked.
+    `host` and `port` may mean a serial line: see `edge.endpoint`. `opening` "mode-e": the HDLC link is preceded by the
+    sign-on of IEC 62056-21, to `device_address` where several meters share a line.
     """
 
     name: str
@@ -175,6 +177,8 @@ class Meter:
     client_title: str = ""
     meter_title: str = ""
     counter_obis: str = ""
+    opening: Literal["direct", "mode-e"] | None = None
+    device_address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

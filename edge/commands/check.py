@@ -12,6 +12,7 @@ import click
 from edge.commands.context import State, pass_state
 from edge.config import MIB, Settings
 from edge.credentials import TOKEN_LIMIT_BYTES, parse_token, token_path
+from edge.endpoint import SerialLine, endpoint, where
 from edge.errors import ConfigError, EdgeError
 from edge.model import Meter
 
@@ -127,16 +128,39 @@ def _registry(settings: Settings, state: State) -> Iterator[Finding]:
             yield Finding("bad", f"meter {meter.name}: no password; "
                                  f"halow-gateway meter set-password {shlex.quote(meter.name)}")
     yield from _twins(meters)
+    yield from _lines(meters)
 
 
 def _twins(meters: tuple[Meter, ...]) -> Iterator[Finding]:
     """A meter serves one client at a time, so two names for one address keep each other out."""
-    at: dict[tuple[object, ...], list[str]] = {}
+    at: dict[tuple[str, int | None, int | None], list[str]] = {}
     for meter in meters:
-        at.setdefault((meter.host, meter.port, meter.server_logical, meter.server_physical), []).append(meter.name)
-    for (host, port, *_), names in at.items():
+        place = where(meter.host, meter.port), meter.server_logical, meter.server_physical
+        at.setdefault(place, []).append(meter.name)
+    for (address, *_), names in at.items():
         if len(names) > 1:
-            yield Finding("note", f"meters {', '.join(names)}: have one address, {host}:{port}; is one of them wrong?")
+            yield Finding("note", f"meters {', '.join(names)}: have one address, {address}; is one of them wrong?")
+
+
+def _lines(meters: tuple[Meter, ...]) -> Iterator[Finding]:
+    """Serial lines of this board: there, permitted, and each under one name."""
+    from edge.poll.serial import look
+
+    at: dict[SerialLine, list[str]] = {}
+    for meter in meters:
+        place = endpoint(meter.host, meter.port)
+        if isinstance(place, SerialLine) and not meter.paused:
+            at.setdefault(place, []).append(meter.name)
+    behind: dict[str, str] = {}
+    for line, names in at.items():
+        if (wrong := look(line)) is not None:
+            yield Finding("bad", f"{wrong} ({', '.join(names)})")
+            continue
+        yield Finding("good", f"serial line: {line.device}, {line.baud} baud {line.format}")
+        other = behind.setdefault(os.path.realpath(line.device), line.device)
+        if other != line.device:
+            yield Finding("bad", f"{line.device} and {other} are one line, and only one of them can be open; give its "
+                                 "meters one name")
 
 
 def _token(settings: Settings, _: State) -> Iterator[Finding]:

@@ -11,14 +11,15 @@ import click
 from edge.commands import orders, table
 from edge.commands.context import State, pass_state, poke, read_input
 from edge.commands.password import from_file, from_prompt, key_from_file, key_from_prompt, password_options
+from edge.endpoint import is_serial, port_at
 from edge.errors import EdgeError, RegistryError
 from edge.meters.profile import Profile
 from edge.model import Keys, Meter
 
 # The settings that a profile answers where the meter leaves them out.
 FROM_PROFILE = ("framing", "client_sap", "server_logical", "server_physical", "address_bytes", "authentication",
-                "security", "security_suite", "ciphering")
-TEXTS = ("mac", "client_title", "meter_title", "counter_obis")      # empty where they are not set
+                "security", "security_suite", "ciphering", "opening")
+TEXTS = ("mac", "client_title", "meter_title", "counter_obis", "device_address")      # empty where they are not set
 KEY_KINDS = ("encryption", "authentication")
 AUTHENTICATIONS = ("none", "lls", "hls-md5", "hls-sha1", "hls-gmac", "hls-sha256")
 CSV_LIMIT_BYTES = 16_777_216
@@ -52,9 +53,12 @@ def meter_options(function: _Function) -> _Function:
         click.option("--server-physical", type=int, help="Lower HDLC address of the meter."),
         click.option("--server-logical", type=int, help="Logical device; upper HDLC address."),
         click.option("--client-sap", type=int, help="Client address; 16 is the public client."),
+        click.option("--device-address", metavar="TEXT", help="Whom a mode E sign-on means, with several on one line."),
+        click.option("--opening", type=click.Choice(["direct", "mode-e"]),
+                     help="mode-e: a sign-on of IEC 62056-21 before HDLC (optical heads)."),
         click.option("--framing", type=click.Choice(["wrapper", "hdlc"]), help="hdlc: behind a serial bridge."),
         click.option("--profile", help="Meter type: the name of a profile."),
-        click.option("--port", type=int, help="TCP port."),
+        click.option("--port", type=int, help="TCP port; a serial line has none."),
     ):
         function = option(function)
     return function
@@ -74,7 +78,7 @@ def list_(state: State, as_json: bool) -> None:      # noqa: FBT001 - click pass
     else:
         columns = ("NAME", "HOST", "PORT", "PROFILE", "INTERVAL", "PASSWORD", "STATE")
         click.echo(table.render(columns, [
-            (each.name, each.host, each.port, each.profile, each.interval_s and f"{each.interval_s:g} s",
+            (each.name, each.host, each.port or None, each.profile, each.interval_s and f"{each.interval_s:g} s",
              "set" if each.name in secret else None, "paused" if each.paused else "active")
             for each in meters
         ]))
@@ -100,6 +104,8 @@ def show(state: State, name: str, as_json: bool) -> None:      # noqa: FBT001 - 
         note = "  (no such profile)" if key == "profile" and profile is None else ""
         if value is None and profile is not None and key in FROM_PROFILE:
             value, note = getattr(profile.association, key), "  (profile)"      # noqa: PLW2901 - the answer in force
+        if key == "framing" and is_serial(found.host):
+            value, note = "hdlc", "  (serial line)"      # noqa: PLW2901 - same
         if key == "interval_s" and value is None and profile is not None:
             own = profile.timing.interval_s
             value, note = own or settings.poll.interval_s, "  (profile)" if own else "  (settings)"      # noqa: PLW2901 - same
@@ -129,7 +135,10 @@ def add(
     password_file: str | None, as_hex: bool, encryption_key_file: str | None,      # noqa: FBT001 - same
     authentication_key_file: str | None, **given: Any,
 ) -> None:
-    """Register a meter: its name in ThingsBoard, and its address or that of its serial bridge."""
+    """Register a meter: its name in ThingsBoard, and its address or that of its serial bridge.
+
+    A meter on a serial line of this board has a HOST like serial:/dev/serial/by-id/usb-...?baud=9600&format=8N1
+    """
     if as_hex and not password_file:
         raise click.UsageError("--hex says how --password-file is written; there is none")
     settings = state.settings()
@@ -139,7 +148,8 @@ def add(
         raise click.UsageError("only one secret can come from standard input")
     password = from_file(password_file, as_hex=as_hex) if password_file else b""
     keys = Keys(*(key_from_file(file) if file else b"" for file in (encryption_key_file, authentication_key_file)))
-    fields: dict[str, Any] = {"name": name, "host": host, "port": profile.association.port, "paused": paused}
+    fields: dict[str, Any] = {
+        "name": name, "host": host, "port": port_at(host, profile.association.port), "paused": paused}
     new = Meter(**(fields | chosen))
     with state.registry(settings) as registry:
         registry.add(new, password, keys)
@@ -167,7 +177,11 @@ def edit(state: State, /, name: str, host: str | None, unset: tuple[str, ...], *
     if "profile" in changes:
         state.library(settings).find(changes["profile"])
     with state.registry(settings) as registry:
-        registry.update(dataclasses.replace(registry.get(name), **changes))
+        before = registry.get(name)
+        if host is not None and is_serial(host) != is_serial(before.host):      # the old port means nothing there
+            profile = state.library(settings).find(changes.get("profile", before.profile))
+            changes = {"port": port_at(host, profile.association.port)} | changes
+        registry.update(dataclasses.replace(before, **changes))
     click.echo(f"Changed {name}. {poke(settings, name)}")
 
 

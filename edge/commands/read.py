@@ -11,6 +11,7 @@ import click
 
 from edge.commands.context import State, pass_state, poke
 from edge.commands.password import from_file, from_prompt
+from edge.endpoint import port_at, where
 from edge.errors import ConfigError, EdgeError, FailReason, MeterError
 from edge.model import Keys, Kind, Learned, Meter, Record
 
@@ -63,9 +64,10 @@ class Outcome:
 @click.option("--trace", is_flag=True, help="Show all bytes in hexadecimal on standard error; the password is masked.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.option("--adopt", is_flag=True, help="Another meter stands there now: learn it in place of the former one.")
-@click.option("--host", help="Read a meter that is not registered, or a registered one at another address.")
-@click.option("--port", type=int, help="TCP port.")
+@click.option("--host", help="Read a meter that is not registered, or a registered one elsewhere; also serial:/dev/...")
+@click.option("--port", type=int, help="TCP port; a serial line has none.")
 @click.option("--profile", help="Meter type: the name of a profile.")
+@click.option("--opening", type=click.Choice(["direct", "mode-e"]), help="mode-e: a sign-on of IEC 62056-21 first.")
 @click.option("--framing", type=click.Choice(["wrapper", "hdlc"]))
 @click.option("--client-sap", type=int, help="Client address; 16 is the public client.")
 @click.option("--server-logical", "--server", type=int, help="Logical device; upper HDLC address.")
@@ -102,7 +104,7 @@ def read(
         click.echo(json_text(task.meter, outcome))
     if failed:
         reason, detail = (str(value) for value in outcome.record.values)
-        raise EdgeError(f"{task.meter.name} at {task.meter.host}:{task.meter.port}: {reason}: {detail}"
+        raise EdgeError(f"{task.meter.name} at {where(task.meter.host, task.meter.port)}: {reason}: {detail}"
                         f"{_hint(FailReason(reason), name, elsewhere=bool(changes))}")
     if not as_json:
         click.echo(table_text(task.meter, outcome))
@@ -133,7 +135,11 @@ def registered(state: State, settings: "Settings", name: str, changes: dict[str,
                trace: bool) -> Task:
     """Return the way to a registered meter, with `changes` to how it is registered. Raises EdgeError."""
     with state.registry(settings) as registry:
-        meter = _possible(dataclasses.replace(registry.get(name), **changes))
+        before = registry.get(name)
+        profile = state.library(settings).find(changes.get("profile", before.profile))
+        if "host" in changes:
+            changes = {"port": port_at(changes["host"], before.port or profile.association.port)} | changes
+        meter = _possible(dataclasses.replace(before, **changes))
         secret = registry.password(name) if password is None else password
         # At another address the identity tells whether it is the same meter; all else it may have changed.
         learned = registry.learned(name)
@@ -144,14 +150,14 @@ def registered(state: State, settings: "Settings", name: str, changes: dict[str,
         with state.registry(settings) as registry:
             return registry.reserve_counters(scope, count, at_least)
 
-    return Task(meter, state.library(settings).find(meter.profile), secret,
+    return Task(meter, profile, secret,
                 learned if not changes else Learned(learned.identity), settings, trace, keys, title, reserve)
 
 
 def _unregistered(state: State, settings: "Settings", changes: dict[str, Any], password: bytes | None,
                   trace: bool, *, as_hex: bool) -> Task:      # noqa: FBT001 - a flag handed on
     profile = state.library(settings).find(changes.get("profile", Meter.__dataclass_fields__["profile"].default))
-    fields: dict[str, Any] = {"name": AD_HOC, "port": profile.association.port}
+    fields: dict[str, Any] = {"name": AD_HOC, "port": port_at(changes["host"], profile.association.port)}
     meter = _possible(Meter(**(fields | changes)))
     if (meter.authentication or profile.association.authentication) == "none":
         password = b""
@@ -196,12 +202,12 @@ def link_to(task: Task, counters: "Counters") -> "Link":
     from edge.poll.counters import counter_desk
     from edge.poll.link import Link
     from edge.poll.trace import HexTrace
-    from edge.poll.transport import TcpTransport, Transport
+    from edge.poll.transport import Transport, connect_for
 
     meter, poll = task.meter, task.settings.poll
 
     async def connect() -> Transport:
-        return await TcpTransport.connect(meter.host, meter.port, timeout_s=poll.connect_timeout_s)
+        return await connect_for(meter, poll.connect_timeout_s)
 
     async def keep(_name: str, _learned: Learned) -> None:
         """Nothing is kept before the poll has succeeded."""
@@ -229,7 +235,7 @@ def table_text(meter: Meter, outcome: Outcome) -> str:
         else:
             text = exact_text(value, field.scaler) if isinstance(value, int) else table.cell(value)
             rows.append((field.key, text.rjust(14), field.unit, field.obis))
-    who = f"{meter.name} at {meter.host}:{meter.port}, {outcome.learned.identity or 'without identity'}"
+    who = f"{meter.name} at {where(meter.host, meter.port)}, {outcome.learned.identity or 'without identity'}"
     cost = f"{outcome.round_trips} request{'s' if outcome.round_trips != 1 else ''}, {outcome.seconds:.3f} s"
     return "\n".join([f"{who}: {cost}", table.render(("KEY", "VALUE", "UNIT", "OBIS"), rows), *notes])
 

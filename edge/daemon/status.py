@@ -9,6 +9,7 @@ from edge import __version__
 from edge.clock import Clock
 from edge.daemon.enrolment import Enrolment
 from edge.daemon.links import LinkDesk
+from edge.endpoint import where
 from edge.health.promise import Promises
 from edge.health.supervise import Phase, WorkerState
 from edge.model import Stream
@@ -109,7 +110,7 @@ class StatusDesk:
         for meter in self._enrolment.meters:
             link = self._links.peer_of(meter)
             answer.append({
-                "name": meter.name, "address": f"{meter.host}:{meter.port}", "profile": meter.profile,
+                "name": meter.name, "address": where(meter.host, meter.port), "profile": meter.profile,
                 "state": _word(states.get(meter.name), refused.get(meter.name, ""), paused=meter.paused),
                 "rssi_dbm": None if link is None else link.rssi_avg_dbm,
                 "link_grade": None if link is None else link.grade.label,

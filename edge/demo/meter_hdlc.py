@@ -8,6 +8,7 @@ which is checked against recordings; the state machine here is the meter's own.
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from edge.demo.meter_apdu import CosemServer, Counters
 from edge.demo.meter_model import MeterModel
@@ -185,10 +186,20 @@ class HdlcServer:
         return link
 
 
+class OnLine(Protocol):
+    """One meter on a serial line."""
+
+    def receive(self, data: bytes, now: float) -> list[bytes]:
+        """See `HdlcServer`."""
+
+    def reset(self) -> None:
+        """See `HdlcServer`."""
+
+
 class Bus:
     """Several meters on one serial line: each hears everything, only the one that is addressed answers."""
 
-    def __init__(self, meters: Sequence[HdlcServer]) -> None:
+    def __init__(self, meters: Sequence[OnLine]) -> None:
         """The meters, in any order."""
         self.meters = tuple(meters)
 

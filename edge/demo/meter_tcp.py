@@ -14,8 +14,8 @@ from typing import cast
 from edge.demo.bridge import REFUSAL_TEXT, Line, Quirks
 from edge.demo.linkproxy import send_reset
 from edge.demo.meter_apdu import Counters
-from edge.demo.meter_hdlc import Bus, HdlcServer
-from edge.demo.meter_mode_e import ModeE
+from edge.demo.meter_hdlc import Bus
+from edge.demo.meter_mode_e import server_side
 from edge.demo.meter_model import MeterModel
 from edge.demo.meter_server import Endpoint, StreamFault, WrapperServer
 from edge.demo.meter_settings import MeterSettings
@@ -95,14 +95,6 @@ class Connection(asyncio.Protocol):
             self._watch_idle()
 
 
-def _serial_line(meters: Sequence[tuple[MeterModel, MeterSettings]], counters: Counters) -> Bus | ModeE | None:
-    """What stands behind the bridge of HDLC meters; None for a meter with the wrapper."""
-    if meters[0][1].framing != "hdlc":
-        return None
-    bus = Bus([HdlcServer(model, settings, counters) for model, settings in meters])
-    return ModeE(bus, meters[0][1].mode_e.encode()) if meters[0][1].mode_e else bus
-
-
 class SimulatedMeter:
     """One meter with its socket. Change `quirks`, `settings.manners` and `model` at any time: that is the control."""
 
@@ -121,7 +113,8 @@ class SimulatedMeter:
         self.on_push: Callable[[], None] | None = None      # called when a client calls the push method
         self._now = now
         self._line = Line(quirks or Quirks(), seed)
-        self._hdlc = _serial_line([(model, settings), *neighbours], self.counters)
+        self._hdlc = None if settings.framing != "hdlc" else Bus([
+            server_side(each, its, self.counters) for each, its in [(model, settings), *neighbours]])
         self._server: asyncio.Server | None = None
         self._address = ("127.0.0.1", 0)
         self._outbox: deque[tuple[float, Connection, bytes]] = deque()

@@ -70,7 +70,8 @@ class AssociationSettings:
     the HDLC layer repeats SNRM or polls the meter, `link_repeats` times at most, within the time-outs.
     `snrm_parameters` None proposes an information length only if it is not the standard's 128. `password` is the LLS
     password or the HLS secret. `challenge` (CtoS, for HLS) must be random and new for each association.
-    `gbt_window` (1..63) is how many blocks of a general block transfer may come in a row.
+    `gbt_window` (1..63) is how many blocks of a general block transfer may come in a row. `opening` "mode-e": a sign-on
+    (`mode_e`) comes before the link, to `device_address` where it is not empty.
     """
 
     framing: Literal["wrapper", "hdlc"]
@@ -92,6 +93,8 @@ class AssociationSettings:
     link_repeat_s: float = 3.0
     link_repeats: int = 2
     gbt_window: int = 1
+    opening: Literal["direct", "mode-e"] = "direct"
+    device_address: str = ""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -100,6 +103,8 @@ class AssociationSettings:
             hdlc.encode_address(self.server_logical, self.server_physical, self.address_bytes)
         elif not (0 <= self.client_sap <= 0xFFFF and 0 <= self.server_logical <= 0xFFFF):
             raise ValueError(f"wrapper ports {self.client_sap} and {self.server_logical} must be 0..65535")
+        if self.opening == "mode-e" and self.framing != "hdlc":
+            raise ValueError("a sign-on of mode E leads to HDLC, not to the TCP wrapper")
         self._check_authentication()
         if not 64 <= self.max_pdu <= 0xFFFF:
             raise ValueError(f"max_pdu {self.max_pdu} must be 64..65535")

@@ -101,6 +101,7 @@ class AssociationDefaults(Table, frozen=True):
     ciphering: Literal["general-glo", "glo", "general-ded", "ded"] = "general-glo"
     max_pdu: Annotated[int, Meta(ge=64, le=0xFFFF)] = 1024
     max_info_bytes: Annotated[int, Meta(ge=32, le=2030)] = 128
+    opening: Literal["direct", "mode-e"] = "direct"      # mode-e: the sign-on of IEC 62056-21 before HDLC
 
 
 class Timing(Table, frozen=True):

@@ -1,16 +1,24 @@
 """From the registry's meter and its profile to the settings of one association."""
 
+from typing import Literal
+
 from edge.config import PollSettings
 from edge.dlms.ciphering import KEY_BYTES, Protection
 from edge.dlms.conformance import OFFERED, Conformance
 from edge.dlms.hls import WITH_SECRET
 from edge.dlms.settings import AssociationSettings, Security
+from edge.endpoint import SerialLine, endpoint, is_serial
 from edge.errors import ConfigError
 from edge.meters.profile import Profile
 from edge.model import Keys, Meter
 
 NO_KEYS = Keys()
 
+LINK_REPEAT_S = 3.0
+"""Silence after which HDLC asks again; on a serial line of ours, beyond what its frames take at its speed."""
+
+LONGEST_OCTET_BITS = 11
+"""On a serial line, start and stop bits included."""
 
 PROTECTION = {"none": Protection.NONE, "authenticated": Protection.AUTHENTICATED, "encrypted": Protection.ENCRYPTED,
               "both": Protection.BOTH}
@@ -37,8 +45,11 @@ def association_settings(
                           f"halow-gateway meter set-password {meter.name}")
     exchange_s = profile.timing.exchange_timeout_s or poll.exchange_timeout_s
     try:
+        place = endpoint(meter.host, meter.port)
+        octet_s = LONGEST_OCTET_BITS / place.baud if isinstance(place, SerialLine) else 0.0
+        frame_s, answer_s = octet_s * told.max_info_bytes, octet_s * told.max_pdu
         return AssociationSettings(
-            framing=meter.framing or told.framing,
+            framing=framing_of(meter, profile),
             client_sap=meter.client_sap if meter.client_sap is not None else told.client_sap,
             server_logical=meter.server_logical if meter.server_logical is not None else told.server_logical,
             server_physical=None if address_bytes == 1 else physical,      # the one-byte form has no lower part
@@ -50,8 +61,11 @@ def association_settings(
             conformance=_offered(meter, profile),
             gbt_window=profile.quirks.gbt_window,
             max_info_bytes=told.max_info_bytes,
-            association_timeout_s=profile.timing.association_timeout_s or exchange_s,
-            exchange_timeout_s=exchange_s,
+            association_timeout_s=(profile.timing.association_timeout_s or exchange_s) + 6 * frame_s,
+            exchange_timeout_s=exchange_s + answer_s,
+            link_repeat_s=LINK_REPEAT_S + 2 * frame_s,
+            opening=meter.opening or told.opening,
+            device_address=meter.device_address,
         )
     except ValueError as error:
         raise ConfigError(f"meter {meter.name}: {error}") from error
@@ -98,6 +112,17 @@ def poll_interval_s(meter: Meter, profile: Profile, poll: PollSettings) -> float
     return meter.interval_s or profile.timing.interval_s or poll.interval_s
 
 
+def framing_of(meter: Meter, profile: Profile) -> Literal["wrapper", "hdlc"]:
+    """Return what carries APDUs: HDLC on every serial line, else what the operator or the profile says."""
+    return "hdlc" if is_serial(meter.host) else meter.framing or profile.association.framing
+
+
 def lane(meter: Meter, profile: Profile) -> tuple[str, int] | None:
-    """Return what meters behind one serial bridge share, which serves one client; None for a meter with its own way."""
-    return (meter.host, meter.port) if (meter.framing or profile.association.framing) == "hdlc" else None
+    """Return what meters behind one serial bridge, or on one line of this board, share; None: a meter with its own way.
+
+    One of them is asked at a time.
+    """
+    if framing_of(meter, profile) != "hdlc":
+        return None
+    place = endpoint(meter.host, meter.port)
+    return (place.device, 0) if isinstance(place, SerialLine) else (place.host, place.port)

@@ -35,7 +35,7 @@ from edge.poll.recovery import Circuit, Level, Limits, Recovery
 from edge.poll.rest import PROMISE_MARGIN_S, Rest
 from edge.poll.schedule import Between, Schedule, Tick, between_polls
 from edge.poll.state import Counters, PollerState
-from edge.poll.transport import TcpTransport, Transport
+from edge.poll.transport import Transport, connect_for
 from edge.poll.turn import turn
 
 log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ class Poller:
     # -- waiting ---------------------------------------------------------------------------------------------------
 
     async def _connect(self) -> Transport:
-        return await TcpTransport.connect(self.meter.host, self.meter.port, timeout_s=self._connect_timeout_s)
+        return await connect_for(self.meter, self._connect_timeout_s)
 
     async def _sleep_until(self, at: float) -> None:
         wait_s = max(at - self._clock.monotonic(), 0.0)

@@ -17,11 +17,9 @@ from edge.dlms.access import Accessed, AccessPart, AccessResult
 from edge.dlms.action import ActionRequest, ActionResult, Invoked
 from edge.dlms.association import Answer, Association, AssociationSettings, Closed, Event, GetResult, Opened
 from edge.dlms.axdr import AxdrValue
-from edge.dlms.chatter import Chatter
 from edge.dlms.cosem import Attribute
 from edge.dlms.set import SetResult, Written
 from edge.errors import (
-    BridgeBusy,
     ConnectionLost,
     CounterTooLow,
     FailReason,
@@ -30,6 +28,7 @@ from edge.errors import (
     NoAnswer,
     Refused,
 )
+from edge.poll.arrival import PULSE_MARGIN_S, discard_late_bytes, sign_on
 from edge.poll.counters import CounterDesk
 from edge.poll.fresh import fresh
 from edge.poll.lists import ListSize
@@ -43,7 +42,6 @@ Trace = Callable[[str, bytes], None]
 
 E = TypeVar("E", bound=Event)
 
-PULSE_MARGIN_S = 5.0
 RESERVE_S = 30.0
 """How long setting counters aside may take: SQLite waits for another writer, and a slow card takes its time."""
 
@@ -132,10 +130,14 @@ class MeterSession:
 
     async def _open_once(self) -> None:
         await self._reserve()
-        transport = self._transport = await self._connect()
+        transport, named = await self._connect(), ""
+        self._transport = transport
         try:
             if self._settle_s:
-                await self._discard_late_bytes(transport)
+                await discard_late_bytes(transport, self._settle_s)
+            if self.settings.opening == "mode-e":
+                named = await sign_on(
+                    transport, self.settings.device_address, trace=self._trace, pulse=self._pulse)
             # Other invoke-ids than the session before: a late answer of that one then belongs to nothing here.
             # And after sessions that end with their first GET all sixteen come round: 1 + 4 has no factor in 16.
             self._invoke_id = (self._invoke_id + 4) % INVOKE_IDS
@@ -143,6 +145,11 @@ class MeterSession:
                                       None if self.counters is None else self.counters.supply)
             association.open(self._loop.time())
             await self._until(association, transport, Opened)
+        except NoAnswer as silence:
+            self.abort()
+            if named or self.settings.opening == "direct":
+                raise
+            raise NoAnswer(f"{silence}; the sign-on of mode E was not answered either") from silence
         except BaseException:
             self.abort()
             raise
@@ -267,9 +274,6 @@ class MeterSession:
         assert transport is not None
         await self._reserve()
         try:
-            rest_s = self.last_exchange_at + self._request_gap_s - self._loop.time() if self._request_gap_s else 0.0
-            if rest_s > 0:
-                await asyncio.sleep(rest_s)
             begin(association, self._loop.time())
         except LocalStateError:      # nothing was sent
             raise
@@ -295,6 +299,7 @@ class MeterSession:
         while True:
             data = association.data_to_send()
             if data:
+                await transport.ready(self._request_gap_s)
                 if self._trace is not None:
                     self._trace("TX", data)
                 transport.write(data)
@@ -342,22 +347,6 @@ class MeterSession:
             await self._until(association, transport, Closed)
         except MeterError as error:
             log.debug("no clean end: %s", error)
-
-    async def _discard_late_bytes(self, transport: Transport) -> None:
-        """Throw away what a bridge still had for the client before us, until its settling time is over."""
-        deadline = self._loop.time() + self._settle_s
-        heard = Chatter()
-        while self._loop.time() < deadline:
-            try:
-                late = await transport.read(deadline)
-            except NoAnswer:
-                return
-            except ConnectionLost:
-                if text := heard.text():      # a bridge that has a client already says so, and hangs up
-                    raise BridgeBusy(f"the bridge says {text!r}") from None
-                raise
-            heard.hear(late)
-            log.debug("%d late bytes of a former session thrown away", len(late))
 
 
 def _refused(results: Sequence[GetResult]) -> list[int]:

@@ -1,23 +1,26 @@
-"""Byte pipes to a meter (I/O edge). Today TCP; a serial line would be another class with the same five methods.
+"""Byte pipes to a meter (I/O edge): the port, TCP behind it, and which pipe a meter asks for. Serial lines: `serial`.
 
-Foreign exceptions stop here: what comes out is Unreachable, ConnectionLost or NoAnswer.
+Foreign exceptions stop here: what comes out is Unreachable, ConnectionLost or NoAnswer, and BridgeBusy for a serial
+line that another program has.
 """
 
 import asyncio
-import contextlib
-import errno
-import os
 import socket
 from typing import Protocol, Self, cast
 
-from edge.errors import ConnectionLost, NoAnswer, Unreachable
-
-RECEIVE_LIMIT_BYTES = 65_536
-"""Most bytes that may wait unread: the longest APDU there is. Whoever sends more unasked is no meter."""
+from edge.endpoint import Endpoint, SerialLine, endpoint
+from edge.errors import ConfigError, Unreachable
+from edge.model import Meter
+from edge.poll.inbox import Inbox, plain
+from edge.poll.serial import SerialTransport
 
 
 class Transport(Protocol):
-    """An open, ordered byte pipe to one meter. Used by one task."""
+    """An open, ordered byte pipe to one meter, or to several in turn. Used by one task at a time."""
+
+    @property
+    def top_baud(self) -> int | None:
+        """Highest speed that `set_line` may be asked for; None: the line's settings are a bridge's, not ours."""
 
     def write(self, data: bytes) -> None:
         """Send; never blocks. A pipe that is gone is noticed by the next `read`."""
@@ -32,6 +35,15 @@ class Transport(Protocol):
     def waiting(self) -> bytes:
         """Take what has arrived unasked, without waiting; b"" when nothing has. Raises ConnectionLost as `read`."""
 
+    async def ready(self, gap_s: float) -> None:
+        """Wait until something may be sent: `gap_s` after the last byte came, or longer where the line needs it."""
+
+    def set_line(self, baud: int, shape: str | None = None) -> None:
+        """Change speed and character format ("8N1"; None: the line's own) from the next byte on.
+
+        Only where there is a `top_baud`. Raises ConnectionLost.
+        """
+
     async def close(self, within_s: float) -> None:
         """End it politely, at the latest after `within_s` hard. Cancelling ends it hard."""
 
@@ -39,18 +51,32 @@ class Transport(Protocol):
         """End it hard, at once."""
 
 
+async def connect(place: Endpoint, *, timeout_s: float) -> Transport:
+    """Open the pipe to a place. Raises Unreachable or BridgeBusy. Cancelling leaves nothing open."""
+    if isinstance(place, SerialLine):
+        return await SerialTransport.open(place, timeout_s=timeout_s)
+    return await TcpTransport.connect(place.host, place.port, timeout_s=timeout_s)
+
+
+async def connect_for(meter: Meter, timeout_s: float) -> Transport:
+    """Open the pipe that a meter is registered with. Raises as `connect`, and ConfigError for a place that is none."""
+    try:
+        place = endpoint(meter.host, meter.port)
+    except ValueError as error:
+        raise ConfigError(f"meter {meter.name}: host: {error}") from error
+    return await connect(place, timeout_s=timeout_s)
+
+
 class TcpTransport(asyncio.Protocol):
     """A TCP connection. Use `connect`."""
 
+    top_baud: int | None = None
+
     def __init__(self, where: str) -> None:
         """`where` is "host:port", for messages."""
-        self.where = where
+        self._inbox = Inbox(where)
         self._transport: asyncio.Transport | None = None
-        self._loop = asyncio.get_running_loop()
-        self._received = bytearray()
-        self._waiter: asyncio.Future[None] | None = None
-        self._lost = ""
-        self._gone: asyncio.Future[None] = self._loop.create_future()
+        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @classmethod
     async def connect(cls, host: str, port: int, *, timeout_s: float) -> Self:
@@ -67,43 +93,29 @@ class TcpTransport(asyncio.Protocol):
         except (UnicodeError, OverflowError) as error:     # the resolver's, for what can be no name and no port
             raise Unreachable(f"{where}: this is no host name or no port: correct the address") from error
         except OSError as error:
-            raise Unreachable(f"{where}: no TCP connection: {_plain(error)}") from error
+            raise Unreachable(f"{where}: no TCP connection: {plain(error)}") from error
         return made
 
     def write(self, data: bytes) -> None:
         """See Transport."""
-        if self._transport is not None and not self._lost:
+        if self._transport is not None and not self._inbox.ended:
             self._transport.write(data)
 
     async def read(self, deadline: float | None) -> bytes:
         """See Transport."""
-        data = self.waiting()
-        if data:
-            return data
-        if self._waiter is not None:
-            raise RuntimeError("two tasks read from one connection")
-        waiter = self._waiter = self._loop.create_future()
-        timer = None if deadline is None else self._loop.call_at(deadline, _expire, waiter)
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-            if timer is not None:
-                timer.cancel()
-        data = self.waiting()
-        if not data:
-            raise NoAnswer(f"{self.where}: silence")
-        return data
+        return await self._inbox.read(deadline)
 
     def waiting(self) -> bytes:
         """See Transport."""
-        if self._received:
-            data = bytes(self._received)
-            self._received.clear()
-            return data
-        if self._lost:
-            raise ConnectionLost(f"{self.where}: {self._lost}")
-        return b""
+        return self._inbox.waiting()
+
+    async def ready(self, gap_s: float) -> None:
+        """See Transport."""
+        await self._inbox.rest(gap_s)
+
+    def set_line(self, baud: int, shape: str | None = None) -> None:
+        """See Transport."""
+        raise NotImplementedError(f"the settings of a serial line behind TCP are its bridge's: {baud} {shape}")
 
     async def close(self, within_s: float) -> None:
         """See Transport. Sends FIN after all that was written and waits for the system to let go."""
@@ -120,6 +132,7 @@ class TcpTransport(asyncio.Protocol):
 
     def abort(self) -> None:
         """See Transport."""
+        self._inbox.end("ended from here")
         if self._transport is not None:
             self._transport.abort()
 
@@ -129,40 +142,16 @@ class TcpTransport(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes have arrived."""
-        self._received += data
-        if len(self._received) > RECEIVE_LIMIT_BYTES:
-            self._received.clear()
-            self._lost = f"more than {RECEIVE_LIMIT_BYTES} bytes arrived unasked"
+        if not self._inbox.put(data):
             self.abort()
-        self._wake()
 
     def eof_received(self) -> bool:
         """asyncio: the other side sends no more; a meter's half-closed connection is of no use."""
-        self._lost = self._lost or "closed by the other side"
-        self._wake()
+        self._inbox.end("closed by the other side")
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio: the connection is gone."""
-        self._lost = self._lost or (_plain(exc) if exc is not None else "closed")
+        self._inbox.end(plain(exc) if exc is not None else "closed")
         if not self._gone.done():
             self._gone.set_result(None)
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-
-def _expire(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-def _plain(error: BaseException) -> str:
-    """Name an OS error in words, without the address that asyncio writes into it."""
-    code = getattr(error, "errno", None)
-    if isinstance(code, int):
-        with contextlib.suppress(ValueError):
-            return f"{os.strerror(code).lower()} ({errno.errorcode.get(code, code)})"
-    return str(error) or type(error).__name__

@@ -1,6 +1,7 @@
 """Meters as CSV (pure): RFC 4180, UTF-8, one header line, one meter per line.
 
 Columns are the fields of `Meter`; `name`, `host` and `port` must be there, an empty cell means "as the profile says".
+A meter on a serial line has no port: 0, or an empty cell.
 A `password` column is taken on the way in; there is none on the way out. Spreadsheets that save with semicolons, tabs,
 a line `sep=;` or a byte order mark are understood.
 """
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from edge.endpoint import is_serial, normal_host
 from edge.errors import RegistryError
 from edge.model import Meter
 from edge.store.validate import PASSWORD_LIMIT_BYTES, normal_mac, problems
@@ -119,6 +121,8 @@ def _row(line: int, cells: dict[str, str], rows: dict[str, Row], profiles: Colle
     """Add one meter to `rows`, or yield what is wrong with it. A password's cell is never part of a text."""
     password = (cells.pop(PASSWORD, None) or "").encode()
     fields: dict[str, Any] = {}
+    if is_serial(cells.get("host", "").strip()):
+        cells["port"] = cells.get("port", "").strip() or "0"
     for column, cell in cells.items():
         try:
             value = _value(column, cell.strip())
@@ -131,7 +135,7 @@ def _row(line: int, cells: dict[str, str], rows: dict[str, Row], profiles: Colle
     if not set(REQUIRED) <= set(fields):
         return
     try:
-        meter = msgspec.convert(fields, Meter)
+        meter = msgspec.convert(fields | {"host": normal_host(fields["host"])}, Meter)
     except msgspec.ValidationError as error:
         yield f"line {line}: {str(error).replace('`', '').replace(' - at $.', ': ')}"
         return

@@ -19,6 +19,7 @@ from typing import NamedTuple, Self
 
 import msgspec
 
+from edge.endpoint import normal_host
 from edge.errors import RegistryError
 from edge.model import Keys, Learned, Meter
 from edge.store import csvio, duties, secrets, validate
@@ -39,7 +40,8 @@ _INSERT = f"INSERT INTO meters ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * 
 _UPDATE = f"UPDATE meters SET {', '.join(f'{column} = ?' for column in _COLUMNS)} WHERE name = ?"      # noqa: S608 - same
 
 # A change to any of these may mean another meter, or other registers: what was learned no longer holds.
-_ENDPOINT = ("host", "port", "profile", "framing", "client_sap", "server_logical", "server_physical", "address_bytes")
+_ENDPOINT = ("host", "port", "profile", "framing", "client_sap", "server_logical", "server_physical", "address_bytes",
+             "device_address")
 
 log = logging.getLogger(__name__)
 
@@ -328,8 +330,9 @@ class Registry:
 
 def _checked(meter: Meter) -> Meter:
     """Normalise and validate. Raises RegistryError with every problem."""
-    meter = dataclasses.replace(meter, mac=validate.normal_mac(meter.mac), client_title=meter.client_title.lower(),
-                                meter_title=meter.meter_title.lower())
+    meter = dataclasses.replace(
+        meter, host=normal_host(meter.host), mac=validate.normal_mac(meter.mac),
+        client_title=meter.client_title.lower(), meter_title=meter.meter_title.lower())
     if wrong := list(validate.problems(meter)):
         raise RegistryError("\n".join(wrong))
     return meter

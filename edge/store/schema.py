@@ -51,9 +51,37 @@ CREATE TRIGGER secret_changed AFTER UPDATE ON secrets BEGIN UPDATE change SET ve
 CREATE TRIGGER secret_removed AFTER DELETE ON secrets BEGIN UPDATE change SET version = version + 1; END;
 """
 
-# High-level security. SQLite cannot widen a CHECK, so the tables are made anew; children first, because dropping a
-# table deletes its rows, and that would cascade. Counters belong to a key (its digest), not to a meter: a meter that is
-# removed and registered again with its key goes on counting, and meters that share a key never use a number twice.
+# SQLite cannot widen a CHECK, so `meters` is made anew as `meters_2`, and this follows: the tables that point at it are
+# made anew too, children first, because dropping a table deletes its rows, and that would cascade.
+_SWAP = """
+CREATE TABLE secrets_2 (
+    meter TEXT NOT NULL REFERENCES meters_2 (name) ON DELETE CASCADE,
+    kind  TEXT NOT NULL,
+    value BLOB NOT NULL CHECK (typeof(value) = 'blob' AND length(value) BETWEEN 1 AND 64),
+    PRIMARY KEY (meter, kind)
+) WITHOUT ROWID;
+INSERT INTO secrets_2 SELECT meter, kind, value FROM secrets;
+CREATE TABLE learned_2 (
+    meter TEXT PRIMARY KEY NOT NULL REFERENCES meters_2 (name) ON DELETE CASCADE,
+    data  TEXT NOT NULL
+) WITHOUT ROWID;
+INSERT INTO learned_2 SELECT meter, data FROM learned;
+DROP TABLE secrets;
+DROP TABLE learned;
+DROP TABLE meters;
+ALTER TABLE meters_2 RENAME TO meters;
+ALTER TABLE secrets_2 RENAME TO secrets;
+ALTER TABLE learned_2 RENAME TO learned;
+CREATE TRIGGER meter_added    AFTER INSERT ON meters  BEGIN UPDATE change SET version = version + 1; END;
+CREATE TRIGGER meter_changed  AFTER UPDATE ON meters  BEGIN UPDATE change SET version = version + 1; END;
+CREATE TRIGGER meter_removed  AFTER DELETE ON meters  BEGIN UPDATE change SET version = version + 1; END;
+CREATE TRIGGER secret_added   AFTER INSERT ON secrets BEGIN UPDATE change SET version = version + 1; END;
+CREATE TRIGGER secret_changed AFTER UPDATE ON secrets BEGIN UPDATE change SET version = version + 1; END;
+CREATE TRIGGER secret_removed AFTER DELETE ON secrets BEGIN UPDATE change SET version = version + 1; END;
+"""
+
+# High-level security. Counters belong to a key (its digest), not to a meter: a meter that is removed and registered
+# again with its key goes on counting, and meters that share a key never use a number twice.
 # `gateway` holds the random part of this registry's own system title.
 _SECURITY = """
 CREATE TABLE meters_2 (
@@ -84,30 +112,9 @@ INSERT INTO meters_2 (name, host, port, profile, framing, client_sap, server_log
                       authentication, interval_s, paused, mac)
     SELECT name, host, port, profile, framing, client_sap, server_logical, server_physical, address_bytes,
            authentication, interval_s, paused, mac FROM meters;
-CREATE TABLE secrets_2 (
-    meter TEXT NOT NULL REFERENCES meters_2 (name) ON DELETE CASCADE,
-    kind  TEXT NOT NULL,
-    value BLOB NOT NULL CHECK (typeof(value) = 'blob' AND length(value) BETWEEN 1 AND 64),
-    PRIMARY KEY (meter, kind)
-) WITHOUT ROWID;
-INSERT INTO secrets_2 SELECT meter, kind, value FROM secrets;
-CREATE TABLE learned_2 (
-    meter TEXT PRIMARY KEY NOT NULL REFERENCES meters_2 (name) ON DELETE CASCADE,
-    data  TEXT NOT NULL
-) WITHOUT ROWID;
-INSERT INTO learned_2 SELECT meter, data FROM learned;
-DROP TABLE secrets;
-DROP TABLE learned;
-DROP TABLE meters;
-ALTER TABLE meters_2 RENAME TO meters;
-ALTER TABLE secrets_2 RENAME TO secrets;
-ALTER TABLE learned_2 RENAME TO learned;
-CREATE TRIGGER meter_added    AFTER INSERT ON meters  BEGIN UPDATE change SET version = version + 1; END;
-CREATE TRIGGER meter_changed  AFTER UPDATE ON meters  BEGIN UPDATE change SET version = version + 1; END;
-CREATE TRIGGER meter_removed  AFTER DELETE ON meters  BEGIN UPDATE change SET version = version + 1; END;
-CREATE TRIGGER secret_added   AFTER INSERT ON secrets BEGIN UPDATE change SET version = version + 1; END;
-CREATE TRIGGER secret_changed AFTER UPDATE ON secrets BEGIN UPDATE change SET version = version + 1; END;
-CREATE TRIGGER secret_removed AFTER DELETE ON secrets BEGIN UPDATE change SET version = version + 1; END;
+"""
+
+_COUNTERS = """
 CREATE TABLE counters (
     scope TEXT PRIMARY KEY NOT NULL,
     next  INTEGER NOT NULL CHECK (typeof(next) = 'integer' AND next BETWEEN 0 AND 4294967296)
@@ -136,7 +143,45 @@ CREATE TABLE progress (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_METERS + _OTHERS, _SECURITY, _DUTIES)
+# Serial lines, which have no port, and the sign-on of mode E.
+_SERIAL = """
+CREATE TABLE meters_2 (
+    name            TEXT PRIMARY KEY NOT NULL CHECK (typeof(name) = 'text' AND length(name) BETWEEN 1 AND 64),
+    host            TEXT NOT NULL CHECK (typeof(host) = 'text' AND length(host) BETWEEN 1 AND 253),
+    port            INTEGER NOT NULL CHECK (typeof(port) = 'integer' AND port BETWEEN 0 AND 65535
+                                            AND (port = 0) = (host LIKE 'serial:%')),
+    profile         TEXT NOT NULL CHECK (typeof(profile) = 'text' AND length(profile) BETWEEN 1 AND 64),
+    framing         TEXT CHECK (framing IN ('wrapper', 'hdlc')),
+    client_sap      INTEGER CHECK (client_sap IS NULL
+                                   OR (typeof(client_sap) = 'integer' AND client_sap BETWEEN 1 AND 65535)),
+    server_logical  INTEGER CHECK (server_logical IS NULL
+                                   OR (typeof(server_logical) = 'integer' AND server_logical BETWEEN 0 AND 65535)),
+    server_physical INTEGER CHECK (server_physical IS NULL
+                                   OR (typeof(server_physical) = 'integer' AND server_physical BETWEEN 0 AND 16383)),
+    address_bytes   INTEGER CHECK (address_bytes IN (1, 2, 4)),
+    authentication  TEXT CHECK (authentication IN ('none', 'lls', 'hls-md5', 'hls-sha1', 'hls-gmac', 'hls-sha256')),
+    interval_s      REAL CHECK (interval_s IS NULL OR (interval_s > 0 AND interval_s <= 86400)),
+    paused          INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
+    mac             TEXT NOT NULL DEFAULT '' CHECK (length(mac) IN (0, 17)),
+    security        TEXT CHECK (security IN ('none', 'authenticated', 'encrypted', 'both')),
+    security_suite  INTEGER CHECK (security_suite IN (0, 1, 2)),
+    ciphering       TEXT CHECK (ciphering IN ('general-glo', 'glo', 'general-ded', 'ded')),
+    client_title    TEXT NOT NULL DEFAULT '' CHECK (length(client_title) IN (0, 16)),
+    meter_title     TEXT NOT NULL DEFAULT '' CHECK (length(meter_title) IN (0, 16)),
+    counter_obis    TEXT NOT NULL DEFAULT '' CHECK (length(counter_obis) <= 23),
+    opening         TEXT CHECK (opening IN ('direct', 'mode-e')),
+    device_address  TEXT NOT NULL DEFAULT '' CHECK (length(device_address) <= 32)
+) WITHOUT ROWID;
+INSERT INTO meters_2 (name, host, port, profile, framing, client_sap, server_logical, server_physical, address_bytes,
+                      authentication, interval_s, paused, mac, security, security_suite, ciphering, client_title,
+                      meter_title, counter_obis)
+    SELECT name, host, port, profile, framing, client_sap, server_logical, server_physical, address_bytes,
+           authentication, interval_s, paused, mac, security, security_suite, ciphering, client_title, meter_title,
+           counter_obis FROM meters;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_METERS + _OTHERS, _SECURITY + _SWAP + _COUNTERS, _DUTIES,
+                              _SERIAL + _SWAP)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from edge.endpoint import is_serial, parse_serial
 from edge.model import Meter
 
 # A ThingsBoard device name: any language, no markup, nothing that a spreadsheet takes for a formula at the start.
@@ -17,6 +18,7 @@ _PROFILE = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,63})")
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _TITLE = re.compile(r"[0-9a-f]{16}")
 _OBIS = re.compile(r"[0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}(\.[0-9]{1,3}){2,3}")
+_DEVICE_ADDRESS = re.compile(r"[0-9A-Za-z ]{0,32}")      # IEC 62056-21 clause 6.3.1
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 INTERVAL_MAX_S = 86_400.0
@@ -28,9 +30,7 @@ def problems(meter: Meter) -> Iterator[str]:
     """Yield one line per setting that is not allowed: key, value, what is. Types are those of `Meter` already."""
     if not valid_name(meter.name):
         yield f"name = {_shown(meter.name)}: must be a letter or digit, then at most 63 of these, spaces or .:/#()+-_"
-    if not valid_host(meter.host):
-        yield f"host = {_shown(meter.host)}: must be an IP address or a host name"
-    yield from _range("port", meter.port, 1, 65_535)
+    yield from _place_problems(meter)
     if not _PROFILE.fullmatch(meter.profile):
         yield f"profile = {_shown(meter.profile)}: must be the name of a meter profile"
     if meter.interval_s is not None and not 0 < meter.interval_s <= INTERVAL_MAX_S:      # NaN fails too
@@ -67,6 +67,26 @@ def normal_mac(text: str) -> str:
     """Bring a MAC address to lower case with colons; anything else comes back as it is and is refused by `problems`."""
     digits = re.sub(r"[:.\-\s]", "", text).lower()
     return ":".join(re.findall("..", digits)) if re.fullmatch(r"[0-9a-f]{12}", digits) else text.strip()
+
+
+def _place_problems(meter: Meter) -> Iterator[str]:
+    if is_serial(meter.host):
+        try:
+            parse_serial(meter.host)
+        except ValueError as error:
+            yield f"host = {_shown(meter.host)}: {error}"
+        if meter.port:
+            yield f"port = {meter.port}: a serial line has none; leave it out or set it to 0"
+        if meter.framing == "wrapper":
+            yield "framing = 'wrapper': is for TCP; a serial line carries hdlc"
+    else:
+        if not valid_host(meter.host):
+            yield f"host = {_shown(meter.host)}: must be an IP address, a host name, or serial: and a device"
+        yield from _range("port", meter.port, 1, 65_535)
+    if meter.opening == "mode-e" and meter.framing == "wrapper":
+        yield "opening = 'mode-e': leads to HDLC; framing = 'wrapper' does not go with it"
+    if not _DEVICE_ADDRESS.fullmatch(meter.device_address):
+        yield f"device_address = {_shown(meter.device_address)}: must be at most 32 letters, digits or spaces"
 
 
 def _address_problems(meter: Meter) -> Iterator[str]:

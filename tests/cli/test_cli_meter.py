@@ -46,7 +46,15 @@ def test_add_reminds_of_the_password_that_is_wanted(site: Site) -> None:
 
 @pytest.mark.parametrize(("args", "line"), [
     (("add", "m1", "10.0.0.1"), "the meter m1 is registered already; `meter edit` changes it"),
-    (("add", "m3", "10.0.0.256"), "host = '10.0.0.256': must be an IP address or a host name"),
+    (("add", "m3", "10.0.0.256"), "host = '10.0.0.256': must be an IP address, a host name, or serial: and a device"),
+    (("add", "m3", "serial:ttyUSB0"),
+     "host = 'serial:ttyUSB0': must be serial: and a device, like serial:/dev/ttyUSB0 or serial:/dev/serial/by-id/..."),
+    (("add", "m3", "serial:/dev/ttyUSB0", "--framing", "wrapper"), "framing = 'wrapper': is for TCP; a serial line carries hdlc"),
+    (("add", "m3", "serial:/dev/ttyUSB0", "--port", "4059"), "port = 4059: a serial line has none; leave it out or set it to 0"),
+    (("add", "m3", "serial:/dev/ttyUSB0", "--device-address", "/?!"),
+     "device_address = '/?!': must be at most 32 letters, digits or spaces"),
+    (("add", "m3", "h", "--framing", "wrapper", "--opening", "mode-e"),
+     "opening = 'mode-e': leads to HDLC; framing = 'wrapper' does not go with it"),
     (("add", "m3", "h", "--port", "0"), "port = 0: must be from 1 to 65535"),
     (("add", "m3", "h", "--profile", "nope"), "no meter profile is named 'nope'; there are generic-three-phase, microstar"),
     (("add", "m3", "h", "--password-file", "/none"), "/none: cannot be read: No such file or directory"),
@@ -114,6 +122,24 @@ def test_edit_changes_what_is_named_and_unset_goes_back_to_the_profile(two: Site
         assert registry.get("m1") == Meter("m1", "meter.local", 4059, "microstar")
         assert registry.get("m2").mac == ""
         assert registry.password("m1") == SECRET.encode()
+
+
+def test_a_meter_on_a_serial_line_goes_in_moves_and_comes_out_again(two: Site) -> None:
+    two.good("meter", "add", "m3", "serial:/dev/ttyUSB0?format=8n1&baud=19200", "--opening", "mode-e", "--device-address", "00123")
+    two.good("meter", "edit", "m1", "--host", "serial:/dev/serial/by-id/usb-FTDI_A5-if00-port0")
+    with two.registry() as registry:
+        assert registry.get("m3") == Meter("m3", "serial:/dev/ttyUSB0?baud=19200", 0, opening="mode-e", device_address="00123")
+        assert registry.get("m1") == Meter("m1", "serial:/dev/serial/by-id/usb-FTDI_A5-if00-port0", 0, "microstar", interval_s=5.0)
+    assert two.good("meter", "list").splitlines()[-1].split()[:3] == ["m3", "serial:/dev/ttyUSB0?baud=19200", "-"]
+    shown = dict(line.split(maxsplit=1) for line in two.good("meter", "show", "m3").splitlines())
+    assert (shown["framing"], shown["opening"]) == ("hdlc  (serial line)", "mode-e")
+    exported = two.good("meter", "export")
+    two.good("meter", "edit", "m3", "--host", "10.0.0.3", "--unset", "opening", "--unset", "device_address")
+    with two.registry() as registry:
+        assert registry.get("m3") == Meter("m3", "10.0.0.3", 4059)
+    two.good("meter", "import", "-", "--update", stdin=exported)
+    with two.registry() as registry:
+        assert registry.get("m3") == Meter("m3", "serial:/dev/ttyUSB0?baud=19200", 0, opening="mode-e", device_address="00123")
 
 
 def test_pause_and_resume_say_what_was_so_already(two: Site) -> None:

@@ -1,6 +1,8 @@
 """`status`, `config` and `check`, and the text that they lay out."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 from cli_site import Site
@@ -192,6 +194,32 @@ def test_check_names_meters_that_share_one_address(site: Site) -> None:
     assert "meters a, b: have one address, 10.0.0.1:4059; is one of them wrong?" in found["note"]
 
 
+def test_check_names_serial_lines_that_cannot_be_opened_and_one_with_two_names(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    far, near = os.openpty()
+    device, other = os.ttyname(near), Path(f"/dev/shm/halow-check-{os.getpid()}")
+    other.symlink_to(device)
+    with site.registry() as registry:
+        for name, host in (("a", f"serial:{device}"), ("b", f"serial:{device}"), ("c", f"serial:{other}"), ("d", "serial:/dev/ttyUSB9"),
+                           ("e", "serial:/dev/null")):
+            registry.add(Meter(name, host, 0, authentication="none", server_physical=ord(name)))
+        registry.add(Meter("f", "serial:/dev/ttyUSB8", 0, authentication="none", paused=True))
+    try:
+        _, found = checked(site)
+        monkeypatch.setattr(os, "access", lambda path, mode: path != device)
+        _, denied = checked(site)
+    finally:
+        other.unlink()
+        os.close(far)
+        os.close(near)
+    assert f"serial line: {device}, 9600 baud 8N1" in found["ok"]
+    lines = [line for line in found["BAD"] if "uplink.token" not in line]
+    assert lines[0].startswith(f"{other} and {device} are one line")
+    assert lines[1] == "/dev/ttyUSB9: is not there: is the adapter plugged in? `ls /dev/serial/by-id` names what is (d)"
+    assert len(lines) == 2, "a paused meter's line may be away"
+    assert any(line.startswith(f"{device}: not permitted: put this user into the device's group, mostly dialout") and line.endswith("(a, b)")
+               for line in denied["BAD"])
+
+
 def test_check_names_everything_that_stands_in_the_way(site: Site) -> None:
     site.configure(f'[uplink]\ntls = true\nca_file = "{site.base}/ca.pem"\n[radio]\nkind = "simulated"\ntrace = "/none"\n'
                    '[clock]\ntrust_wall = true\n')
@@ -213,8 +241,6 @@ def test_check_names_a_ring_that_does_not_fit_and_an_open_token(site: Site) -> N
     token = site.state_dir / "uplink.token"
     token.write_text("A1_TEST_TOKEN")
     token.chmod(0o644)
-    import os
-
     space = os.statvfs(site.base)
     _, found = checked(site)
     if space.f_bavail * space.f_frsize < 65536 * 1024**2:

@@ -15,7 +15,7 @@ from edge.demo import meter_objects as objects
 from edge.demo.meter_apdu import EVERYTHING, CosemServer, Counters, Manners, Secured
 from edge.demo.meter_model import MeterModel
 from edge.demo.meter_security import Cipher, seal
-from edge.demo.meter_settings import MeterSettings
+from edge.demo.meter_settings import MeterSettings, SignOn
 from edge.demo.meter_tcp import SimulatedMeter
 from edge.dlms import hdlc
 
@@ -164,7 +164,7 @@ async def test_two_meters_on_one_line() -> None:
 
 async def test_mode_e_opens_with_text() -> None:
     now = [NOW]
-    meter = SimulatedMeter("m", MeterModel(serial="77", seed=5), MeterSettings(framing="hdlc", mode_e="HGW5METER"),
+    meter = SimulatedMeter("m", MeterModel(serial="77", seed=5), MeterSettings(framing="hdlc", sign_on=SignOn(b"HGW5METER")),
                            now=lambda: now[0])
     await meter.start()
     stage = Scene(meter)

@@ -23,7 +23,7 @@ from edge.poll.addressing import association_settings
 from edge.poll.budget import Gate
 from edge.poll.poller import Poller
 from edge.poll.session import MeterSession
-from edge.poll.transport import TcpTransport
+from edge.poll.transport import connect_for
 
 PROFILES = load_profiles()
 PASSWORD = b"24681357"
@@ -84,7 +84,7 @@ def session_to(row: Meter, *, settings: PollSettings = QUICK, password: bytes = 
     """A session to a simulated meter."""
     associate = association_settings(row, profile_of(row), password, settings)
     options.setdefault("settle_s", 0.0)
-    return MeterSession(lambda: TcpTransport.connect(row.host, row.port, timeout_s=settings.connect_timeout_s), associate, **options)
+    return MeterSession(lambda: connect_for(row, settings.connect_timeout_s), associate, **options)
 
 
 class Sink:

@@ -154,6 +154,9 @@ class Talker:
     def waiting(self) -> bytes:
         return b""
 
+    async def ready(self, gap_s: float) -> None:
+        """Whoever never stops is not waited for."""
+
     async def close(self, within_s: float) -> None:
         """Nothing to wait for."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from poll_bench import PASSWORD, held, moved, simulated
+from serial_site import serial_line
 
 from edge.commands.context import State
 from edge.commands.read import exact_text, read
@@ -42,6 +43,18 @@ def enrol(state: State, row: Meter, password: bytes = PASSWORD) -> None:
 async def command(state: State, *words: str, stdin: str | None = None) -> Result:
     """Run it beside the meters' loop: it brings a loop of its own."""
     return await asyncio.to_thread(CliRunner().invoke, read, list(words), obj=state, input=stdin)
+
+
+async def test_a_meter_on_a_serial_line_is_read_as_any_other_and_its_device_named(state: State) -> None:
+    with serial_line() as (_, [row]):
+        enrol(state, row)
+        result = await command(state, row.name)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.startswith(f"m17 at {row.host.removeprefix('serial:')}, HGWSN17: 1 request, ")
+        result = await command(state, row.name, "--host", "serial:/dev/ttyUSB9?baud=300")
+        assert str(result.exception).startswith("m17 at /dev/ttyUSB9: unreachable: /dev/ttyUSB9: is not there: is the adapter plugged in?")
+        result = await command(state, row.name, "--host", "10.0.0.1x y")
+        assert isinstance(result.exception, ConfigError)
 
 
 def ad_hoc(row: Meter) -> list[str]:
@@ -170,7 +183,7 @@ def test_numbers_are_written_in_full(raw: int, scaler: int, text: str) -> None:
     (("--port", "99999"), "port = 99999: must be from 1 to 65535"),
     (("--port", "0"), "port = 0: must be from 1 to 65535"),
     (("--client-sap", "70000"), "client_sap = 70000: must be from 1 to 65535"),
-    (("--host", "a b"), "host = 'a b': must be an IP address or a host name"),
+    (("--host", "a b"), "host = 'a b': must be an IP address, a host name, or serial: and a device"),
 ])
 async def test_options_that_no_meter_could_have_are_named(state: State, options: tuple[str, ...], line: str) -> None:
     result = await command(state, "--host", "127.0.0.1", "--port", "1", "--authentication", "none", *options)

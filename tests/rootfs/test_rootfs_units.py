@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -86,6 +87,31 @@ def test_the_unit_gives_the_gateway_what_the_program_promises() -> None:
     assert int(policy["StartLimitBurst"]) * worst < span["interval"]
     assert "AF_NETLINK" in service["RestrictAddressFamilies"], "nl80211"
     assert service["ProcSubset"] == "all", "the clock reads the boot id below /proc/sys"
+
+
+def test_the_drop_in_for_serial_lines_opens_serial_lines_only() -> None:
+    base = dict(sections(UNITS / "halow-gateway.service")["Service"])
+    added = sections(ROOTFS / "usr/share/halow-gateway/serial.conf")["Service"]
+    assert {key for key, _ in added} == {"PrivateDevices", "SystemCallFilter", "DeviceAllow", "SupplementaryGroups"}
+    # Linux' list of majors: 188 USB serial converters, 166 ACM modems. A name would mean nothing before the driver is loaded.
+    assert [value for key, value in added if key == "DeviceAllow"] == ["char-188 rw", "char-166 rw"]
+    assert base["DevicePolicy"] == "closed", "or allowing some would mean nothing"
+    assert base["PrivateDevices"] == "yes", "without the drop-in nothing is opened"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze judges it")
+def test_what_the_drop_in_costs_of_the_sandbox(tmp_path: Path) -> None:
+    def exposure(*drop_ins: Path) -> float:
+        unit = tmp_path / f"with-{len(drop_ins)}.service"
+        # A later section of the same name adds to the first, as a drop-in does.
+        unit.write_text("".join(path.read_text() for path in (UNITS / "halow-gateway.service", *drop_ins)))
+        told = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", unit], check=False, capture_output=True, text=True)
+        found = re.search(r"exposure level for \S+: ([\d.]+)", told.stdout)
+        assert found, told.stdout + told.stderr
+        return float(found[1])
+
+    assert exposure() <= 1.1
+    assert exposure(ROOTFS / "usr/share/halow-gateway/serial.conf") <= 1.3
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)

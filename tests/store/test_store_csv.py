@@ -25,13 +25,16 @@ def complaints(text: str, **options: object) -> list[str]:
 
 names = st.from_regex(r"[A-Za-z0-9ñäβ][\w .:/#()+-]{0,30}[\w.#)+]", fullmatch=True)
 hosts = st.one_of(st.ip_addresses().map(str), st.from_regex(r"[a-z][a-z0-9]{0,20}(\.[a-z]{1,10})?", fullmatch=True))
+lines = st.builds("serial:/dev/{}{}".format, st.sampled_from(["ttyUSB0", "serial/by-id/usb-FTDI_A5-if00-port0", "ttyACM1"]),
+                  st.sampled_from(["", "?baud=300", "?format=8E1", "?baud=19200&format=8N2"]))
 macs = st.one_of(st.just(""), st.from_regex(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", fullmatch=True))
 meters = st.builds(
-    Meter, names, hosts, st.integers(1, 65_535), profile=st.sampled_from(["generic-three-phase", "microstar"]),
+    Meter, names, hosts | lines, st.integers(0, 65_535), profile=st.sampled_from(["generic-three-phase", "microstar"]),
     framing=st.sampled_from([None, "wrapper", "hdlc"]), client_sap=st.none() | st.integers(1, 127),
     server_logical=st.none() | st.integers(0, 127), server_physical=st.none() | st.integers(0, 127),
     address_bytes=st.sampled_from([None, 2, 4]), authentication=st.sampled_from([None, "none", "lls"]),
     interval_s=st.none() | st.floats(0.001, 86_400), paused=st.booleans(), mac=macs,
+    opening=st.sampled_from([None, "direct", "mode-e"]), device_address=st.sampled_from(["", "0012345678", "Meter 1"]),
 ).filter(lambda meter: not list(problems(meter)))
 
 
@@ -49,6 +52,14 @@ def test_any_text_is_meters_or_complaints_by_line(text: str) -> None:
         except RegistryError as error:
             told = str(error)
         assert not told or all(line.startswith("line ") and line.isprintable() for line in told.split("\n"))
+
+
+def test_a_serial_line_has_no_port_and_one_way_of_writing() -> None:
+    text = HEADER + "a,serial:/dev/ttyUSB0?format=8n1&baud=19200,\nb,Serial:/dev/ttyUSB0?baud=9600,0\n"
+    assert [(row.meter.host, row.meter.port) for row in csvio.parse(text)] == [
+        ("serial:/dev/ttyUSB0?baud=19200", 0), ("serial:/dev/ttyUSB0", 0)]
+    assert complaints(HEADER + "a,serial:/dev/ttyUSB0,4059\n") == [
+        "line 2: port = 4059: a serial line has none; leave it out or set it to 0"]
 
 
 def test_spreadsheets_are_understood() -> None:
