@@ -5,7 +5,7 @@
 
 PY := .venv/bin/python
 
-.PHONY: demo test lint types unit binary binary-aarch64 test-binary bench crash rehearse rehearse-short rehearse-long images-amd64 images-arm64 check-buildroot clean
+.PHONY: demo test lint types unit binary binary-aarch64 test-binary bench crash fuzz rehearse rehearse-short rehearse-long images-amd64 images-arm64 check-buildroot clean
 
 demo: .venv/.demo
 	@.venv/bin/halow-gateway demo
@@ -58,12 +58,19 @@ images-amd64: .venv/.test build/image/.setup binary
 images-arm64: .venv/.test build/image/.setup binary-aarch64
 	@$(PY) tools/image/build.py arm64
 
+# Hostile bytes for every decoder, two million cases in all; ten to twenty minutes. Findings are saved under tests/fuzz/crashers,
+# where `make test` plays them again. FUZZER=atheris takes that fuzzer where it is installed; EXECUTIONS= and SEED= as they say.
+EXECUTIONS ?= 2000000
+fuzz: .venv/.test
+	nice $(PY) tests/fuzz/fuzz_run.py --engine $(or $(FUZZER),own) --executions $(EXECUTIONS) $(if $(SEED),--seed $(SEED))
+
 # Figures for the README; about twenty minutes. Each script also runs alone and prints what it measures.
 bench: .venv/.test
 	$(PY) benchmarks/poll_vs_gurux.py
 	$(PY) benchmarks/ring_vs_sqlite.py
 	$(PY) benchmarks/daemon_memory.py
 	$(PY) benchmarks/poll_fair_link.py
+	$(PY) benchmarks/poll_radio_links.py
 
 # The Buildroot tree against a checkout of Buildroot 2026.02.x (BUILDROOT_DIR=...), and each fault planted once; nothing is built.
 # KERNEL_DIR=... names a kernel source for the fragments; without it Debian's is fetched (57 MB, its Kconfig only).

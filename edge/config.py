@@ -64,7 +64,7 @@ class PollSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """How meters are polled. A meter's own settings and its profile override interval and timing."""
 
     interval_s: Annotated[Period, "one poll per meter in this time"] = 60.0
-    at_once: Annotated[int, Meta(ge=1, le=1_024), "meters asked at the same time, over the whole gateway"] = 8
+    at_once: Annotated[int, Meta(ge=1, le=1_024), "meters asked at the same time, at most; how many is found out"] = 32
     connect_timeout_s: Annotated[Period, "TCP connection to a meter or its serial bridge"] = 10.0
     exchange_timeout_s: Annotated[Period, "one request until its whole answer"] = 8.0
     backoff_first_s: Annotated[Period, "first rest after a failed connection; doubles"] = 2.0

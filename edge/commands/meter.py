@@ -10,6 +10,7 @@ import click
 
 from edge.commands import orders, table
 from edge.commands.context import State, pass_state, poke, read_input
+from edge.commands.discover import discover
 from edge.commands.password import from_file, from_prompt, key_from_file, key_from_prompt, password_options
 from edge.endpoint import is_serial, port_at
 from edge.errors import EdgeError, RegistryError
@@ -31,7 +32,10 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 @click.group()
 def meter() -> None:
-    """Add, list, show, edit, remove, pause, resume, import, export meters."""
+    """Add, list, show, edit, remove, pause, resume, discover, import, export meters."""
+
+
+meter.add_command(discover)
 
 
 def meter_options(function: _Function) -> _Function:

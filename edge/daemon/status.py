@@ -67,6 +67,7 @@ class StatusDesk:
                 "durable_seq": {name: stream.durable_seq for name, stream in ring.streams.items()},
                 "written_bytes": ring.written_bytes,
             },
+            "polling": msgspec.to_builtins(self._fleet.gate_state()),
             "radio": self._radio_answer(),
             "meters": self._meters(),
         }

@@ -52,6 +52,10 @@ class Medium:
         self._free_at = 0.0
         self.busy_s = 0.0
 
+    def wait_s(self, now: float) -> float:
+        """Return how long who comes now waits for air."""
+        return max(self._free_at - now, 0.0)
+
     def reserve(self, air_s: float, now: float) -> float:
         """Take the next `air_s` seconds of air; return when they are over."""
         self._free_at = max(self._free_at, now) + air_s

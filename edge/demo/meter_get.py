@@ -4,7 +4,7 @@ What the standard leaves open follows the recorded independent meter (tests/capt
 """
 
 from edge.demo import meter_objects as objects
-from edge.demo.meter_cosem import OBJECT_UNDEFINED, OTHER_REASON, Selection
+from edge.demo.meter_cosem import OBJECT_UNDEFINED, OTHER_REASON, READ_WRITE_DENIED, Selection
 from edge.demo.meter_data import BadData, take
 from edge.demo.meter_manners import (
     ATTRIBUTE_0_GET,
@@ -99,6 +99,9 @@ class Getter:
         """Read one attribute whole."""
         if descriptor[8] == 0 and not self._agreed.conformance & ATTRIBUTE_0_GET:
             return OBJECT_UNDEFINED
+        readable = self._manners.public_reads
+        if self._agreed.public and readable is not None and descriptor[2:8] not in readable:
+            return READ_WRITE_DENIED
         return self._model.read(descriptor, now, public=self._agreed.public)
 
     def _list(self, apdu: bytes, now: float) -> bytes:

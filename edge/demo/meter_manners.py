@@ -78,6 +78,7 @@ class Manners:
     passwords: dict[int, bytes | None] = field(default_factory=lambda: {16: None, 1: b"00000000"}, repr=False)
     secured: dict[int, Secured] = field(default_factory=dict)
     system_title: bytes = b"HGW\x00\x00\x00\x00\x01"
+    public_reads: frozenset[bytes] | None = None           # OBIS codes for a client without authentication; None: all
     conformance: int = WITH_LIST
     max_pdu: int = 1024
     announce_own_pdu: bool = False        # True: the AARE names `max_pdu` even if the client's is smaller (Microstar)

@@ -326,7 +326,7 @@ class HdlcLink:
         raise ConnectionLost("the meter has dropped the HDLC link (DM): connect again")
 
     def _frame_reject(self, frame: HdlcFrame, _now: float) -> None:
-        raise Violation(f"the meter rejects a frame (FRMR {frame.information.hex()}): connect again")
+        raise Violation(f"the meter rejects a frame (FRMR {frame.information[:3].hex()}): connect again")     # it has 3
 
     def _down(self, _frame: HdlcFrame, _now: float) -> LinkEvent:
         self.state, self._timer = LinkState.DISCONNECTED, None

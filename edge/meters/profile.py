@@ -174,8 +174,17 @@ def load_profiles(extra: Path | None = None) -> dict[str, Profile]:
 def load_profile(path: Traversable) -> Profile:
     """Load one profile. Raises ConfigError that names the file, the key path and the value."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:      # not UTF-8, not TOML, or a number of thousands of digits
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:      # not there, or not UTF-8
+        raise ConfigError(f"{path}: {error}") from error
+    return read_profile(text, path)
+
+
+def read_profile(text: str, path: Traversable) -> Profile:
+    """Read what stands, or is to stand, in the file `path`. Raises ConfigError as `load_profile`."""
+    try:
+        raw = tomllib.loads(text)
+    except ValueError as error:      # not TOML, or a number of thousands of digits
         raise ConfigError(f"{path}: {error}") from error
     except RecursionError as error:
         raise ConfigError(f"{path}: tables or arrays are nested too deep") from error

@@ -7,6 +7,7 @@ Nothing is guessed: a value without a known scaler, with another unit than the p
 None in the record, and its key stands in the text column `not_read` with the reason.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -26,6 +27,10 @@ DETAIL_LIMIT = 240
 
 TEXT_LIMIT = 1_024
 """Characters of a text value; a longer one would cost the whole record its place in the ring."""
+
+LARGEST = int(sys.float_info.max)
+MAX_EXPONENT = sys.float_info.max_10_exp
+"""What any receiver of JSON can hold as a number; only a float with a large scaler on top is above."""
 
 SCHEMAS_KEPT = 64
 """Schemas a plan remembers. Floats that change their size make new ones, without end if a meter wants it."""
@@ -222,7 +227,7 @@ def _value(plan: Plan, index: int, ask: Ask, results: Sequence[GetResult]) -> tu
         return None, scaler, number
     if isinstance(number.raw, str):
         return _text(ask, number.raw, scaler)
-    return (*_steady(plan, index, number.raw, number.shift + scaler), "")
+    return _steady(plan, index, number.raw, number.shift + scaler)
 
 
 def _text(ask: Ask, text: str, scaler: int) -> tuple[Scalar, int, str]:
@@ -231,14 +236,16 @@ def _text(ask: Ask, text: str, scaler: int) -> tuple[Scalar, int, str]:
     return (text, 0, "") if len(text) <= TEXT_LIMIT else (None, 0, f"a text of {len(text)} characters")
 
 
-def _steady(plan: Plan, index: int, raw: int, scaler: int) -> tuple[int, int]:
+def _steady(plan: Plan, index: int, raw: int, scaler: int) -> tuple[int | None, int, str]:
     """Keep a float's scaler at the finest one it has needed, so that the schema does not change with every value."""
+    if scaler > 0 and abs(raw) * 10**scaler > LARGEST:
+        return None, scaler, f"a number of more than {MAX_EXPONENT} digits"
     finest = min(scaler, plan.fractions.get(index, scaler))
     written = rescaled(raw, scaler, finest)
     if written is None:
-        return raw, scaler
+        return raw, scaler, ""
     plan.fractions[index] = finest
-    return written, finest
+    return written, finest, ""
 
 
 def _scaler(plan: Plan, ask: Ask, results: Sequence[GetResult]) -> tuple[int, str]:

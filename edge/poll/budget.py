@@ -63,6 +63,13 @@ class Gate:
             self._queue = deque(place for place in self._queue if place.ticket != ticket)
         return self._admit()
 
+    def resize(self, limit: int) -> tuple[Hashable, ...]:
+        """Change the limit; return those admitted by it, in order. Who is inside stays, also above a smaller limit."""
+        if limit < 1:
+            raise ValueError(f"at least one meter must be asked at once, not {limit}")
+        self.limit = limit
+        return self._admit()
+
     def wanted(self, lane: Hashable | None = None) -> bool:
         """Tell whether a poll waits for a place or for this lane: background work that is inside makes room then."""
         full = len(self._inside) >= self.limit

@@ -21,12 +21,13 @@ from edge.health.supervise import EXPENDABLE, RestartPolicy, WorkerState, superv
 from edge.meters.profile import Profile
 from edge.model import Keys, Learned, Meter
 from edge.poll.addressing import NO_KEYS, association_settings, lane
-from edge.poll.budget import Gate, GateState
+from edge.poll.budget import GateState
 from edge.poll.counters import Reserve, counter_desk
 from edge.poll.errand import Errand, ErrandsOf
 from edge.poll.link import OnLearned
 from edge.poll.poller import Poller, Sink
 from edge.poll.state import PollerState
+from edge.poll.turn import Turnstile
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class Fleet:
         `reserve` sets invocation counters aside there, for meters with keys. `errands_of` gives a meter's errands each
         time its poller starts.
         """
-        self.gate = Gate(settings.at_once)
+        self.turnstile = Turnstile(settings.at_once, clock)
         self.workers: dict[str, WorkerState] = {}
         self._profiles = profiles
         self._settings = settings
@@ -166,7 +167,7 @@ class Fleet:
 
     def gate_state(self) -> GateState:
         """Return how busy the gate is."""
-        return self.gate.state()
+        return self.turnstile.gate.state()
 
     # -- one poller ------------------------------------------------------------------------------------------------
 
@@ -204,9 +205,9 @@ class Fleet:
             running = self._running[name]
             running.poller = Poller(
                 item.meter, item.password, running.profile, running.learned,
-                settings=self._settings, gate=self.gate, sink=self._sink, on_learned=self._note_learned,
+                settings=self._settings, gate=self.turnstile.gate, sink=self._sink, on_learned=self._note_learned,
                 clock=self._clock, promise=pulse, rng=self._rng, shares_lane=shares_lane, keys=item.keys,
-                client_title=item.client_title, reserve=self._reserve,
+                client_title=item.client_title, reserve=self._reserve, on_asked=self.turnstile.asked,
                 errands=self._errands_of(item.meter, self._profiles[item.meter.profile]))
             await running.poller.run()
 

@@ -10,9 +10,14 @@ CHALLENGE_BYTES = 16
 """Of CtoS. Meters exist that get longer ones wrong."""
 
 
-def fresh(settings: AssociationSettings, invoke_id: int) -> AssociationSettings:
-    """Return the settings for one association: random where it must be, and kept nowhere else."""
-    settings = replace(settings, first_invoke_id=invoke_id)
+def fresh(settings: AssociationSettings, invoke_id: int, *, stretch: float = 1.0) -> AssociationSettings:
+    """Return the settings for one association: random where it must be, and kept nowhere else.
+
+    `stretch` lengthens its deadlines.
+    """
+    settings = replace(settings, first_invoke_id=invoke_id,
+                       association_timeout_s=settings.association_timeout_s * stretch,
+                       exchange_timeout_s=settings.exchange_timeout_s * stretch)
     if settings.authentication in HLS:
         settings = replace(settings, challenge=token_bytes(CHALLENGE_BYTES))
     security = settings.security

@@ -18,6 +18,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 
 from edge.clock import Clock
 from edge.config import PollSettings
@@ -43,6 +44,20 @@ log = logging.getLogger(__name__)
 Sink = Callable[[Record], Awaitable[int]]
 """Where records go: `Ring.append` bound to Stream.INSTANT. Raises RingError."""
 
+UNANSWERED = frozenset((FailReason.NO_ANSWER, FailReason.CONNECTION_LOST, FailReason.UNREACHABLE))
+"""Failures that too many meters asked at once may cause."""
+
+
+class OnAsked(Protocol):
+    """Told how asking ended, of a meter that answered the time before: `answered` False = in silence."""
+
+    def __call__(self, *, answered: bool) -> None: ...
+
+
+def _nobody(*, answered: bool) -> None:
+    """Stand in for one whom it does not concern."""
+    _ = answered
+
 
 class Poller:
     """Polls one meter until cancelled."""
@@ -66,11 +81,13 @@ class Poller:
         client_title: bytes = b"",
         reserve: Reserve | None = None,
         errands: Iterable[Errand] = (),
+        on_asked: OnAsked = _nobody,
     ) -> None:
         """`shares_lane`: another meter stands behind the same one-client bridge, so the connection is not kept.
 
-        `reserve` sets invocation counters aside, for meters with keys. `errands` are the standing ones. Raises
-        ConfigError when the meter cannot be addressed, or lacks its password or keys.
+        `reserve` sets invocation counters aside, for meters with keys. `errands` are the standing ones. `on_asked`
+        is told how each attempt ended. Raises ConfigError when the meter cannot be addressed, or lacks its password or
+        keys.
         """
         self.meter = meter
         self.profile = profile
@@ -93,6 +110,7 @@ class Poller:
         self._on_learned = on_learned
         self._learned = learned
         self._errands = Errands(errands)
+        self._on_asked = on_asked
         self._link: Link | None = None
         self._rest: Rest | None = None
         self._schedule: Schedule | None = None
@@ -187,6 +205,8 @@ class Poller:
                         first = False
                     record = await self._attempt(link)
             except MeterError as error:
+                if not doubtful and error.reason in UNANSWERED:
+                    self._on_asked(answered=False)
                 if await self._failed(error, end, link):
                     continue
                 return
@@ -194,6 +214,7 @@ class Poller:
                 self._promise(PROMISE_MARGIN_S)
                 await self._keep(self._failure(FailReason.INTERNAL, f"a fault in the gateway: {type(bug).__name__}"))
                 raise
+            self._on_asked(answered=True)
             await self._succeeded(record)
             return
 

@@ -32,6 +32,7 @@ from edge.poll.arrival import PULSE_MARGIN_S, discard_late_bytes, sign_on
 from edge.poll.counters import CounterDesk
 from edge.poll.fresh import fresh
 from edge.poll.lists import ListSize
+from edge.poll.pacing import Patience
 from edge.poll.transport import Transport
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ class MeterSession:
         self._loop = asyncio.get_running_loop()
         # Anywhere, so that the process before this one did not ask its last question under the id of our first.
         self._invoke_id = random.randrange(INVOKE_IDS)  # noqa: S311 - keeps apart what is late, guards nothing
+        self._patience = Patience()
         self._association: Association | None = None
         self._transport: Transport | None = None
 
@@ -141,7 +143,7 @@ class MeterSession:
             # Other invoke-ids than the session before: a late answer of that one then belongs to nothing here.
             # And after sessions that end with their first GET all sixteen come round: 1 + 4 has no factor in 16.
             self._invoke_id = (self._invoke_id + 4) % INVOKE_IDS
-            association = Association(fresh(self.settings, self._invoke_id),
+            association = Association(fresh(self.settings, self._invoke_id, stretch=self._patience.factor),
                                       None if self.counters is None else self.counters.supply)
             association.open(self._loop.time())
             await self._until(association, transport, Opened)
@@ -281,6 +283,7 @@ class MeterSession:
             self.abort()
             raise
         self._invoke_id = (self._invoke_id + 1) % INVOKE_IDS
+        began = self._loop.time()
         try:
             answer = await self._until(association, transport, wanted)
         except CounterTooLow as told:      # another program used the key meanwhile: right for the next association
@@ -288,9 +291,14 @@ class MeterSession:
             if self.counters is not None:
                 await self.counters.raise_to(told.lowest)
             raise
+        except NoAnswer:
+            self._patience.missed()
+            self.abort()
+            raise
         except BaseException:
             self.abort()
             raise
+        self._patience.answered(self._loop.time() - began, self.settings.exchange_timeout_s)
         self.round_trips += 1
         return answer
 

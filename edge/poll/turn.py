@@ -1,14 +1,22 @@
 """Waiting for one's turn at the gate: the asyncio side of `budget.Gate`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable
+import logging
+from collections.abc import AsyncIterator, Hashable, Iterable
 from contextlib import asynccontextmanager
 
+from edge.clock import Clock
 from edge.health.promise import Pulse
 from edge.poll.budget import Gate
+from edge.poll.pacing import Pacing
+
+log = logging.getLogger(__name__)
 
 PULSE_S = 30.0
 """A queue may be long; whoever waits in it reports this often."""
+
+FIRST = 8
+"""Meters asked at once to begin with."""
 
 
 @asynccontextmanager
@@ -24,7 +32,30 @@ async def turn(
                 await asyncio.wait({ticket}, timeout=PULSE_S)
         yield
     finally:
-        for admitted in gate.leave(ticket):
-            assert isinstance(admitted, asyncio.Future)
-            if not admitted.done():
-                admitted.set_result(None)
+        _wake(gate.leave(ticket))
+
+
+class Turnstile:
+    """The gate with a limit that follows the air: told of every exchange, it lets more in at once, or fewer."""
+
+    def __init__(self, most: int, clock: Clock) -> None:
+        """Let `most` in at once at the most, and FIRST to begin with. ValueError below 1."""
+        first = min(FIRST, most)
+        self.gate = Gate(first)
+        self.pacing = Pacing(first, most)
+        self._clock = clock
+
+    def asked(self, *, answered: bool) -> None:
+        """Note how asking a meter ended that was expected to answer."""
+        now = self._clock.monotonic()
+        limit = self.pacing.answered(now, waiting=self.gate.wanted()) if answered else self.pacing.missed(now)
+        if limit != self.gate.limit:
+            log.debug("meters asked at once: %d, was %d", limit, self.gate.limit)
+            _wake(self.gate.resize(limit))
+
+
+def _wake(admitted: Iterable[Hashable]) -> None:
+    for ticket in admitted:
+        assert isinstance(ticket, asyncio.Future)
+        if not ticket.done():
+            ticket.set_result(None)

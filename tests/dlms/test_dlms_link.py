@@ -299,6 +299,7 @@ def test_126_requests_and_more() -> None:
 @pytest.mark.parametrize(("frame", "error", "text"), [
     (meter(hdlc.DM), ConnectionLost, "dropped"),
     (meter(hdlc.FRMR, b"\x32\x32\x01"), Violation, "FRMR 323201"),
+    (meter(hdlc.FRMR, b"\x32" * 100), Violation, r"FRMR 323232\)"),
     (meter(hdlc.SNRM), Violation, "other"),
     (meter(hdlc.UI, bytes.fromhex("e6e700c401c1001208fd")), Violation, "UI frame that holds an answer"),
     (i_frame(bytes.fromhex("c401c1001208fd"), 1, 2, llc=b"\xe6\xe6\x00"), Violation, "LLC"),

@@ -1,6 +1,7 @@
 """From plan to record: what is asked, what is learned, what is refused to be believed."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -165,6 +166,16 @@ def test_floats_are_exact_and_the_schema_settles() -> None:
         seen.append(record.schema)
     assert at.scaler == -4
     assert seen[1] is seen[2] is seen[3] is seen[4]
+
+
+def test_a_number_that_no_receiver_can_hold_is_none() -> None:
+    """A float of 300 digits and a scaler of 127: JSON takes it, a database that reads it as a float64 gets infinity."""
+    learned = replace(KNOWN, scalers={**KNOWN.scalers, PROFILE.objects[0].learned_key: (127, 35)})
+    plan = reading.plan(PROFILE, learned)
+    for number, held in ((1e300, False), (1.7e182, False), (1.5e181, True), (-1.7e182, False), (0.0, True)):
+        values = by_key(reading.record(plan, answers(plan, {PROFILE.objects[0].target: number}), STAMP, "m1"))
+        assert (values["voltage_l1"] is not None) is held
+        assert held or values["not_read"] == "voltage_l1: a number of more than 308 digits"
 
 
 def test_another_identity_is_another_meter() -> None:

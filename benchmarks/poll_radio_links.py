@@ -1,0 +1,103 @@
+"""Thirty meters over a shared radio link with real packet loss: what finding out how many to ask at once is worth.
+
+    sudo python benchmarks/poll_radio_links.py [--meters 30] [--seconds 30] [--profiles fair,poor] [--json]
+
+Two network namespaces with an emulated HaLow channel between (tools/netns): real TCP, half duplex, one channel for all.
+Each profile is polled as fast as it lets by the gateway as shipped, and by the same with 1, 4 and 16 meters at once,
+fixed. "Ideal" is what the channel carries without a lost frame: bytes of request and answer at its rate, or all meters
+asked one thing at a time all the time, whichever is less. Status 1 where the gateway gets less than a fixed number does
+(beyond 10 % of chance), or where a meter gets less than half of the mean.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(PROJECT / "tools/netns"), str(PROJECT)]
+
+from namespaces import METERS, RadioSite  # noqa: E402 - found through the path above
+
+from edge.demo.linkprofile import PROFILES  # noqa: E402
+
+ORDER = ("good", "fair", "poor", "eu-duty", "sleepy")
+FIXED = (1, 4, 16)
+HEADERS_BYTES = 14 + 20 + 32          # Ethernet, IPv4, TCP with time stamps
+POLL_BYTES = 102 + 54 + 2 * HEADERS_BYTES
+CHANCE = 0.9
+
+
+def ideal_per_min(name: str, meters: int) -> float:
+    """Return the polls a minute that a loss-free channel would carry."""
+    link = PROFILES[name]
+    air_s = POLL_BYTES * 8 / link.rate_bps
+    round_trip_s = sum(link.delay_range_s) + 2 * link.jitter_s + air_s
+    return 60 * min(1 / air_s, meters / round_trip_s)
+
+
+def run(name: str, *, meters: int, at_once: int | None, seconds: float, warm_up_s: float) -> dict[str, Any]:
+    """Poll one profile in one way; return what poll.py says."""
+    with RadioSite(name) as site, tempfile.TemporaryDirectory() as folder:
+        csv = Path(folder) / "meters.csv"
+        simulate = subprocess.Popen(
+            site.meters(sys.executable, "-m", "edge", "simulate", "--meters", str(meters), "--host", METERS,
+                        "--framing", "wrapper", "--csv", str(csv)),
+            stdout=subprocess.PIPE, text=True, cwd=PROJECT)
+        try:
+            assert simulate.stdout is not None
+            while "stop with" not in (line := simulate.stdout.readline()):
+                assert line, "the simulated meters ended"
+            words = [str(PROJECT / "tools/netns/poll.py"), str(csv),
+                     "--seconds", str(seconds), "--warm-up", str(warm_up_s)]
+            if at_once is not None:
+                words += ["--at-once", str(at_once)]
+            done = subprocess.run(site.gateway(sys.executable, *words), check=True, capture_output=True, text=True,
+                                  cwd=PROJECT, env={**os.environ, "PYTHONPATH": str(PROJECT)})
+            return {**json.loads(done.stdout), "air": site.tell("stats")}
+        finally:
+            simulate.kill()
+            simulate.communicate()
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--meters", type=int, default=30)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--warm-up", type=float, default=15.0)
+    parser.add_argument("--profiles", default=",".join(ORDER))
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    good = True
+    print("profile    ideal  at once  per min of ideal failed fewest/mean  late p95")
+    for name in asked.profiles.split(","):
+        ideal = ideal_per_min(name, asked.meters)
+        found: dict[int | None, float] = {}
+        for at_once in (None, *FIXED):
+            told = run(name, meters=asked.meters, at_once=at_once, seconds=asked.seconds, warm_up_s=asked.warm_up)
+            if asked.json:
+                print(json.dumps({"profile": name, **told}))
+            found[at_once] = per_min = told["readings"] * 60 / told["seconds"]
+            mean = told["readings"] / told["meters"]
+            share = told["fewest"] / mean if mean else 0.0
+            who = f"auto {told['at_once']}" if at_once is None else str(at_once)
+            failed = sum(told["failures"].values())
+            print(f"{name:8} {ideal:7.0f} {who:>8} {per_min:8.0f} {per_min / ideal:8.0%} {failed:6} {share:11.2f} "
+                  f"{told['lateness_p95_s'] or 0.0:7.2f} s", flush=True)
+            if at_once is None and share < 0.5:
+                print(f"{name}: a meter starves")
+                good = False
+        best = max(found[fixed] for fixed in FIXED)
+        if found[None] < CHANCE * best:
+            print(f"{name}: {found[None]:.0f} a minute is less than a fixed number gets, {best:.0f}")
+            good = False
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""The limit of meters asked at once, against models of links: a queue with a rate, a delay, a deadline."""
+
+import heapq
+import random
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.poll.pacing import CALM_ANSWERS, PATIENCE_MOST, Pacing, Patience
+
+
+@dataclass(frozen=True)
+class Air:
+    """`air_s` of the channel for each poll; the answer comes `delay_s` after that, plus up to twice `jitter_s`."""
+
+    air_s: float
+    delay_s: float
+    jitter_s: float
+    deadline_s: float = 8.0
+
+    def ideal_per_s(self, meters: int) -> float:
+        """What the channel, and so many meters each asked one thing at a time, can give."""
+        return min(1.0 / self.air_s, meters / (self.air_s + self.delay_s + self.jitter_s))
+
+
+LINKS = {
+    "good": Air(0.0008, 0.012, 0.004),
+    "fair": Air(0.004, 0.040, 0.025),
+    "poor": Air(0.025, 0.15, 0.12),
+    "eu-duty": Air(0.09, 0.05, 0.02),
+    "sleepy": Air(0.01, 1.2, 2.3),
+}
+
+
+def run(air: Air, pacing: Pacing, seconds: float, *, meters: int = 30, seed: int = 1, start: float = 0.0) -> tuple[float, int]:
+    """Poll as fast as the limit lets; return answers a second in the second half, and misses. Each meter is asked one thing at a time."""
+    rng = random.Random(seed)
+    now, free, answers, misses = start, start, 0, 0
+    inside: list[tuple[float, bool]] = []      # (ends at, answered)
+    idle = meters
+    while now < start + seconds:
+        while idle and len(inside) < pacing.limit:
+            free = max(free, now) + air.air_s
+            at = free + air.delay_s + rng.uniform(0, 2 * air.jitter_s)
+            in_time = at - now <= air.deadline_s
+            heapq.heappush(inside, (at if in_time else now + air.deadline_s, in_time))
+            idle -= 1
+        now, answered = heapq.heappop(inside)
+        idle += 1
+        if answered:
+            pacing.answered(now, waiting=idle > 1)
+            answers += now > start + seconds / 2
+        else:
+            pacing.missed(now)
+            misses += 1
+    return answers / (seconds / 2), misses
+
+
+@pytest.mark.parametrize("name", LINKS)
+@pytest.mark.parametrize("first", [1, 8, 32])
+def test_each_link_gives_most_of_what_it_can_wherever_the_limit_begins(name: str, first: int) -> None:
+    air = LINKS[name]
+    pacing = Pacing(first, 64)
+    seconds = min(600, max(45, 12_000 / air.ideal_per_s(30)))      # long enough to climb, and no longer
+    got, misses = run(air, pacing, seconds)
+    ideal = air.ideal_per_s(30)
+    assert got >= 0.85 * ideal, (got, ideal, pacing.limit)
+    assert misses == 0
+    for fixed in (1, 4, 16):
+        assert got >= 0.93 * run(air, Pacing(fixed, fixed), seconds / 4)[0], fixed
+
+
+def test_where_a_crowd_only_makes_answers_miss_their_deadline_the_limit_falls() -> None:
+    crowded = Air(0.5, 0.1, 0.05, deadline_s=4.0)      # two polls a second, and a ninth in the queue is too late
+    pacing = Pacing(32, 64)
+    got, misses = run(crowded, pacing, 600)
+    _, late = run(crowded, pacing, 300, start=600)
+    assert pacing.limit <= 8
+    assert got >= 1.6
+    assert late <= misses / 4 + 5
+
+
+def test_a_link_that_mends_is_used_again() -> None:
+    pacing = Pacing(8, 64)
+    run(Air(0.5, 0.1, 0.05, deadline_s=2.0), pacing, 300)
+    low = pacing.limit
+    got, _ = run(LINKS["sleepy"], pacing, 900, start=300)
+    assert low < 8 <= pacing.limit
+    assert got >= 0.8 * LINKS["sleepy"].ideal_per_s(30)
+
+
+def test_nobody_waiting_means_no_step_up_and_equal_bounds_fix_the_limit() -> None:
+    pacing = Pacing(4, 32)
+    for n in range(2_000):
+        pacing.answered(n * 0.1, waiting=False)
+    assert pacing.limit == 4
+    fixed = Pacing(5, 5)
+    run(LINKS["sleepy"], fixed, 100)
+    assert fixed.limit == 5
+    with pytest.raises(ValueError, match="at least one"):
+        Pacing(0, 4)
+    with pytest.raises(ValueError, match="at most 4"):
+        Pacing(5, 4)
+
+
+@given(st.integers(1, 8), st.integers(8, 64), st.lists(st.tuples(st.booleans(), st.floats(0, 10), st.booleans()), max_size=400))
+def test_the_limit_stays_within_its_bounds_whatever_happens(first: int, most: int, happens: list[tuple[bool, float, bool]]) -> None:
+    pacing = Pacing(first, most)
+    now = 0.0
+    for answered, took_s, waiting in happens:
+        now += took_s
+        limit = pacing.answered(now, waiting=waiting) if answered else pacing.missed(now)
+        assert 1 <= limit == pacing.limit <= most
+    assert pacing.state().limit == pacing.limit
+
+
+def test_patience_grows_with_silence_and_comes_back_with_early_answers() -> None:
+    patience = Patience()
+    for _ in range(10):
+        patience.missed()
+    assert patience.factor == PATIENCE_MOST
+    for _ in range(CALM_ANSWERS - 1):
+        patience.answered(1.0, 8.0)
+    patience.answered(7.0, 8.0)      # late: counted anew
+    assert patience.factor == PATIENCE_MOST
+    for _ in range(CALM_ANSWERS * 10):
+        patience.answered(1.0, 8.0)
+    assert patience.factor == 1.0
