@@ -5,10 +5,12 @@ import dataclasses
 import shlex
 import time
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from edge.commands import recording
 from edge.commands.context import State, pass_state, poke
 from edge.commands.password import from_file, from_prompt
 from edge.endpoint import port_at, where
@@ -16,7 +18,9 @@ from edge.errors import ConfigError, EdgeError, FailReason, MeterError
 from edge.model import Keys, Kind, Learned, Meter, Record
 
 if TYPE_CHECKING:
+    from edge.capture.recorder import Recorder
     from edge.config import Settings
+    from edge.dlms.settings import AssociationSettings
     from edge.meters.profile import Profile
     from edge.poll.counters import Reserve
     from edge.poll.link import Link
@@ -47,6 +51,7 @@ class Task:
     keys: Keys = dataclasses.field(default=Keys(), repr=False)
     client_title: bytes = b""
     reserve: "Reserve | None" = None
+    recorder: "Recorder | None" = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,6 +69,9 @@ class Outcome:
 @click.option("--trace", is_flag=True, help="Show all bytes in hexadecimal on standard error; the password is masked.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.option("--adopt", is_flag=True, help="Another meter stands there now: learn it in place of the former one.")
+@click.option("--record", metavar="FILE.json", type=click.Path(path_type=Path),
+              help="Write the exchange to FILE, in the form of tests/captures, without secrets and serial numbers.")
+@click.option("--keep-identity", is_flag=True, help="Leave serial numbers and system titles in the recording.")
 @click.option("--host", help="Read a meter that is not registered, or a registered one elsewhere; also serial:/dev/...")
 @click.option("--port", type=int, help="TCP port; a serial line has none.")
 @click.option("--profile", help="Meter type: the name of a profile.")
@@ -79,7 +87,7 @@ class Outcome:
 @pass_state
 def read(
     state: State, /, name: str | None, trace: bool, as_json: bool, adopt: bool,      # noqa: FBT001 - click, by name
-    password_file: str | None, as_hex: bool, **given: Any,      # noqa: FBT001 - same
+    password_file: str | None, as_hex: bool, record: Path | None, keep_identity: bool, **given: Any,      # noqa: FBT001 - same
 ) -> None:
     """Poll one meter once and print its values with units.
 
@@ -90,30 +98,39 @@ def read(
     if "address_bytes" in changes:
         changes["address_bytes"] = int(changes["address_bytes"])
     _check_usage(name, changes, adopt=adopt, hex_of_nothing=as_hex and name is not None and not password_file)
+    recorder = recording.begin(record, keep_identity=keep_identity)
     settings = state.settings()
     given_password = from_file(password_file, as_hex=as_hex) if password_file else None
     if name is not None:
         task = registered(state, settings, name, changes, given_password, trace=trace)
     else:
         task = _unregistered(state, settings, changes, given_password, trace, as_hex=as_hex)
-    if adopt:
-        task = dataclasses.replace(task, learned=Learned())
+    task = dataclasses.replace(task, recorder=recorder, learned=Learned() if adopt else task.learned)
     outcome = asyncio.run(_poll(task))
-    failed = outcome.record.schema.kind is Kind.FAILURE
-    if as_json:
-        click.echo(json_text(task.meter, outcome))
-    if failed:
-        reason, detail = (str(value) for value in outcome.record.values)
-        raise EdgeError(f"{task.meter.name} at {where(task.meter.host, task.meter.port)}: {reason}: {detail}"
-                        f"{_hint(FailReason(reason), name, elsewhere=bool(changes))}")
-    if not as_json:
-        click.echo(table_text(task.meter, outcome))
+    try:
+        _tell(task, outcome, name, as_json=as_json, elsewhere=bool(changes))
+    finally:      # an exchange that failed is what one wants to look at
+        if recorder is not None and record is not None:
+            recording.write(record, recorder, _associate(task), profile=task.profile.name, keep_identity=keep_identity,
+                            identities=(outcome.learned.identity, task.learned.identity))
     if name is not None and not changes and outcome.learned != task.learned:
         with state.registry(settings) as registry:
             registry.keep_learned(name, outcome.learned)
     if adopt:
         click.echo(f"Adopted {outcome.learned.identity or 'a meter without identity'} as {name}. {poke(settings)}",
                    err=True)
+
+
+def _tell(task: Task, outcome: Outcome, name: str | None, *, as_json: bool, elsewhere: bool) -> None:
+    """Print what came of it. Raises EdgeError with the reason when there are no values."""
+    if as_json:
+        click.echo(json_text(task.meter, outcome))
+    if outcome.record.schema.kind is Kind.FAILURE:
+        reason, detail = (str(value) for value in outcome.record.values)
+        raise EdgeError(f"{task.meter.name} at {where(task.meter.host, task.meter.port)}: {reason}: {detail}"
+                        f"{_hint(FailReason(reason), name, elsewhere=elsewhere)}")
+    if not as_json:
+        click.echo(table_text(task.meter, outcome))
 
 
 def _hint(reason: FailReason, name: str | None, *, elsewhere: bool) -> str:
@@ -196,9 +213,15 @@ async def _poll(task: Task) -> Outcome:
         await link.close()
 
 
+def _associate(task: Task) -> "AssociationSettings":
+    from edge.poll.addressing import association_settings
+
+    return association_settings(
+        task.meter, task.profile, task.password, task.settings.poll, task.keys, task.client_title)
+
+
 def link_to(task: Task, counters: "Counters") -> "Link":
     """Return the way to its meter, not open yet. Raises ConfigError."""
-    from edge.poll.addressing import association_settings
     from edge.poll.counters import counter_desk
     from edge.poll.link import Link
     from edge.poll.trace import HexTrace
@@ -212,9 +235,10 @@ def link_to(task: Task, counters: "Counters") -> "Link":
     async def keep(_name: str, _learned: Learned) -> None:
         """Nothing is kept before the poll has succeeded."""
 
-    associate = association_settings(meter, task.profile, task.password, poll, task.keys, task.client_title)
+    associate = _associate(task)
+    way = connect if task.recorder is None else task.recorder.connecting(connect)
     show = HexTrace(task.password, lambda line: click.echo(line, err=True)) if task.trace else None
-    return Link(meter.name, task.profile, task.learned, associate, connect, counters=counters, on_learned=keep,
+    return Link(meter.name, task.profile, task.learned, associate, way, counters=counters, on_learned=keep,
                 pulse=lambda _seconds: None, trace=show, desk=counter_desk(meter.name, associate, task.reserve),
                 counter_obis=meter.counter_obis)
 

@@ -1,6 +1,7 @@
 """Plays recorded conversations to an Association: what it sends must be the recorded bytes, what it hears becomes events."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -9,9 +10,11 @@ from typing import Any
 
 from edge.dlms import apdu, axdr, hdlc
 from edge.dlms.association import NO_DATA, ActionRequest, Association, AssociationSettings, Event, Security
-from edge.dlms.ciphering import Cipher
+from edge.dlms.channel import CIPHERED_TAGS
+from edge.dlms.ciphering import Cipher, Protection
 from edge.dlms.cosem import Attribute, Obis
 from edge.dlms.counter import InvocationCounters
+from edge.dlms.hls import HLS
 
 CAPTURES = Path(__file__).parent.parent / "captures"
 SCENARIOS = sorted(path.stem for path in CAPTURES.glob("*.json") if not path.stem.startswith(("hostile", "push")))
@@ -53,14 +56,17 @@ def settings_of(script: dict[str, Any], **more: Any) -> AssociationSettings:
     """The settings with which our client makes the choices of the recorded one."""
     server, snrm = script["server"], snrm_of(script)
     information = snrm.information if snrm else b""
-    ciphered = script["authentication"] == "hls-gmac"
-    if ciphered:
-        more = {"security": secured(script), "challenge": bytes.fromhex(script["secrets"]["client_challenge"])} | more
+    secrets = script["secrets"]
+    if "global_unicast_encryption_key" in secrets:
+        more = {"security": secured(script)} | more
+    if "client_challenge" in secrets:
+        more = {"challenge": bytes.fromhex(secrets["client_challenge"])} | more
+    offered = int(script.get("conformance", "40121d" if script["authentication"] == "hls-gmac" else "00121d"), 16)
     return AssociationSettings(
         framing=script["framing"], client_sap=script["client_sap"], server_logical=server["logical"],
         server_physical=server.get("physical"), address_bytes=server.get("address_bytes", 1),
-        authentication=script["authentication"], password=bytes.fromhex(script["secrets"].get("lls_password", "")),
-        max_pdu=script.get("pdu") or 1024, conformance=0x40121D if ciphered else 0x00121D, snrm_parameters=bool(information),
+        authentication=script["authentication"], password=bytes.fromhex(secrets.get("lls_password", secrets.get("hls_secret", ""))),
+        max_pdu=script.get("pdu") or 1024, conformance=offered, snrm_parameters=bool(information),
         max_info_bytes=int.from_bytes(information[5:7], "big") if information else 128, **more)
 
 
@@ -91,8 +97,8 @@ def called(request: bytes) -> list[ActionRequest]:
 
 
 def sealed_in(message: bytes) -> bytes:
-    """What a general-glo APDU holds."""
-    length, at = axdr.decode_length(message, 10)
+    """What a ciphered APDU holds: behind the title of the general ones, behind the tag of the others."""
+    length, at = axdr.decode_length(message, 10 if message[0] in (0xDB, 0xDC) else 1)
     assert at + length == len(message)
     return message[at:]
 
@@ -101,8 +107,9 @@ def secured(script: dict[str, Any]) -> Security:
     """The keys and titles of a ciphered recording."""
     secrets = script["secrets"]
     key = secrets.get("client_used_encryption_key", secrets["global_unicast_encryption_key"])
-    return Security(bytes.fromhex(secrets["client_system_title"]), bytes.fromhex(key),
-                    bytes.fromhex(secrets["authentication_key"]))
+    return Security(bytes.fromhex(secrets["client_system_title"]), bytes.fromhex(key), bytes.fromhex(secrets["authentication_key"]),
+                    suite=secrets.get("security_suite", 0), protection=Protection(secrets.get("protection", Protection.BOTH)),
+                    form=secrets.get("ciphering", "general-glo"), dedicated_key=bytes.fromhex(secrets.get("dedicated_key", "")))
 
 
 class Replay:
@@ -173,21 +180,33 @@ class Replay:
             information += frame.information
             if not frame.segmented:
                 break
-        return information[3:]
+        return self.deciphered(information[3:])
 
     def deciphered(self, request: bytes) -> bytes:
-        if request[:1] != b"\xdb":
+        if request[:1] == b"" or request[0] not in CIPHERED_TAGS:
             return request
+        dedicated = request[0] == 0xDC or 0xD0 <= request[0] <= 0xD7
         security = secured(self.script)
-        return Cipher(0, security.encryption_key, security.authentication_key).unseal(
-            security.client_title, sealed_in(request)).information
+        key = security.dedicated_key if dedicated else security.encryption_key
+        return Cipher(security.suite, key, security.authentication_key).unseal(security.client_title, sealed_in(request)).information
 
     def associated(self, index: int, request: bytes) -> Association:
-        """A new association; where it is ciphered, with the recorded counters and invoke-id."""
-        if self.settings.security is None:
+        """A new association; where keys are used, with the recorded counters; with high-level security, the invoke-id."""
+        if self.settings.authentication not in HLS and self.settings.security is None:
             return Association(self.settings)
-        self.counters = InvocationCounters(int.from_bytes(request[request.index(b"\x21\x1f\x30") + 3:][:4], "big"), 1_000)
-        proof = next((place for place, entry in enumerate(self.script["exchange"])
-                      if place > index and entry["dir"] == "tx" and entry["hex"][16:18] == "db"), None)
-        first = 1 if proof is None else self.request_at(proof)[2] & 0x0F
-        return Association(replace(self.settings, first_invoke_id=first), self.counters)
+        proof = self._proof_after(index)
+        ciphered = re.search(rb"\xbe.\x04.\x21.[\x10-\x3f](.{4})", self.request_at(self._aarq_after(index)), re.DOTALL)
+        counter = int.from_bytes(ciphered[1], "big") if ciphered else int.from_bytes(proof[-16:-12], "big") if proof else 0
+        self.counters = InvocationCounters(counter, 1_000)
+        return Association(replace(self.settings, first_invoke_id=proof[2] & 0x0F if proof else 1), self.counters)
+
+    def _aarq_after(self, index: int) -> int:
+        return next(place for place, entry in enumerate(self.script["exchange"])
+                    if place >= index and entry["dir"] == "tx" and self.request_at(place)[:1] == b"\x60")
+
+    def _proof_after(self, index: int) -> bytes:
+        """The ACTION of high-level security that follows, b"" where the meter refuses before."""
+        for place, entry in enumerate(self.script["exchange"]):
+            if place > index and entry["dir"] == "tx" and (request := self.request_at(place))[:1] == b"\xc3":
+                return request
+        return b""

@@ -1,0 +1,1 @@
+"""Recordings of exchanges with a meter, free of secrets, in the format of tests/captures (see its README)."""
