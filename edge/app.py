@@ -2,13 +2,15 @@
 
     settings ─► clock ─► ring ─┬─► fleet ◄── enrolment ◄── registry            resources open outermost first
                                ├─► links ◄── monitor ◄── radio                 and close in reverse, each within
-                               ├─► vitals                                      its own deadline
+                               ├─► pushes ◄── enrolment                        its own deadline
+                               ├─► vitals
                                ├─► upstream ─► uplink ─► ThingsBoard
                                ├─► status ◄── control socket
                                └─► storage
 
-    one TaskGroup:  upstream*  enrolment*  ring*  watchdog*  vitals  links  radio     * vital: keeps failing -> exit 1
-                    (and one poller per meter, owned by the fleet)                    the others are parked and shown
+    one TaskGroup:  upstream*  enrolment*  ring*  watchdog*  vitals  pushes  links  radio
+                    (and one poller per meter, owned by the fleet)        * vital: keeps failing -> exit 1
+                                                                          the others are parked and shown
 
 Stopping is a task, not an exception: the first SIGTERM ends the group, the ring syncs last, exit status 0. What
 hangs then is left behind: the end has a deadline.
@@ -36,6 +38,7 @@ from edge.daemon.errands import ErrandDesk
 from edge.daemon.latest import Latest
 from edge.daemon.links import LinkDesk
 from edge.daemon.orders import OrderDesk
+from edge.daemon.pushes import Pushes
 from edge.daemon.status import StatusDesk
 from edge.daemon.upstream import Upstream
 from edge.daemon.vitals import Vitals, figures_of
@@ -99,12 +102,13 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
             on_learned=enrolment.keep_learned, reserve=enrolment.reserve_counters, clock=clock, promises=promises,
             rng=rng, errands_of=ErrandDesk([standing(settings, means)]).of))
         links = LinkDesk(lambda: enrolment.meters, keep, clock, settings.radio.record_interval_s)
+        pushes = Pushes(settings.push, enrolment, profiles, ring.put, clock)
         upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of)
-        vitals = Vitals(lambda: figures_of(ring, upstream.state(), clock), fleet.states, keep,
+        vitals = Vitals(lambda: figures_of(ring, upstream.state(), pushes.figures(), clock), fleet.states, keep,
                         functools.partial(_keep, ring, Stream.ALARM), clock, state_dir,
                         settings.uplink.health_interval_s)
         status = StatusDesk(settings.gateway.name, identity, ring=ring, fleet=fleet, enrolment=enrolment, links=links,
-                            uplink=upstream.state, workers=workers, promises=promises, clock=clock,
+                            pushes=pushes, uplink=upstream.state, workers=workers, promises=promises, clock=clock,
                             uptime_s=lambda: vitals.uptime_s)
         orders = OrderDesk(settings, profiles, enrolment, fleet.order, latest, means)
         await resources.enter_async_context(serve(Path(settings.gateway.runtime_dir), {
@@ -120,6 +124,8 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         ]
         if settings.uplink.enabled:
             crew.append(("upstream", upstream.run, VITAL))
+        if settings.push.enabled:
+            crew.append(("pushes", pushes.run, EXPENDABLE))
         if settings.radio.kind != "none":
             crew += [("links", links.run, EXPENDABLE), ("radio", _monitor(settings, links).run, EXPENDABLE)]
         notifier.ready()

@@ -27,6 +27,8 @@ Name = Annotated[str, Meta(pattern=r"^([A-Za-z0-9]|\{id\})(([A-Za-z0-9 ._-]|\{id
 Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_:%-][A-Za-z0-9._:%-]{0,252}\Z",
                            description="a host name or an IP address")]
 
+Address = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9_.-]{1,15})?\Z", description="an IP address")]
+
 
 class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who this gateway is and where it keeps things."""
@@ -111,6 +113,23 @@ class RadioSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     width_mhz: Literal[1, 2, 4, 8, 16] = 2
 
 
+class PushSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The listener for what meters send by themselves (docs/push.md). The packet filter has to let them in, too."""
+
+    enabled: Annotated[bool, "false: no port is open"] = False
+    listen: Annotated[Address, "own address to listen on; :: is all of them, IPv4 and IPv6"] = "::"
+    tcp_port: Annotated[int, Meta(ge=0, le=65_535), "0: not by TCP"] = 4059
+    udp_port: Annotated[int, Meta(ge=0, le=65_535), "0: not by UDP"] = 4059
+    framing: Annotated[Literal["auto", "wrapper", "hdlc"], "auto tells them apart by the first octet"] = "auto"
+    max_apdu_bytes: Annotated[int, Meta(ge=256, le=65_535), "no longer message is taken"] = 16_384
+    max_connections: Annotated[int, Meta(ge=1, le=1_024), "TCP connections at the same time, from all meters"] = 64
+    max_connections_per_address: Annotated[int, Meta(ge=1, le=1_024), "of these, from one address"] = 8
+    messages_per_minute: Annotated[int, Meta(ge=1, le=100_000), "from one address; what is more is turned away"] = 120
+    messages_per_minute_in_all: Annotated[int, Meta(ge=4, le=1_000_000), "a quarter of it for unknown senders"] = 1_200
+    idle_timeout_s: Annotated[Period, "a connection in silence is closed"] = 120.0
+    message_timeout_s: Annotated[Period, "and one whose message is not whole by then"] = 20.0
+
+
 class DutySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is read from meters besides their polls, where the meter's profile has it. Nothing here changes a meter."""
 
@@ -155,6 +174,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     uplink: UplinkSettings = UplinkSettings()
     radio: RadioSettings = RadioSettings()
     duties: DutySettings = DutySettings()
+    push: PushSettings = PushSettings()
     clock_sync: ClockSyncSettings = ClockSyncSettings()
     relay: RelaySettings = RelaySettings()
     orders: OrderSettings = OrderSettings()

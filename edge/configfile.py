@@ -5,6 +5,7 @@ Reading the file is the only I/O here.
 
 import difflib
 import errno
+import ipaddress
 import json
 import math
 import tomllib
@@ -15,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from edge.config import IDENTITY, IDENTITY_LIMIT, MIB, RingSettings, Settings
+from edge.config import IDENTITY, IDENTITY_LIMIT, MIB, PushSettings, RingSettings, Settings
 from edge.errors import ConfigError, SettingsError
 
 FILE_LIMIT_BYTES = 262_144
@@ -108,18 +109,23 @@ def _section(section: str, struct: type[msgspec.Struct], table: dict[str, Any], 
 
 def _relations(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield (key path and value, what is allowed) for what only shows when several keys are seen together."""
-    poll, uplink, radio, clock_sync = settings.poll, settings.uplink, settings.radio, settings.clock_sync
+    poll, uplink, radio = settings.poll, settings.uplink, settings.radio
+    push, clock_sync = settings.push, settings.clock_sync
     for path, first, most_path, most in (
         ("poll.backoff_first_s", poll.backoff_first_s, "backoff_max_s", poll.backoff_max_s),
         ("poll.breaker_open_s", poll.breaker_open_s, "breaker_open_max_s", poll.breaker_open_max_s),
         ("uplink.backoff_first_s", uplink.backoff_first_s, "backoff_max_s", uplink.backoff_max_s),
         ("uplink.batch_bytes", uplink.batch_bytes, "window_bytes", uplink.window_bytes),
         ("radio.interval_s", radio.interval_s, "record_interval_s", radio.record_interval_s),
+        ("push.max_connections_per_address", push.max_connections_per_address, "max_connections", push.max_connections),
+        ("push.messages_per_minute", push.messages_per_minute,
+         "messages_per_minute_in_all", push.messages_per_minute_in_all),
         ("clock_sync.shift_max_s", clock_sync.shift_max_s, "set_max_s", clock_sync.set_max_s),
     ):
         if first > most:
             yield f"{path} = {first}", f"must be at most {most_path} = {most}"
     yield from _ring_relations(settings.ring)
+    yield from _push_relations(push)
     if len(settings.gateway.name.replace(IDENTITY, "x" * IDENTITY_LIMIT)) > NAME_LIMIT:
         yield (f"gateway.name = {_shown(settings.gateway.name)}",
                f"too long: at most {NAME_LIMIT} characters, of which {IDENTITY} takes up to {IDENTITY_LIMIT}")
@@ -145,6 +151,13 @@ def _ring_relations(ring: RingSettings) -> Iterator[tuple[str, str]]:
         yield f"ring.record_limit_bytes = {ring.record_limit_bytes}", "must be at most half of slot_mib"
 
 
+def _push_relations(push: PushSettings) -> Iterator[tuple[str, str]]:
+    try:
+        ipaddress.ip_address(push.listen)
+    except ValueError:
+        yield f"push.listen = {_shown(push.listen)}", "must be an IP address of this machine, 0.0.0.0 or ::"
+    if push.enabled and not push.tcp_port and not push.udp_port:
+        yield "push.tcp_port = 0, push.udp_port = 0", "one of them must be a port, or push.enabled false"
 def _members(struct: msgspec.Struct) -> list[tuple[str, Any]]:
     return [(name, getattr(struct, name)) for name in struct.__struct_fields__]
 

@@ -20,6 +20,11 @@ def compact(answer: Data) -> dict[str, Any]:
             shown[key] = view(answer[key])
     if isinstance(answer.get("meters"), list):
         shown["meters"] = [_meter(meter) for meter in answer["meters"]] or "none"
+    if isinstance(answer.get("push"), Mapping):
+        shown["push"] = _push(answer["push"])
+        for key, title in (("unknown_senders", "push unknown senders"), ("refusals", "push refusals")):
+            if answer["push"].get(key):
+                shown[title] = answer["push"][key]
     peers = (answer.get("radio") or {}).get("peers")
     if peers:
         shown["radio peers"] = [{key: peer.get(key) for key in _PEER} for peer in peers]
@@ -56,6 +61,13 @@ def _radio(radio: Data) -> dict[str, Any]:
     return {key: value for key, value in radio.items() if key != "peers"}
 
 
+def _push(push: Data) -> dict[str, Any]:
+    if not push.get("enabled"):
+        return {"enabled": False}
+    return {key: value for key, value in push.items()
+            if key not in ("enabled", "unknown_senders", "refusals") and (value or key in ("received", "accepted"))}
+
+
 def _meter(meter: Data) -> dict[str, Any]:
     readings, failed = meter.get("readings"), meter.get("failed")
     polls = readings + failed if isinstance(readings, int) and isinstance(failed, int) else None
@@ -66,6 +78,8 @@ def _meter(meter: Data) -> dict[str, Any]:
         "last_value_s": meter.get("last_reading_age_s"),
         "polls": polls,
         "good_percent": round(100 * readings / polls, 1) if polls and readings is not None else None,
+        "pushes": meter.get("pushes") or None,
+        "last_push_s": meter.get("last_push_age_s"),
         "circuit": None if circuit == "closed" else circuit,
         "recovery": meter.get("recovery"),
         "rssi_dbm": meter.get("rssi_dbm"),

@@ -13,6 +13,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,6 +42,7 @@ class Enrolment:
         """`path` is the registry's file; it is opened by the first look. `library` is kept up to date with it."""
         self.fault = ""                       # why the registry cannot be read, "" while it can
         self.meters: tuple[Meter, ...] = ()   # as they were at the last look, paused ones too
+        self.enrolled: tuple[Enrolled, ...] | None = None   # with secrets, and what was learned since; None before it
         self._profiles: dict[str, str] = {}
         self._path = path
         self._library = library
@@ -96,6 +98,9 @@ class Enrolment:
             await self._call(lambda registry: registry.keep_learned(name, learned))
         except RegistryError as error:
             log.warning("meter %s: what was learned is not kept: %s", name, error)
+        if self.enrolled is not None:      # after the write: a look that was before it in the queue has read the old
+            self.enrolled = tuple(replace(item, learned=learned) if item.meter.name == name else item
+                                  for item in self.enrolled)
 
     async def reserve_counters(self, scope: str, count: int, at_least: int) -> int:
         """Set invocation counters aside on flash; RegistryError if that cannot be done. See `Registry`."""
@@ -113,6 +118,14 @@ class Enrolment:
         """Keep on flash how far a duty has come; RegistryError if that cannot be done. See `Registry`."""
         await self._call(lambda registry: registry.keep_progress(name, duty, data))
 
+    async def heard(self) -> Mapping[str, int]:
+        """Return the invocation counters that meters have used in pushes; RegistryError. See `Registry`."""
+        return await self._call(Registry.heard)
+
+    async def keep_heard(self, marks: Mapping[str, int]) -> None:
+        """Put such counters on flash; RegistryError if that cannot be done. See `Registry`."""
+        await self._call(lambda registry: registry.keep_heard(marks))
+
     async def close(self) -> None:
         """Close the file and end the thread; waits `CLOSE_S` at the most for the call under way."""
         closing = asyncio.get_running_loop().run_in_executor(self._thread, self._close)
@@ -125,7 +138,7 @@ class Enrolment:
             self._change = Change()
             return
         enrolled = await self._call(_enrolled)
-        self.meters = tuple(item.meter for item in enrolled)
+        self.enrolled, self.meters = enrolled, tuple(item.meter for item in enrolled)
         self._profiles = {meter.name: meter.profile for meter in self.meters}
         self._change = await fleet.apply(enrolled)
         self._version = version

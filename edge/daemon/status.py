@@ -9,6 +9,7 @@ from edge import __version__
 from edge.clock import Clock
 from edge.daemon.enrolment import Enrolment
 from edge.daemon.links import LinkDesk
+from edge.daemon.pushes import Pushes
 from edge.endpoint import where
 from edge.health.promise import Promises
 from edge.health.supervise import Phase, WorkerState
@@ -26,8 +27,8 @@ class StatusDesk:
     """Gathers the parts' states. `answer` is the handler of the control request `status`."""
 
     def __init__(self, name: str, identity: str, *, ring: Ring, fleet: Fleet, enrolment: Enrolment, links: LinkDesk,
-                 uplink: Callable[[], UplinkState | str], workers: Mapping[str, WorkerState], promises: Promises,
-                 clock: Clock, uptime_s: Callable[[], int]) -> None:
+                 pushes: Pushes, uplink: Callable[[], UplinkState | str], workers: Mapping[str, WorkerState],
+                 promises: Promises, clock: Clock, uptime_s: Callable[[], int]) -> None:
         """`uplink` gives its state, or one line on why there is none."""
         self._name = name
         self._identity = identity
@@ -37,6 +38,7 @@ class StatusDesk:
         self._fleet = fleet
         self._enrolment = enrolment
         self._links = links
+        self._pushes = pushes
         self._uplink = uplink
         self._workers = workers
         self._promises = promises
@@ -69,6 +71,7 @@ class StatusDesk:
             },
             "polling": msgspec.to_builtins(self._fleet.gate_state()),
             "radio": self._radio_answer(),
+            "push": self._pushes.state(),
             "meters": self._meters(),
         }
 
@@ -110,12 +113,14 @@ class StatusDesk:
         answer = []
         for meter in self._enrolment.meters:
             link = self._links.peer_of(meter)
+            pushes, last_push_age_s = self._pushes.of(meter.name)
             answer.append({
                 "name": meter.name, "address": where(meter.host, meter.port), "profile": meter.profile,
                 "state": _word(states.get(meter.name), refused.get(meter.name, ""), paused=meter.paused),
                 "rssi_dbm": None if link is None else link.rssi_avg_dbm,
                 "link_grade": None if link is None else link.grade.label,
                 **_counters(states.get(meter.name)),
+                "pushes": pushes, "last_push_age_s": last_push_age_s,
                 "problem": refused.get(meter.name, ""),
             })
         return answer

@@ -34,6 +34,11 @@ SCHEMA = Schema(Kind.GATEWAY, (
     Field("uplink_connections"),
     Field("uplink_refused"),
     Field("uplink_quarantined"),
+    Field("push_received"),
+    Field("push_accepted"),
+    Field("push_unknown"),
+    Field("push_refused"),
+    Field("push_limited"),
     Field("version"),
 ))
 
@@ -45,8 +50,9 @@ def event(name: str, detail: str, clock: Clock) -> Record:
     return Record(EVENT, "", clock.stamp(), (name, detail))
 
 
-async def figures_of(ring: Ring, uplink: UplinkState | str, clock: Clock) -> dict[str, Scalar]:
-    """Return the ring's and the uplink's columns."""
+async def figures_of(ring: Ring, uplink: UplinkState | str, pushes: Mapping[str, int],
+                     clock: Clock) -> dict[str, Scalar]:
+    """Return the columns of ring, uplink and push listener."""
     status = ring.status()
     return {
         "backlog_records": sum(ring.backlog(stream).records for stream in Stream),
@@ -57,6 +63,7 @@ async def figures_of(ring: Ring, uplink: UplinkState | str, clock: Clock) -> dic
         **({} if isinstance(uplink, str) else {
             "uplink_connections": uplink.connections, "uplink_refused": uplink.refused,
             "uplink_quarantined": uplink.quarantined}),
+        **pushes,
     }
 
 

@@ -2,7 +2,7 @@
 
     TCP stream ─┐            ┌─ wrapper frames ───────────────┐
                 ├─► feed ────┤                                ├─► general blocks put together ─► Message
-    datagrams ──┘            └─ HDLC UI frames and segments ──┘
+    datagrams ──┘            └─ HDLC frames and segments ─────┘
                                             what is none of it, with the reason ─────────────► Spoiled
 
 Wrapper (IEC 62056-47) and HDLC (IEC 62056-46) are told apart by the first octet: 00 begins a wrapper header, 7E an HDLC
@@ -140,7 +140,8 @@ class Receiver:
             self._hdlc.clear()
 
     def _hdlc_frame(self, frame: hdlc.HdlcFrame, noise_bytes: int) -> Iterator[Item]:
-        if frame.control & ~hdlc.POLL_FINAL != _UI:
+        # A push has no link, so its frames are UI; some meter-side libraries number all but the first, as I-frames.
+        if frame.control & ~hdlc.POLL_FINAL != _UI and frame.control & 1:
             yield Spoiled(f"an HDLC frame with control 0x{frame.control:02x}: a push comes in UI frames")
             return
         place = _Place(f"HDLC {hdlc.address_text(frame.source)} to {hdlc.address_text(frame.destination)}")
@@ -183,7 +184,8 @@ class Receiver:
         elif self._blocks is None or place != self._blocks_of:
             raise Violation("a general block without those before it")
         assert self._blocks is not None
-        turn = self._blocks.receive(block)
+        # What it acknowledges says nothing: there is nothing of ours, and some senders leave the field as it was.
+        turn = self._blocks.receive(block[:4] + b"\0\0" + block[6:])
         answers = place.ports is not None and not self._datagrams
         if turn.whole is None and not answers and block[1] & _LAST_BLOCK:
             raise Violation("the last general block, and one before it is missing")

@@ -22,7 +22,7 @@ import msgspec
 from edge.endpoint import normal_host
 from edge.errors import RegistryError
 from edge.model import Keys, Learned, Meter
-from edge.store import csvio, duties, secrets, validate
+from edge.store import csvio, duties, heard, secrets, validate
 from edge.store.database import damaged, open_database, translated
 
 FILE_NAME = "registry.db"
@@ -186,6 +186,16 @@ class Registry:
                                     "give the meter another key")
             connection.execute("INSERT OR REPLACE INTO counters (scope, next) VALUES (?, ?)", (scope, first + count))
         return int(first)
+
+    def heard(self) -> Mapping[str, int]:
+        """Return the highest invocation counter that meters have used in pushes, by scope."""
+        with self._reading() as connection:
+            return heard.heard(connection)
+
+    def keep_heard(self, marks: Mapping[str, int]) -> None:
+        """Raise these counters, all in one transaction; on flash when it returns."""
+        with self._writing() as connection:
+            heard.keep(connection, marks)
 
     def learned(self, name: str) -> Learned:
         """Return what was learned about a meter; nothing learned where nothing, or nothing readable, is kept."""

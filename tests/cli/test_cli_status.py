@@ -75,7 +75,7 @@ def test_what_fits_on_the_screen_is_chosen_and_trouble_is_never_left_out() -> No
                  "quota_bytes": 0, "written_bytes": 0, "lost": 0, "in_memory": None, "slots_quarantined": None,
                  "slots_strange": None, "io_errors": 3, "evictions": None},
         "radio": {"present": True},
-        "meters": [{"name": "m1", "state": "failing", "last_value_s": 2.0, "polls": 4, "good_percent": 75.0, "circuit": None,
+        "meters": [{"name": "m1", "state": "failing", "last_value_s": 2.0, "polls": 4, "good_percent": 75.0, "pushes": None, "last_push_s": None, "circuit": None,
                     "recovery": "0/1/0", "rssi_dbm": None, "link": None, "address": None, "why": "no_answer: x"}],
         "later": {"x": 1},
         "radio peers": [{"mac": "02:00:5e:10:00:01", "grade": "good", "rssi_dbm": -70, "rssi_avg_dbm": None, "trend_db": None,
@@ -84,6 +84,18 @@ def test_what_fits_on_the_screen_is_chosen_and_trouble_is_never_left_out() -> No
     assert "parked: gone" in render(shown)
     (line,) = (line for line in render(shown).splitlines() if line.startswith("m1"))
     assert line.split() == ["m1", "failing", "2", "s", "4", "75", "%", "0/1/0", "no_answer:", "x"]
+
+
+def test_who_pushes_and_is_not_registered_is_on_the_screen() -> None:
+    sender = {"address": "10.41.0.20", "title": "4d4d4d0000000001", "times": 3, "last_age_s": 61.0, "reason": "not registered"}
+    push = {"enabled": True, "listening": ["tcp [::]:4059"], "problem": "", "received": 3, "accepted": 0, "duplicate": 0, "unknown": 3,
+            "unknown_senders": [sender], "refusals": []}
+    shown = compact({"push": push, "meters": [{"name": "m1", "pushes": 4, "last_push_age_s": 9.0}]})
+    assert shown["push"] == {"listening": ["tcp [::]:4059"], "received": 3, "accepted": 0, "unknown": 3}
+    assert shown["push unknown senders"] == [sender]
+    assert (shown["meters"][0]["pushes"], shown["meters"][0]["last_push_s"]) == (4, 9.0)
+    assert "10.41.0.20  4d4d4d0000000001" in render(shown)
+    assert compact({"push": {"enabled": False, "received": 0}})["push"] == {"enabled": False}
 
 
 def test_a_healthy_crew_is_one_word_and_an_empty_answer_is_no_failure() -> None:

@@ -82,6 +82,7 @@ def test_any_settings_load_back_from_their_own_toml(tmp_path: Path, text: str, i
     ('[uplink]\nhost = ""', 'uplink.host = "": must be a host name or an IP address'),
     ('[uplink]\norder = "newest"', 'uplink.order = "newest": must be "oldest" or "live+backfill"'),
     ("[uplink]\nenabled = 1", "uplink.enabled = 1: must be true or false"),
+    ('[push]\nlisten = "halow0"', 'push.listen = "halow0": must be an IP address'),
     ('[gateway]\nstate_dir = "var"', 'gateway.state_dir = "var": must be an absolute path'),
     ('[gateway]\nstate_dir = "/a\\n"', 'gateway.state_dir = "/a\\n": must be an absolute path'),
     ('[gateway]\nname = " x"', 'gateway.name = " x": must be 1 to 64 letters, digits, spaces, dots, dashes or underscores; also {id}'),
@@ -111,6 +112,10 @@ def test_one_wrong_value_is_one_line_with_path_value_and_what_is_allowed(tmp_pat
     ('[radio]\nkind = "simulated"', 'radio.kind = "simulated": needs radio.trace'),
     ("[radio]\ninterval_s = 61", "radio.interval_s = 61.0: must be at most record_interval_s = 60.0"),
     (f'[gateway]\nruntime_dir = "/{"r" * 100}"', 'gateway.runtime_dir = "/rrr'),
+    ('[push]\nlisten = "10.41.0.999"', 'push.listen = "10.41.0.999": must be an IP address of this machine'),
+    ("[push]\nenabled = true\ntcp_port = 0\nudp_port = 0", "push.tcp_port = 0, push.udp_port = 0: one of them must be a port"),
+    ("[push]\nmax_connections = 7", "push.max_connections_per_address = 8: must be at most max_connections = 7"),
+    ("[push]\nmessages_per_minute = 2000", "push.messages_per_minute = 2000: must be at most messages_per_minute_in_all = 1200"),
     (f'[gateway]\nname = "{"g" * 33}{{id}}"', f'gateway.name = "{"g" * 33}{{id}}": too long: at most 64 characters, of which {{id}} takes up to 32'),
 ])
 def test_relations_between_keys(tmp_path: Path, text: str, expected: str) -> None:

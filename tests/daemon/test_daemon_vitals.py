@@ -45,7 +45,7 @@ async def test_the_record_says_what_waits_and_for_how_long(tmp_path):
         await ring.append(Stream.INSTANT, Record(Schema(Kind.READING, (Field("x"),)), "m", old, (1,)))
         await ring.append(Stream.INSTANT, Record(Schema(Kind.READING, (Field("x"),)), "m", clock.stamp(), (2,)))
         states = {"a": poller(9, 1), "b": poller(0, 5, last_failure="no_answer: silence", circuit=Circuit.OPEN)}
-        vitals = Vitals(lambda: figures_of(ring, "no access token", clock), lambda: states, ring.put, ring.put, clock, tmp_path, 60)
+        vitals = Vitals(lambda: figures_of(ring, "no access token", {}, clock), lambda: states, ring.put, ring.put, clock, tmp_path, 60)
         record = await vitals.record()
     values = dict(zip((field.key for field in SCHEMA.fields), record.values, strict=True))
     assert record.schema is SCHEMA
@@ -64,7 +64,7 @@ async def test_the_record_says_what_waits_and_for_how_long(tmp_path):
 async def test_nothing_waiting_is_age_zero_and_no_polls_is_no_percentage(tmp_path):
     clock = SystemClock(trust_wall=True)
     async with Ring.open(tmp_path / "ring", RingSettings(size_mib=16, slot_mib=1), clock) as ring:
-        vitals = Vitals(lambda: figures_of(ring, "off", clock), dict, ring.put, ring.put, clock, tmp_path, 60)
+        vitals = Vitals(lambda: figures_of(ring, "off", {}, clock), dict, ring.put, ring.put, clock, tmp_path, 60)
         values = dict(zip((field.key for field in SCHEMA.fields), (await vitals.record()).values, strict=True))
     assert values["oldest_unsent_age_s"] == 0
     assert values["read_success_pct"] is None
