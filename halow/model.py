@@ -9,6 +9,9 @@ None always means "not known": the driver does not say, or says something that i
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+DEAF_S = 120.0
+"""So long without a frame from anybody, although frames were sent to somebody, and the radio counts as deaf."""
+
 
 class Mode(StrEnum):
     """What the interface does on the air."""
@@ -88,6 +91,17 @@ class RadioFacts:
     s1g_channel: int | None = None
     s1g_khz: int | None = None
     channel: str = "unknown"
+    country: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The channel in use as the driver surveyed it: noise, and counters in milliseconds that only grow."""
+
+    noise_dbm: int | None = None
+    time_ms: int | None = None
+    busy_ms: int | None = None
+    tx_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +110,7 @@ class RadioSample:
 
     facts: RadioFacts
     peers: tuple[LinkSample, ...]
+    survey: Survey | None = None
 
 
 class Change(StrEnum):
@@ -124,6 +139,7 @@ class LinkState:
     `rssi_dbm` is the newest plausible one, `rssi_avg_dbm` the EWMA that the grade follows, min and max are of the
     sliding window. `age_s` is how old the newest frame from the peer is; `stale` means that the figures describe the
     past. Of a peer that is away only `rssi_dbm` and `age_s` stay. `trend_db` is positive while the signal gets better.
+    `margin_db` is what the signal may lose before the slowest rate of the width fails.
     `retries_per_100` and `failed_per_100` are per 100 frames sent within the window. `changed` is true when the grade
     changed with this look. `lost_because` is "" unless the grade is LOST.
     """
@@ -138,6 +154,7 @@ class LinkState:
     rssi_max_dbm: int | None = None
     trend_db: float | None = None
     snr_db: float | None = None
+    margin_db: float | None = None
     age_s: float | None = None
     connected_s: int | None = None
     samples: int = 0
@@ -155,6 +172,9 @@ class RadioState:
 
     `reason` is an `AbsentReason` value, or "" while the radio is there; `detail` is the line for people. `absences`
     counts how often a radio that was there went away.
+
+    `busy_pct` is how much of the time the channel is taken, `duty_pct` our share of the last hour, `duty_limit_pct`
+    what the country allows. `deaf_s`: for so long nobody was heard although frames were sent; 0.0 = we hear.
     """
 
     present: bool
@@ -163,3 +183,12 @@ class RadioState:
     detail: str = ""
     facts: RadioFacts | None = None
     absences: int = 0
+    busy_pct: float | None = None
+    duty_pct: float | None = None
+    duty_limit_pct: float | None = None
+    deaf_s: float = 0.0
+
+    @property
+    def deaf(self) -> bool:
+        """Tell whether the radio is up and hears nothing: its firmware hangs, or its antenna is gone."""
+        return self.present and self.deaf_s >= DEAF_S

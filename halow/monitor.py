@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 
 from halow.base import Radio
 from halow.errors import AbsentReason, RadioAbsent
-from halow.model import Change, LinkEvent, LinkState, RadioSample, RadioState
+from halow.health import AirWatch
+from halow.model import Change, LinkEvent, LinkState, Mode, RadioSample, RadioState
 from halow.quality import Thresholds
+from halow.regions import region_of
 from halow.tracker import PeerTracker, TrackerSettings
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ class Monitor:
         self._judging = TrackerSettings(self._settings.interval_s, self._settings.window_s, self._settings.silent_s)
         self._radio_state = RadioState(present=False, since=monotonic(), reason="", detail="not looked yet")
         self._misses = 0
+        self._air = AirWatch(self._settings.width_mhz)
 
     def states(self) -> tuple[LinkState, ...]:
         """Return the newest state of every peer, by MAC."""
@@ -140,7 +143,11 @@ class Monitor:
             log.info("radio %s (%s) is there: %s", sample.facts.interface, sample.facts.driver, sample.facts.channel)
         self._misses = 0
         since = before.since if before.present else now
-        self._radio_state = RadioState(present=True, since=since, facts=sample.facts, absences=before.absences)
+        use, region = self._air.add(sample, now), region_of(sample.facts.country)
+        self._radio_state = RadioState(
+            present=True, since=since, facts=sample.facts, absences=before.absences, busy_pct=use.busy_pct,
+            duty_pct=use.duty_pct, deaf_s=use.deaf_s,
+            duty_limit_pct=None if region is None else region.duty_pct(access_point=sample.facts.mode is Mode.AP))
         thresholds = Thresholds.for_width(sample.facts.width_mhz or self._settings.width_mhz)
         listed = set()
         for peer in sample.peers:
@@ -156,6 +163,7 @@ class Monitor:
     def _absent(self, error: RadioAbsent) -> None:
         now = self._monotonic()
         before = self._radio_state
+        self._air.gone()
         self._misses += 1
         news = before.present or before.reason != error.reason.value
         log.log(logging.WARNING if news else logging.DEBUG, "no radio: %s", error)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pyroute2.netlink.nl80211 import nl80211cmd
 
 from halow.interfaces import Interface
-from halow.model import Change, LinkEvent, LinkSample, Mode
+from halow.model import Change, LinkEvent, LinkSample, Mode, Survey
 from halow.netlink import GENERIC, HEADER, attribute
 from halow.radios.vendor import ShownRate, Station
 
@@ -98,16 +98,20 @@ def station(message: bytes) -> Station | None:
     )
 
 
-def noise_dbm(message: bytes) -> int | None:
-    """Take the noise floor in dBm out of a survey message; None unless it is of the channel in use and known."""
+def survey(message: bytes) -> Survey | None:
+    """Take a survey message apart; None unless it is of the channel in use."""
     info = _decode(message).get_attr("NL80211_ATTR_SURVEY_INFO")
     if info is None or info.get_attr("NL80211_SURVEY_INFO_IN_USE") is None:
         return None
     noise = info.get_attr("NL80211_SURVEY_INFO_NOISE")
-    if noise is None:
-        return None
-    signed = noise - 256 if noise > 127 else noise          # pyroute2 takes this s8 for a u8
-    return signed if signed < 0 else None
+    if noise is not None:
+        noise = noise - 256 if noise > 127 else noise          # pyroute2 takes this s8 for a u8
+    return Survey(
+        noise if noise is not None and noise < 0 else None,
+        info.get_attr("NL80211_SURVEY_INFO_TIME"),
+        info.get_attr("NL80211_SURVEY_INFO_TIME_BUSY"),
+        info.get_attr("NL80211_SURVEY_INFO_TIME_TX"),
+    )
 
 
 def event(message: bytes, ifindex: int | None) -> LinkEvent | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from halow.model import Grade
-from halow.s1g import DATA, width_offset_db
+from halow.s1g import DATA, sensitivity_dbm, width_offset_db
 
 EWMA_SPAN = 5                # samples: alpha = 2 / (span + 1)
 TREND_SPAN = 30
@@ -19,6 +19,7 @@ class Thresholds:
     fair_dbm: float
     poor_dbm: float
     hysteresis_db: float
+    sensitivity_dbm: float | None = None       # of the slowest rate: what a signal must have to be heard at all
 
     def __post_init__(self) -> None:
         """Refuse steps that are not in order. ValueError names them."""
@@ -36,6 +37,7 @@ class Thresholds:
             fair_dbm=steps["fair_dbm"] + offset,
             poor_dbm=steps["poor_dbm"] + offset,
             hysteresis_db=steps["hysteresis_db"],
+            sensitivity_dbm=sensitivity_dbm(10 if width_mhz == 1 else 0, width_mhz),
         )
 
     def floor_dbm(self, grade: Grade) -> float:

@@ -48,12 +48,14 @@ class PeerTracker:
         self._heard_at: float | None = None       # when the newest frame arrived, by `now` minus inactive time
         self._rssi_dbm: int | None = None
         self._rejected = 0
+        self._floor_dbm: float | None = None
         self._grade = Grade.UNKNOWN
         self._away = False
         self.seen_at = float("-inf")              # when the driver last listed the peer
 
     def add(self, sample: LinkSample, now: float, thresholds: Thresholds, noise_dbm: int | None = None) -> LinkState:
         """Take in one sample of this peer; return the new state."""
+        self._floor_dbm = thresholds.sensitivity_dbm
         fresh = self._note_heard(sample, now)
         age_s = self._age_s(now)
         came_back = self._away and fresh
@@ -128,6 +130,7 @@ class PeerTracker:
             rssi_max_dbm=max(heard, default=None),
             trend_db=None if average is None or slow is None or self._fast.count < EWMA_SPAN else average - slow,
             snr_db=None if average is None or noise_dbm is None else average - noise_dbm,
+            margin_db=None if average is None or self._floor_dbm is None else average - self._floor_dbm,
             age_s=age_s,
             connected_s=self._sample.connected_s,
             samples=self._fast.count,

@@ -137,7 +137,7 @@ class WatchedRadio:
         sample = await self._base.sample()
         await self._follow(sample.facts.interface)
         facts = self.feed.facts
-        return sample if facts is None else RadioSample(merged(sample.facts, facts), sample.peers)
+        return sample if facts is None else replace(sample, facts=merged(sample.facts, facts))
 
     async def wait_event(self) -> LinkEvent:
         """See `Radio.wait_event`; the daemon's events count as well."""

@@ -11,7 +11,7 @@ from types import ModuleType
 
 from halow.errors import AbsentReason, RadioAbsent
 from halow.interfaces import Interface, Wanted, choose, country_of, with_driver
-from halow.model import Change, LinkEvent, RadioSample
+from halow.model import Change, LinkEvent, RadioSample, Survey
 from halow.netlink import NetlinkSocket, resolve_family, split
 from halow.radios import is_halow, vendor_of
 
@@ -86,10 +86,12 @@ class KernelRadio:
             if station is not None:
                 peers.append(vendor.correct(station))
             await asyncio.sleep(0)      # a station costs 0.3 ms on a desktop: the meters' sockets get their turn
-        facts = vendor.facts(chosen, country_of(vendor.country_parameter), await self._noise(chosen.ifindex))
-        return RadioSample(facts, tuple(peers))
+        survey = await self._survey(chosen.ifindex)
+        facts = vendor.facts(
+            chosen, country_of(vendor.country_parameter), None if survey is None else survey.noise_dbm)
+        return RadioSample(facts, tuple(peers), survey)
 
-    async def _noise(self, ifindex: int) -> int | None:
+    async def _survey(self, ifindex: int) -> Survey | None:
         asks, codec = self._ready()
         try:
             surveys = await asks.dump(self._family, codec.ask(codec.GET_SURVEY, ifindex))
@@ -97,8 +99,8 @@ class KernelRadio:
             if error.errno in SURVEY_UNSUPPORTED:
                 return None
             raise
-        noises: list[int | None] = [codec.noise_dbm(one) for one in surveys]
-        return next((noise for noise in noises if noise is not None), None)
+        found: list[Survey | None] = [codec.survey(one) for one in surveys]
+        return next((one for one in found if one is not None), None)
 
     async def wait_event(self) -> LinkEvent:
         """Wait for a station or interface that comes or goes. See `Radio.wait_event`."""

@@ -83,6 +83,7 @@ class Vendor:
             interface=interface.name, driver=interface.driver, mac=interface.mac, mode=interface.mode,
             vendor=self.name, ssid=interface.ssid, noise_dbm=noise_dbm, kernel_mhz=interface.kernel_mhz,
             width_mhz=width, s1g_channel=channel, s1g_khz=khz, channel=_channel_text(interface, channel, khz, width),
+            country=country,
         )
 
     def _s1g(self, interface: Interface, country: str, width: int | None) -> tuple[int | None, int | None]:

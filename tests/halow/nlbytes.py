@@ -64,8 +64,11 @@ def interface(name="wlan0", ifindex=7, mac="02:00:00:00:00:01", *, iftype=3, fre
     return message(command, *parts)
 
 
-def survey(ifindex=7, *, noise=None, in_use=True, freq=5610):
+def survey(ifindex=7, *, noise=None, in_use=True, freq=5610, times=None):
+    """`times`: milliseconds surveyed, busy, sent."""
     info = [attr(1, u32(freq))]
+    if times is not None:
+        info += [attr(kind, u64(value)) for kind, value in zip((4, 5, 8), times, strict=True)]
     if noise is not None:
         info.append(attr(2, u8(noise)))
     if in_use:

@@ -49,7 +49,14 @@ def test_attributes_of_a_newer_kernel_do_no_harm():
     (-103, True, -103), (-103, False, None), (None, True, None), (0, True, None),
 ])
 def test_noise_is_signed_and_of_the_channel_in_use(noise, in_use, expected):
-    assert nl80211.noise_dbm(nl.survey(noise=noise, in_use=in_use)) == expected
+    found = nl80211.survey(nl.survey(noise=noise, in_use=in_use))
+    assert (None if found is None else found.noise_dbm) == expected
+    assert (found is None) is not in_use
+
+
+def test_the_surveys_clock_and_what_of_it_was_busy():
+    found = nl80211.survey(nl.survey(noise=-99, times=(60_000, 9_000, 1_500)))
+    assert (found.time_ms, found.busy_ms, found.tx_ms) == (60_000, 9_000, 1_500)
 
 
 def test_interface_in_disguise_and_native():
