@@ -101,7 +101,8 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
             profiles, settings=settings.poll, sink=functools.partial(_accept, ring, latest),
             on_learned=enrolment.keep_learned, reserve=enrolment.reserve_counters, clock=clock, promises=promises,
             rng=rng, errands_of=ErrandDesk([standing(settings, means)]).of))
-        links = LinkDesk(lambda: enrolment.meters, keep, clock, settings.radio.record_interval_s)
+        links = LinkDesk(lambda: enrolment.meters, keep, clock, settings.radio.record_interval_s,
+                         tell=functools.partial(_keep, ring, Stream.ALARM), pollers=fleet.states)
         pushes = Pushes(settings.push, enrolment, profiles, ring.put, clock)
         upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of)
         vitals = Vitals(lambda: figures_of(ring, upstream.state(), pushes.figures(), clock), fleet.states, keep,

@@ -109,7 +109,7 @@ class RadioSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     trace: Annotated[File, "simulated: the trace file to replay"] = ""
     control_dir: Annotated[File, "hostapd's or wpa_supplicant's control sockets, besides the usual places"] = ""
     interval_s: Annotated[Period, "one sample of the link in this time"] = 5.0
-    record_interval_s: Annotated[Period, "link records for the ring; a change of grade is written at once"] = 60.0
+    record_interval_s: Annotated[Period, "link records for the ring; a change of grade is written at once"] = 900.0
     width_mhz: Literal[1, 2, 4, 8, 16] = 2
 
 

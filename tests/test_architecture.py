@@ -74,7 +74,7 @@ PURE = [
     "edge/uplink/thingsboard.py", "edge/uplink/pace.py", "edge/uplink/poison.py", "edge/uplink/reasons.py",
     "edge/uplink/delivered.py",
     "edge/push/[!l]*.py",      # all but the listener
-    "edge/health/promise.py", "edge/health/linkrecords.py",
+    "edge/health/promise.py", "edge/health/linkrecords.py", "edge/health/linkalarms.py",
     # all of the simulated meter but meter_tcp, and meter_physics, which draws its phases from the seed
     "edge/demo/meter_[!pt]*.py", "edge/demo/meter_profile.py", "edge/demo/meter_push.py", "edge/demo/meter_timeline.py",
     "edge/demo/story.py", "edge/demo/verdict.py",

@@ -12,9 +12,12 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from edge.clock import Clock
-from edge.health.linkrecords import gateway_link, meter_link
+from edge.health.linkalarms import LinkAlarms
+from edge.health.linkrecords import Polls, gateway_link, meter_link
 from edge.health.promise import Pulse
 from edge.model import Meter, Record
+from edge.poll.poller import UNANSWERED
+from edge.poll.state import PollerState
 from halow.model import LinkState, RadioState
 from halow.neighbours import neighbours
 
@@ -29,8 +32,9 @@ class LinkDesk:
     """Keeps what the radio monitor said last, and writes it down. One loop, one `run`."""
 
     def __init__(self, meters: Callable[[], Iterable[Meter]], keep: Keep, clock: Clock,
-                 record_interval_s: float) -> None:
-        """`keep` takes a record for the ring without waiting (`Ring.put` bound to its stream)."""
+                 record_interval_s: float, *, tell: Keep,
+                 pollers: Callable[[], Mapping[str, PollerState]] = dict) -> None:
+        """`keep` takes a record for the ring without waiting (`Ring.put` bound to its stream), `tell` an alarm."""
         self.states: tuple[LinkState, ...] = ()
         self.radio: RadioState | None = None
         self._meters = meters
@@ -41,10 +45,15 @@ class LinkDesk:
         self._by_mac: dict[str, LinkState] = {}
         self._changed: set[str] = set()
         self._news = asyncio.Event()
+        self._tell = tell
+        self._pollers = pollers
+        self._asked: dict[str, tuple[int, int]] = {}
+        self.alarms = LinkAlarms()
 
     def heard(self, states: tuple[LinkState, ...], radio: RadioState) -> None:
         """Take the monitor's newest judgement; never blocks."""
-        if self.radio is None or self.radio.present != radio.present:
+        before = self.radio
+        if before is None or (before.present, before.deaf) != (radio.present, radio.deaf):
             self._news.set()
         self.states, self.radio = states, radio
         self._by_mac = {state.mac: state for state in states}
@@ -82,6 +91,7 @@ class LinkDesk:
     def _write(self, macs: set[str]) -> None:
         if self.radio is None:
             return
+        pollers = self._pollers()
         owners: dict[str, list[str]] = {peer.mac: [] for peer in self.states}
         for meter in self._meters():
             peer = self.peer_of(meter)
@@ -91,7 +101,25 @@ class LinkDesk:
         self._keep(gateway_link(self.radio, self.states, self._clock.stamp(), strangers))
         for peer in self.states:
             for name in owners[peer.mac] if peer.mac in macs else ():
-                self._keep(meter_link(name, peer, self._clock.stamp()))
+                self._keep(meter_link(name, peer, self._clock.stamp(), self._polls(name, pollers.get(name))))
+        links = [(name, peer) for peer in self.states for name in owners[peer.mac]]
+        for alarm in self.alarms.look(self.radio, links):
+            log.warning("alarm %s %s%s: %s", alarm.name, "raised" if alarm.raised else "cleared",
+                        f" (meter {alarm.device})" if alarm.device else "", alarm.detail)
+            self._tell(alarm.record(self._clock.stamp()))
+
+    def _polls(self, name: str, state: PollerState | None) -> Polls:
+        """Return what polling says of a link: failures that a link causes, among the polls since the last record."""
+        if state is None:
+            return Polls()
+        unanswered = sum(state.failures.get(reason.value, 0) for reason in UNANSWERED)
+        asked = state.readings + state.failed
+        asked_before, before = self._asked.get(name, (0, 0))
+        if asked < asked_before:      # the poller was restarted
+            asked_before = before = 0
+        self._asked[name] = (asked, unanswered)
+        polls = asked - asked_before
+        return Polls(state.round_trip_s, 100.0 * (unanswered - before) / polls if polls else None)
 
     async def _learn_neighbours(self) -> None:
         try:

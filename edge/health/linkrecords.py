@@ -5,6 +5,7 @@ and carries a pair of keys for each of the first peers that belong to no known m
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from edge.model import Field, Kind, Record, Scalar, Schema, Stamp
@@ -45,6 +46,8 @@ class PeerView(Protocol):
     @property
     def snr_db(self) -> float | None: ...
     @property
+    def margin_db(self) -> float | None: ...
+    @property
     def age_s(self) -> float | None: ...
     @property
     def retries_per_100(self) -> float | None: ...
@@ -76,6 +79,12 @@ class RadioView(Protocol):
     def absences(self) -> int: ...
     @property
     def facts(self) -> FactsView | None: ...
+    @property
+    def busy_pct(self) -> float | None: ...
+    @property
+    def duty_pct(self) -> float | None: ...
+    @property
+    def deaf_s(self) -> float: ...
 
 
 METER_LINK = Schema(Kind.LINK, (
@@ -89,6 +98,9 @@ METER_LINK = Schema(Kind.LINK, (
     Field("link_tx_fail_pct", scaler=-1, unit="%"),
     Field("link_tx_rate_kbps", unit="kbit/s"),
     Field("link_lost_reason"),
+    Field("link_margin_db", scaler=-1, unit="dB"),
+    Field("link_poll_rtt_ms", unit="ms"),
+    Field("link_poll_loss_pct", scaler=-1, unit="%"),
 ))
 
 GATEWAY_FIELDS = (
@@ -102,11 +114,22 @@ GATEWAY_FIELDS = (
     Field("link_worst_rssi_dbm", scaler=-1, unit="dBm"),
     Field("link_worst_grade"),
     Field("link_worst_peer"),
+    Field("link_busy_pct", scaler=-1, unit="%"),
+    Field("link_duty_pct", scaler=-2, unit="%"),
+    Field("link_deaf_s", unit="s"),
 )
 
 
-def meter_link(device: str, peer: PeerView, stamp: Stamp) -> Record:
-    """Return the link record of the meter `device`, whose radio is `peer`."""
+@dataclass(frozen=True, slots=True)
+class Polls:
+    """What polling a meter says of its link: round trip in seconds, and polls without an answer in percent."""
+
+    round_trip_s: float | None = None
+    loss_pct: float | None = None
+
+
+def meter_link(device: str, peer: PeerView, stamp: Stamp, polls: Polls = Polls()) -> Record:
+    """Return the link record of the meter `device`, whose radio is `peer`; `polls` since the record before."""
     return Record(METER_LINK, device, stamp, (
         tenths(peer.rssi_avg_dbm),
         peer.rssi_min_dbm,
@@ -118,6 +141,9 @@ def meter_link(device: str, peer: PeerView, stamp: Stamp) -> Record:
         tenths(peer.failed_per_100),
         None if peer.tx_rate is None else peer.tx_rate.kbps,
         peer.lost_because[:TEXT_LIMIT] or None,
+        tenths(peer.margin_db),
+        None if polls.round_trip_s is None else round(polls.round_trip_s * 1000),
+        tenths(polls.loss_pct),
     ))
 
 
@@ -143,6 +169,9 @@ def gateway_link(
         tenths(weakest),
         None if worst is None else worst.grade.label,
         None if worst is None else worst.mac,
+        tenths(radio.busy_pct) if radio.present else None,
+        None if radio.duty_pct is None or not radio.present else round(radio.duty_pct * 100),
+        round(radio.deaf_s) if radio.present else None,
     ]
     fields = list(GATEWAY_FIELDS)
     for peer in sorted(strangers, key=lambda peer: peer.mac)[:STRANGERS_MAX]:

@@ -185,7 +185,9 @@ class Link:
     async def _get(self, attributes: tuple[Attribute, ...]) -> tuple[GetResult, ...]:
         before = self._session.round_trips
         try:
-            return await self._session.get(attributes)
+            results = await self._session.get(attributes)
+            self._counters.took(self._session.took_s)
+            return results
         finally:
             self._counters.round_trips += self._session.round_trips - before
 

@@ -167,7 +167,7 @@ class Poller:
             slots=counters.readings + failed, readings=counters.readings, partial=counters.partial, failed=failed,
             failures={reason.value: count for reason, count in counters.failures.items()}, skipped=counters.skipped,
             connects=counters.connects, drops_idle=counters.drops_idle, keep_alives=counters.keep_alives,
-            round_trips=counters.round_trips, lost_records=counters.lost_records,
+            round_trips=counters.round_trips, round_trip_s=counters.round_trip_s, lost_records=counters.lost_records,
             steps=counters.steps, steps_failed=counters.steps_failed,
             last_reading_age_s=None if counters.last_reading_at is None else now - counters.last_reading_at,
             last_failure=counters.last_failure, not_read=counters.not_read, list_limit=learned.list_limit,

@@ -81,6 +81,7 @@ class MeterSession:
         self.lists = lists or ListSize(None)
         self.round_trips = 0                 # requests answered, over all associations of this object
         self.last_exchange_at = 0.0          # loop time
+        self.took_s = 0.0                    # the newest exchange, from its request to its whole answer
         self._connect = connect
         self._request_gap_s = request_gap_s
         self._settle_s = settle_s
@@ -298,7 +299,8 @@ class MeterSession:
         except BaseException:
             self.abort()
             raise
-        self._patience.answered(self._loop.time() - began, self.settings.exchange_timeout_s)
+        self.took_s = self._loop.time() - began
+        self._patience.answered(self.took_s, self.settings.exchange_timeout_s)
         self.round_trips += 1
         return answer
 

@@ -10,6 +10,8 @@ from edge.poll.schedule import Between
 LATENESS_KEPT = 128
 """Newest polls whose lateness is kept, for percentiles."""
 
+ROUND_TRIPS_AVERAGED = 8
+
 
 @dataclass(frozen=True, slots=True)
 class PollerState:
@@ -36,6 +38,7 @@ class PollerState:
     drops_idle: int
     keep_alives: int
     round_trips: int
+    round_trip_s: float | None
     lost_records: int
     steps: int
     steps_failed: int
@@ -60,6 +63,7 @@ class Counters:
     drops_idle: int = 0          # kept connections found ended between two polls
     keep_alives: int = 0
     round_trips: int = 0
+    round_trip_s: float | None = None      # moving average of exchanges
     lost_records: int = 0        # refused by the ring
     steps: int = 0               # of errands
     steps_failed: int = 0
@@ -67,3 +71,8 @@ class Counters:
     last_failure: str = ""
     not_read: str = ""
     lateness_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATENESS_KEPT))
+
+    def took(self, seconds: float) -> None:
+        """Note how long an exchange took."""
+        before = self.round_trip_s
+        self.round_trip_s = seconds if before is None else before + (seconds - before) / ROUND_TRIPS_AVERAGED

@@ -25,8 +25,9 @@ class Bench:
 
     def __init__(self, record_interval_s: float) -> None:
         self.records: list[Record] = []
+        self.alarms: list[Record] = []
         self.news = asyncio.Event()
-        self.desk = LinkDesk(lambda: METERS, self.keep, SystemClock(trust_wall=True), record_interval_s)
+        self.desk = LinkDesk(lambda: METERS, self.keep, SystemClock(trust_wall=True), record_interval_s, tell=self.alarms.append)
 
     def keep(self, record: Record) -> None:
         self.records.append(record)
@@ -159,3 +160,19 @@ async def test_two_hundred_peers_and_five_hundred_meters_do_not_hold_up_the_loop
     bench.desk._write(set(macs))
     assert len(bench.records) == 501
     assert walks < 10, "not once per meter"
+
+
+async def test_a_link_that_is_lost_is_an_alarm_of_its_meter():
+    async with Bench(60.0) as bench:
+        bench.desk.heard((state(NEAR, -70.0, changed=True),), RADIO)
+        await bench.until(1)
+        lost = LinkState(NEAR, Grade.LOST, changed=True, lost_because="disassociated (reason 4: inactivity)")
+        bench.desk.heard((lost,), RADIO)
+        async with asyncio.timeout(5):
+            while len(bench.alarms) < 2:
+                bench.news.clear()
+                await bench.news.wait()
+    assert [(record.device, record.values[:2]) for record in bench.alarms] == [
+        ("by-mac", ("link_lost", "raised")), ("by-mac", ("link_poor", "raised"))]
+    assert "reason 4: inactivity" in str(bench.alarms[0].values[3])
+    assert bench.alarms[0].schema.kind is Kind.ALARM
