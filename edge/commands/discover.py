@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edge.config import Settings
     from edge.discovery.discover import Discovery, Place
     from edge.discovery.doors import Search
+    from edge.discovery.knock import Note
     from edge.discovery.pace import Pace
     from edge.meters.library import Library
 
@@ -23,7 +24,7 @@ USUAL_PORTS = (4059, 3333)
 
 
 @click.command(short_help="Find out how a meter is spoken to, what it has, and which type it is.")
-@click.argument("address", required=False, metavar="[ADDRESS[:PORT]]")
+@click.argument("address", required=False, metavar="[ADDRESS[:PORT] | serial:DEVICE]")
 @click.option("--as", "registered", metavar="NAME", help="With address, password and keys of a registered meter.")
 @click.option("--framing", type=click.Choice(["wrapper", "hdlc"]), help="Try this one only.")
 @click.option("--server-logical", type=click.IntRange(0, 0x3FFF), default=1, show_default=True, help="Logical device.")
@@ -93,7 +94,7 @@ def _show(found: "Discovery", *, as_json: bool) -> None:
 class _Job:
     """One discovery, with what it needs of the gateway."""
 
-    def __init__(self, state: State, settings: "Settings", library: "Library", *, pace: "Pace", note: Any) -> None:
+    def __init__(self, state: State, settings: "Settings", library: "Library", *, pace: "Pace", note: "Note") -> None:
         self._state, self._settings, self._library, self._pace, self._note = state, settings, library, pace, note
 
     def at(self, address: str, search: "Search", password: bytes | None, client_sap: int) -> "Discovery":
@@ -137,20 +138,25 @@ class _Job:
 
     def _free(self, place: "Place") -> None:
         """Refuse a place that the running gateway polls: meters and bridges serve one client."""
-        from edge.control import NoDaemon, ask
+        for name, address in polled(self._settings, self._note).items():
+            if address == str(place):
+                raise EdgeError(f"{place}: the running gateway polls {shlex.quote(name)} there, and it serves one "
+                                f"client; halow-gateway meter pause {shlex.quote(name)} first")
 
-        try:
-            answer = ask(Path(self._settings.gateway.runtime_dir), "status")
-        except NoDaemon:
-            return
-        except EdgeError as error:
-            self._note(f"the running gateway does not say what it polls: {error}")
-            return
-        for meter in answer.get("meters", ()):
-            if meter.get("address") == f"{place.host}:{place.port}" and meter.get("state") not in ("paused", "refused"):
-                name = shlex.quote(str(meter.get("name")))
-                raise EdgeError(f"{place}: the running gateway polls {name} there, and it serves one client; "
-                                f"halow-gateway meter pause {name} first")
+
+def polled(settings: "Settings", note: "Note") -> dict[str, str]:
+    """Return the meters that a running gateway polls, and their places; {} where none runs."""
+    from edge.control import NoDaemon, ask
+
+    try:
+        answer = ask(Path(settings.gateway.runtime_dir), "status")
+    except NoDaemon:
+        return {}
+    except EdgeError as error:
+        note(f"the running gateway does not say what it polls: {error}")
+        return {}
+    return {str(meter.get("name")): str(meter.get("address")) for meter in answer.get("meters", ())
+            if meter.get("state") not in ("paused", "refused")}
 
 
 def _pace(settings: "Settings", given: dict[str, Any]) -> "Pace":
@@ -170,9 +176,16 @@ def _search(given: dict[str, Any]) -> "Search":
 
 
 def split_address(text: str) -> tuple[str, int | None]:
-    """Read `host`, `host:port`, `[v6]:port` or a bare IPv6 address. Raises UsageError."""
+    """Read `host`, `host:port`, `[v6]:port`, a bare IPv6 address, or `serial:/dev/...`. Raises UsageError."""
+    from edge.endpoint import is_serial, normal_host, parse_serial
     from edge.store.validate import valid_host
 
+    if is_serial(text):
+        try:
+            parse_serial(text)
+        except ValueError as error:
+            raise click.UsageError(f"{text!r}: {error}") from None
+        return normal_host(text), 0
     host, port = text, ""
     if text.startswith("["):
         host, _, rest = text[1:].partition("]")

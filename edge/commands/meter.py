@@ -12,6 +12,7 @@ from edge.commands import orders, table
 from edge.commands.context import State, pass_state, poke, read_input
 from edge.commands.discover import discover
 from edge.commands.password import from_file, from_prompt, key_from_file, key_from_prompt, password_options
+from edge.commands.scan import scan
 from edge.endpoint import is_serial, port_at
 from edge.errors import EdgeError, RegistryError
 from edge.meters.profile import Profile
@@ -32,10 +33,11 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 @click.group()
 def meter() -> None:
-    """Add, list, show, edit, remove, pause, resume, discover, import, export meters."""
+    """Add, list, show, edit, remove, pause, resume, discover, scan for, import, export meters."""
 
 
 meter.add_command(discover)
+meter.add_command(scan)
 
 
 def meter_options(function: _Function) -> _Function:

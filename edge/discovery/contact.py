@@ -16,12 +16,12 @@ from edge.discovery.doors import Door, Search, public_settings, stages
 from edge.discovery.greeting import Greeting, Speaker, greeting
 from edge.discovery.knock import Note, knock
 from edge.discovery.pace import Pace
-from edge.errors import BridgeBusy, ConnectionLost, NoAnswer, Refused, Unreachable, Violation
+from edge.errors import BridgeBusy, ConnectionLost, MeterError, NoAnswer, Refused, Unreachable, Violation
 from edge.poll.session import MeterSession, Trace
 from edge.poll.transport import Transport
 
 Dial = Callable[[], Awaitable[Transport]]
-"""Opens a connection; raises Unreachable."""
+"""Opens a connection; raises Unreachable, or BridgeBusy for a serial line that another program has."""
 
 GREETING_BYTES = 512
 """Most that is listened to before anything is sent."""
@@ -48,6 +48,7 @@ class Contact:
     others: tuple[Door, ...] = ()    # more meters on the same line
     tries: list[str] = field(default_factory=list)
     refused: str = ""                # it answers, but does not let the public client in
+    alive: bool = False              # the host answers, if only with a refusal of the connection
 
 
 class _Ended(Exception):
@@ -113,17 +114,22 @@ class _Contacting:
             transport, self._held = self._held, None
             return transport
         await asyncio.sleep(self._pace.gap_s)
+        return await self._dialled()
+
+    async def _dialled(self) -> Transport:
         try:
-            return await self._dial()
+            transport = await self._dial()
         except Unreachable as error:
+            self._found.alive = isinstance(error.__cause__, ConnectionRefusedError)
             raise _Ended(Verdict.UNREACHABLE, str(error)) from error
+        except MeterError as error:      # a serial line that another program has
+            raise _Ended(Verdict.BUSY, str(error)) from error
+        self._found.alive = True
+        return transport
 
     async def _greet(self) -> None:
         """Connect, and listen before anything is said."""
-        try:
-            self._held = await self._dial()
-        except Unreachable as error:
-            raise _Ended(Verdict.UNREACHABLE, str(error)) from error
+        self._held = await self._dialled()
         heard = bytearray()
         deadline = asyncio.get_running_loop().time() + self._pace.settle_s
         try:

@@ -17,11 +17,12 @@ from edge.discovery.knock import Note
 from edge.discovery.pace import Pace
 from edge.discovery.survey import Survey, Surveyor
 from edge.dlms.settings import AssociationSettings
+from edge.endpoint import endpoint, where
 from edge.errors import ConfigError, FailReason, MeterError
 from edge.meters.profile import Profile
 from edge.poll.counter_object import PUBLIC_CLIENT
 from edge.poll.counters import CounterDesk
-from edge.poll.transport import TcpTransport, Transport
+from edge.poll.transport import Transport, connect
 
 OPENING_S = 8.0
 """For SNRM and AARQ to a meter that is known to be there."""
@@ -31,14 +32,14 @@ LOCKS = "it was sent once and is not tried again: meters lock themselves after a
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where to look."""
+    """Where to look: as a meter is registered, `edge.endpoint`."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        """Return host:port."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        """Write it for messages."""
+        return where(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ async def discover(
     Cancelling leaves nothing open.
     """
     found = Discovery(place)
-    dial = partial(_dial, place, pace)
+    dial = partial(dial_to, place, pace)
     try:
         async with asyncio.timeout(pace.limit_s):
             found.contact = await contact(dial, place.port, search, pace, note)
@@ -106,7 +107,7 @@ async def discover_registered(
     found = Discovery(place, authentication=settings.authentication)
     door = Door(settings.framing, settings.client_sap, settings.server_logical, settings.server_physical,
                 settings.address_bytes)
-    surveyor = Surveyor(partial(_dial, place, pace), settings, pace, note, counters=counters,
+    surveyor = Surveyor(partial(dial_to, place, pace), settings, pace, note, counters=counters,
                         request_gap_s=request_gap_s)
     try:
         async with asyncio.timeout(pace.limit_s):
@@ -154,7 +155,7 @@ async def _survey(
     found: Discovery, door: Door, settings: AssociationSettings, pace: Pace, profiles: Collection[Profile], note: Note,
 ) -> bool:
     """Make one survey; tell whether the client was let in."""
-    surveyor = Surveyor(partial(_dial, found.place, pace), settings, pace, note)
+    surveyor = Surveyor(partial(dial_to, found.place, pace), settings, pace, note)
     try:
         await surveyor.run(profiles)
     except MeterError as error:
@@ -170,5 +171,6 @@ async def _survey(
     return True
 
 
-async def _dial(place: Place, pace: Pace) -> Transport:
-    return await TcpTransport.connect(place.host, place.port, timeout_s=pace.connect_s)
+async def dial_to(place: Place, pace: Pace) -> Transport:
+    """Connect to a place. Raises as `edge.poll.transport.connect`."""
+    return await connect(endpoint(place.host, place.port), timeout_s=pace.connect_s)

@@ -23,6 +23,7 @@ from edge.poll.counter_object import PUBLIC_CLIENT
 
 MANAGEMENT_CLIENT, MANAGEMENT_DEVICE = 1, 1
 DLMS_PORT = 4059                     # IANA: dlms/cosem
+SERIAL_LINE = 0                      # the port of a meter on a line of this board, where there is no wrapper
 LIKELY = 3                           # HDLC doors before the wrapper has its turn on a port of unknown use
 MOST_PHYSICAL = 128
 """Lower addresses in one search. Each may cost its time of silence on a serial line that others wait for."""
@@ -72,7 +73,7 @@ def stages(search: Search, port: int) -> list[list[Door]]:
     Either framing does the other's meter no harm: an AARQ of the public client holds no flag octet, so that no HDLC
     meter behind a bridge takes a part of it for a frame, and 7E A0 is no version of the wrapper.
     """
-    wanted = search.framings or ("wrapper", "hdlc")
+    wanted = search.framings or (("hdlc",) if port == SERIAL_LINE else ("wrapper", "hdlc"))
     wrapper = wrapper_doors(search) if "wrapper" in wanted else []
     hdlc = hdlc_doors(search) if "hdlc" in wanted else []
     if port == DLMS_PORT:

@@ -20,6 +20,9 @@ from edge.dlms.hdlc_link import Kind, kind_of
 from edge.errors import ConnectionLost, NoAnswer
 from edge.poll.transport import Transport
 
+TURNAROUND_S = 0.03
+"""Rest between an answer and the next frame, for meters on serial lines that need it (Microstar: 30 ms)."""
+
 Note = Callable[[str], None]
 """Told in one line what is being tried and what came of it."""
 
@@ -70,7 +73,7 @@ class _Knocking:
         for door in self._doors:
             if door.address in self._found:
                 continue
-            self._write(door, hdlc.SNRM)
+            await self._write(door, hdlc.SNRM)
             answered = await self._answered(self._pace.answer_s)
             self._note(f"{door}: {_outcome(door, answered)}")
             if self._deframer.text() or (self._found and not all_of_them):
@@ -89,7 +92,7 @@ class _Knocking:
             self._found[door.address] = door
             new.append(door)
             if kind is Kind.UA:
-                self._write(door, hdlc.DISC)
+                await self._write(door, hdlc.DISC)
                 await self._heard(self._pace.answer_s)      # else its answer would greet the next client of this bridge
         return new
 
@@ -114,7 +117,8 @@ class _Knocking:
                 heard.append((door, kind))
         return heard
 
-    def _write(self, door: Door, control: int) -> None:
+    async def _write(self, door: Door, control: int) -> None:
+        await self._transport.ready(TURNAROUND_S)
         server = hdlc.encode_address(door.logical, door.physical, door.address_bytes)
         self._transport.write(hdlc.encode_frame(HdlcFrame(server, _client(door), control)))
 

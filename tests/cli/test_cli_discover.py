@@ -167,6 +167,7 @@ def test_a_meter_that_the_running_gateway_polls_is_left_alone(site: Site) -> Non
     (("--as", "m1", "--add", "m2"), "no --add go with it"),
     (("10.0.0.1:99999",), "a port is a number"),
     (("10.0.0.256",), "neither an IP address nor a host name"),
+    (("serial:ttyUSB0",), "must be serial: and a device"),
     (("10.0.0.1", "--save", "x.json"), "must end in .toml"),
     (("10.0.0.1", "--server-physical", "5-900"), "at most 128 at a time"),
     (("10.0.0.1", "--server-physical", "x"), "must be a number from 0 to 16383"),
@@ -192,6 +193,7 @@ def test_what_could_not_be_done_afterwards_is_refused_before(site: Site) -> None
 @pytest.mark.parametrize(("text", "told"), [
     ("10.0.0.1", ("10.0.0.1", None)), ("10.0.0.1:4059", ("10.0.0.1", 4059)), ("meter.local:1", ("meter.local", 1)),
     ("fe80::1%wlan1", ("fe80::1%wlan1", None)), ("[fe80::1]:4059", ("fe80::1", 4059)), ("[::1]", ("::1", None)),
+    ("serial:/dev/ttyUSB0?baud=9600", ("serial:/dev/ttyUSB0", 0)),
 ])
 def test_addresses(text: str, told: tuple[str, int | None]) -> None:
     assert split_address(text) == told

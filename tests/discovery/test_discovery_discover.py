@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from discovery_bench import KEY, NAME, PASSWORD, QUICK, ciphered, hdlc, impostor, standing
 from poll_bench import PROFILES, meter_settings
+from serial_site import serial_line
 
 from edge.demo.bridge import Quirks
 from edge.demo.meter_furnish import Live
@@ -14,7 +15,7 @@ from edge.demo.meter_objects import octets, sequence
 from edge.demo.meter_tcp import SimulatedMeter
 from edge.discovery.contact import Verdict
 from edge.discovery.discover import Discovery, Entry, Place, discover, discover_registered
-from edge.discovery.doors import Search
+from edge.discovery.doors import Door, Search
 from edge.discovery.objects import PROFILE, REGISTER
 from edge.discovery.pace import Pace
 from edge.dlms.ciphering import Protection
@@ -219,3 +220,12 @@ async def test_two_discoveries_never_overlap_connections() -> None:
         assert other.most_at_once == 1
     assert found.contact is not None
     assert found.contact.verdict is Verdict.SILENT
+
+
+async def test_a_meter_on_a_serial_line_of_this_board() -> None:
+    notes: list[str] = []
+    with serial_line((17,)) as (_line, (row,)):
+        found = await discover(Place(row.host, 0), Search(), QUICK, list(PROFILES.values()), notes.append)
+    assert found.door == Door("hdlc", 16, 1, 17, 4)
+    assert found.fits[0].whole
+    assert not any("wrapper" in note for note in notes)
