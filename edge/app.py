@@ -39,6 +39,7 @@ from edge.daemon.latest import Latest
 from edge.daemon.links import LinkDesk
 from edge.daemon.orders import OrderDesk
 from edge.daemon.pushes import Pushes
+from edge.daemon.radiorecovery import RadioRecovery
 from edge.daemon.status import StatusDesk
 from edge.daemon.upstream import Upstream
 from edge.daemon.vitals import Vitals, figures_of
@@ -103,6 +104,8 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
             rng=rng, errands_of=ErrandDesk([standing(settings, means)]).of))
         links = LinkDesk(lambda: enrolment.meters, keep, clock, settings.radio.record_interval_s,
                          tell=functools.partial(_keep, ring, Stream.ALARM), pollers=fleet.states)
+        recovery = RadioRecovery(settings.recovery, lambda: links.radio, functools.partial(_keep, ring, Stream.ALARM),
+                                 clock, state_dir)
         pushes = Pushes(settings.push, enrolment, profiles, ring.put, clock)
         upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of)
         vitals = Vitals(lambda: figures_of(ring, upstream.state(), pushes.figures(), clock), fleet.states, keep,
@@ -110,7 +113,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
                         settings.uplink.health_interval_s)
         status = StatusDesk(settings.gateway.name, identity, ring=ring, fleet=fleet, enrolment=enrolment, links=links,
                             pushes=pushes, uplink=upstream.state, workers=workers, promises=promises, clock=clock,
-                            uptime_s=lambda: vitals.uptime_s)
+                            uptime_s=lambda: vitals.uptime_s, recovery=recovery.state)
         orders = OrderDesk(settings, profiles, enrolment, fleet.order, latest, means)
         await resources.enter_async_context(serve(Path(settings.gateway.runtime_dir), {
             "status": status.answer, "reload": _reload(enrolment), "order": orders.order,
@@ -129,6 +132,8 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
             crew.append(("pushes", pushes.run, EXPENDABLE))
         if settings.radio.kind != "none":
             crew += [("links", links.run, EXPENDABLE), ("radio", _monitor(settings, links).run, EXPENDABLE)]
+            if recovery.configured:
+                crew.append(("radio recovery", recovery.run, EXPENDABLE))
         notifier.ready()
         status.ready()
         log.info("halow-gateway %s runs as %s", __version__, settings.gateway.name)

@@ -27,6 +27,8 @@ Name = Annotated[str, Meta(pattern=r"^([A-Za-z0-9]|\{id\})(([A-Za-z0-9 ._-]|\{id
 Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_:%-][A-Za-z0-9._:%-]{0,252}\Z",
                            description="a host name or an IP address")]
 
+Command = Annotated[str, Meta(pattern=r"^(/[^\x00-\x1f\x7f]{0,500})?\Z",
+                              description='a command that begins with an absolute path, or ""')]
 Address = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9_.-]{1,15})?\Z", description="an IP address")]
 
 
@@ -113,6 +115,22 @@ class RadioSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     width_mhz: Literal[1, 2, 4, 8, 16] = 2
 
 
+class RecoverySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a dead radio is brought back: commands, gentlest first; an empty one is left out."""
+
+    reassociate: Annotated[Command, "e.g. the daemon's reassociate or reattach"] = ""
+    restart_daemon: Annotated[Command, "restarts hostapd or wpa_supplicant"] = ""
+    vendor_restart: Annotated[Command, "the vendor's own restart of the module's firmware"] = ""
+    reload_driver: Annotated[Command, "unloads the driver, pulls the reset line, loads it again"] = ""
+    reboot: Annotated[Command, "asks for a reboot of the board"] = ""
+    after_s: Annotated[Period, "the radio must be gone or deaf for so long"] = 180.0
+    step_wait_s: Annotated[Period, "a step has so long to help before the next"] = 90.0
+    heal_s: Annotated[Period, "so long healthy, and the ladder begins from its first step again"] = 600.0
+    at_most_per_hour: Annotated[int, Meta(ge=1, le=60), "steps, all together"] = 6
+    reboots_in_row: Annotated[int, Meta(ge=0, le=10), "reboots without the radio getting healthy in between"] = 2
+    command_timeout_s: Annotated[Period, "a command that takes longer is ended"] = 60.0
+
+
 class PushSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The listener for what meters send by themselves (docs/push.md). The packet filter has to let them in, too."""
 
@@ -173,6 +191,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     poll: PollSettings = PollSettings()
     uplink: UplinkSettings = UplinkSettings()
     radio: RadioSettings = RadioSettings()
+    recovery: RecoverySettings = RecoverySettings()
     duties: DutySettings = DutySettings()
     push: PushSettings = PushSettings()
     clock_sync: ClockSyncSettings = ClockSyncSettings()

@@ -18,6 +18,7 @@ from edge.poll.fleet import Fleet
 from edge.poll.state import PollerState
 from edge.ring.store import Ring
 from edge.uplink.uplink import UplinkState
+from halow.recovery import LadderState
 
 LATE_INTERVALS = 3.0
 """A meter whose last value is older than so many intervals is late, even while nothing has failed yet."""
@@ -28,7 +29,8 @@ class StatusDesk:
 
     def __init__(self, name: str, identity: str, *, ring: Ring, fleet: Fleet, enrolment: Enrolment, links: LinkDesk,
                  pushes: Pushes, uplink: Callable[[], UplinkState | str], workers: Mapping[str, WorkerState],
-                 promises: Promises, clock: Clock, uptime_s: Callable[[], int]) -> None:
+                 promises: Promises, clock: Clock, uptime_s: Callable[[], int],
+                 recovery: Callable[[], LadderState]) -> None:
         """`uplink` gives its state, or one line on why there is none."""
         self._name = name
         self._identity = identity
@@ -39,6 +41,7 @@ class StatusDesk:
         self._enrolment = enrolment
         self._links = links
         self._pushes = pushes
+        self._recovery = recovery
         self._uplink = uplink
         self._workers = workers
         self._promises = promises
@@ -102,6 +105,8 @@ class StatusDesk:
         if radio is None:
             return {"present": False, "detail": "not watched"}
         return {
+            "busy_pct": radio.busy_pct, "duty_pct": radio.duty_pct, "duty_limit_pct": radio.duty_limit_pct,
+            "deaf_s": radio.deaf_s, "recovery": msgspec.to_builtins(self._recovery()),
             "present": radio.present, "reason": radio.reason, "detail": radio.detail,
             "channel": radio.facts.channel if radio.facts else None,
             "noise_dbm": radio.facts.noise_dbm if radio.facts else None,

@@ -110,6 +110,7 @@ def test_one_wrong_value_is_one_line_with_path_value_and_what_is_allowed(tmp_pat
     ("[ring]\nalarm_share = 0.5\nbilling_share = 0.5", "ring.alarm_share + ring.billing_share = 0.5 + 0.5: must leave 2 of the 64 slots"),
     ("[ring]\nslot_mib = 0.0625", "ring.record_limit_bytes = 65536: must be at most half of slot_mib"),
     ('[radio]\nkind = "simulated"', 'radio.kind = "simulated": needs radio.trace'),
+    ('[recovery]\nreboot = "reboot"', 'recovery.reboot = "reboot": must be a command that begins with an absolute path, or ""'),
     ("[radio]\ninterval_s = 901", "radio.interval_s = 901.0: must be at most record_interval_s = 900.0"),
     (f'[gateway]\nruntime_dir = "/{"r" * 100}"', 'gateway.runtime_dir = "/rrr'),
     ('[push]\nlisten = "10.41.0.999"', 'push.listen = "10.41.0.999": must be an IP address of this machine'),
