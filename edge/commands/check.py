@@ -17,6 +17,7 @@ from edge.errors import ConfigError, EdgeError
 from edge.model import Meter
 
 NET = Path("/sys/class/net")
+UNPRIVILEGED_PORT = 1024
 _MARKS = {"good": "ok  ", "note": "note", "bad": "BAD "}
 
 
@@ -59,7 +60,7 @@ def examine(state: State) -> Iterator[Finding]:
         yield Finding("bad", str(error))
         return
     yield Finding("good", f"settings: {path}" if path else "settings: built-in defaults, no file")
-    for step in (_state_dir, _registry, _token, _authority, _radio, _clock, _daemon):
+    for step in (_state_dir, _registry, _push, _token, _authority, _radio, _clock, _daemon):
         yield from _guarded(step, settings, state)
 
 
@@ -161,6 +162,18 @@ def _lines(meters: tuple[Meter, ...]) -> Iterator[Finding]:
         if other != line.device:
             yield Finding("bad", f"{line.device} and {other} are one line, and only one of them can be open; give its "
                                  "meters one name")
+
+
+def _push(settings: Settings, _: State) -> Iterator[Finding]:
+    push = settings.push
+    if not push.enabled:
+        return
+    ports = {f"push.{name}_port": port for name, port in (("tcp", push.tcp_port), ("udp", push.udp_port)) if port}
+    told = ", ".join(f"{key} = {port}" for key, port in ports.items())
+    if min(ports.values()) < UNPRIVILEGED_PORT and os.geteuid() != 0:
+        yield Finding("bad", f"{told}: ports below {UNPRIVILEGED_PORT} need a right that the gateway does not have")
+    else:
+        yield Finding("good", f"pushes: {told}, on {push.listen}; the packet filter has to let them in (docs/push.md)")
 
 
 def _token(settings: Settings, _: State) -> Iterator[Finding]:

@@ -9,7 +9,11 @@ from typing import NamedTuple
 
 from edge.dlms.datetimes import DOUBTFUL, INVALID, INVALID_STATUS, ClockTime
 from edge.errors import Violation
+from edge.meters.clock import Shown, shown
+from edge.meters.dutyspec import ClockSpec
 from edge.model import Stamp
+
+STANDARD = ClockSpec()
 
 FUTURE_MS = 24 * 3_600_000
 PAST_MS = 45 * 24 * 3_600_000
@@ -31,16 +35,16 @@ class MeterTime(NamedTuple):
         return receipt if self.ms is None else receipt.dated_by_meter(self.ms, trusted=self.trusted)
 
 
-def meter_time(octets: bytes, receipt: Stamp) -> MeterTime:
-    """Judge twelve octets of date-time, or none."""
+def meter_time(octets: bytes, receipt: Stamp, spec: ClockSpec = STANDARD) -> MeterTime:
+    """Judge twelve octets of date-time, or none; `spec` is how such a meter writes them."""
     if not octets:
         return MeterTime()
     try:
         clock = ClockTime.parse(octets)
     except Violation:
         return MeterTime(doubt=f"malformed: {octets.hex()}")
-    utc = clock.utc()
-    ms = None if utc is None else round(utc.timestamp() * 1000)
+    look = shown(octets, spec)
+    ms = round(look.utc_s * 1000) if isinstance(look, Shown) else None
     doubt = _doubt(clock, ms, receipt)
     if doubt:
         return MeterTime(doubt=f"{doubt}: {clock.text()}")

@@ -6,6 +6,7 @@
     anything else: unknown (no registered meter), refused (a meter's, and not to be taken); always with the reason
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -115,12 +116,13 @@ class Desk:
         if apdu[0] not in PUSH_TAGS:
             raise Violation(f"APDU 0x{apdu[0]:02x} is no notification")
         pushed = notification(apdu)
-        entry = self.directory.owner(pushed.data if pushed.attribute is None else None, address)
+        told = self.directory.told(pushed.data)
+        entry = self.directory.owner(told, address)
         if isinstance(entry, Unmatched):
             return Verdict(Outcome.UNKNOWN, entry.reason)
         if entry.protection:
             return Verdict(Outcome.REFUSED, "came in clear, and the meter is registered as ciphered", entry.name)
-        return self._of_the_right_meter(_Opened(entry, pushed))
+        return _of_the_right_meter(_Opened(entry, pushed), told)
 
     def _unseal(self, ciphered: Ciphered, address: str) -> _Opened | Verdict:
         title = ciphered.title.hex()
@@ -147,7 +149,7 @@ class Desk:
             return Verdict(Outcome.REFUSED, reason, holders[0].name if len(holders) == 1 else "", title)
         if ciphered.title and fitting[0].pushed.genuine:
             self.directory.prove(ciphered.title, fitting[0].entry)
-        return self._of_the_right_meter(fitting[0])
+        return _of_the_right_meter(fitting[0], self.directory.told(fitting[0].pushed.data))
 
     def _unsealed(self, entry: Entry, ciphered: Ciphered) -> _Opened | None:
         """Open a message with one meter's keys; None where nobody knows under which title. Raises Violation kinds."""
@@ -166,15 +168,6 @@ class Desk:
         return _Opened(entry, notification(clear, genuine=genuine), entry.counter_scope(title), counter,
                        ciphered.title.hex())
 
-    def _of_the_right_meter(self, opened: _Opened) -> _Opened | Verdict:
-        """Refuse what says itself that it comes from another meter than the one it was matched to."""
-        entry = opened.entry
-        told = self.directory.told(opened.pushed.data).get(entry.profile.name, "")
-        if told and entry.learned.identity and told != entry.learned.identity:
-            return Verdict(Outcome.REFUSED, f"meter {told!r} sends where {entry.learned.identity!r} is registered: "
-                                            "check the address, or adopt it", entry.name, opened.title)
-        return opened
-
     # -- what it says --------------------------------------------------------------------------------------------------
 
     def _records(self, entry: Entry, pushed: Pushed, stamp: Stamp) -> tuple[tuple[Stream, Record], ...]:
@@ -185,7 +178,8 @@ class Desk:
         understood = entry.reader.read(pushed.data)
         if not isinstance(understood, Understood):
             return ((Stream.INSTANT, events.unread(pushed, understood, profile, stamp, name)),)
-        made = record(understood, meter_time(pushed.date_time or understood.clock, stamp), stamp, name)
+        time = meter_time(pushed.date_time or understood.clock, stamp, entry.reader.clock)
+        made = record(understood, time, stamp, name)
         if not isinstance(made, Record):
             return ((Stream.INSTANT, events.unread(pushed, made, profile, stamp, name)),)
         if understood.strangers == self._strangers.get(name, ()):
@@ -193,3 +187,13 @@ class Desk:
         self._strangers[name] = understood.strangers
         told = events.unknown_objects(understood.strangers, profile, stamp, name)
         return ((understood.stream, made), *(((Stream.INSTANT, told),) if understood.strangers else ()))
+
+
+def _of_the_right_meter(opened: _Opened, told: Mapping[str, str]) -> _Opened | Verdict:
+    """Refuse what says itself that it comes from another meter than the one it was matched to."""
+    entry = opened.entry
+    identity, learned = told.get(entry.profile.name, ""), entry.learned.identity
+    if identity and learned and identity != learned:
+        return Verdict(Outcome.REFUSED, f"meter {identity!r} sends where {learned!r} is registered: check the address, "
+                                        "or adopt it", entry.name, opened.title)
+    return opened

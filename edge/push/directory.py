@@ -5,14 +5,15 @@ sender, with what would tell the meters apart.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from edge.dlms.axdr import AxdrValue
 from edge.dlms.ciphering import Cipher, Protection
 from edge.meters.profile import Profile
-from edge.meters.pushed import PushReader, Understood
+from edge.meters.pushed import PushReader
+from edge.meters.selftold import self_told
 from edge.model import Learned
 
 
@@ -115,9 +116,8 @@ class Directory:
 
     # -- by identity, or by address alone --------------------------------------------------------------------------
 
-    def owner(self, body: AxdrValue, address: str) -> Entry | Unmatched:
-        """Return whose message in clear it is: the identity in the body decides, else the address, if one meter's."""
-        told = self.told(body)
+    def owner(self, told: Mapping[str, str], address: str) -> Entry | Unmatched:
+        """Return whose message in clear it is: the identity that it tells decides, else the address, if one meter's."""
         named = [entry for entry in self.entries.values() if told.get(entry.profile.name) == entry.identity]
         if len(named) == 1:
             return named[0]
@@ -132,14 +132,11 @@ class Directory:
         identity = next(iter(told.values()), "")
         return Unmatched(f"meter {identity!r} is not registered" if identity else "no registered meter's address")
 
-    def told(self, body: AxdrValue) -> dict[str, str]:
+    def told(self, body: AxdrValue) -> Mapping[str, str]:
         """Return the identities that a body tells: profile name -> identity, as that profile reads it."""
-        found = {}
-        for reader in self._readers:
-            understood = reader.read(body)
-            if isinstance(understood, Understood) and understood.identity:
-                found[reader.profile.name] = understood.identity
-        return found
+        pairs = self_told(body)
+        found = {reader.profile.name: reader.identity(body, pairs) for reader in self._readers}
+        return {name: identity for name, identity in found.items() if identity}
 
 
 def _names(entries: Iterable[Entry]) -> str:

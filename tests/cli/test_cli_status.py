@@ -206,6 +206,15 @@ def test_check_names_meters_that_share_one_address(site: Site) -> None:
     assert "meters a, b: have one address, 10.0.0.1:4059; is one of them wrong?" in found["note"]
 
 
+def test_check_tells_by_which_ports_pushes_come(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not any("push" in line for lines in checked(site)[1].values() for line in lines), "switched off"
+    site.configure("[push]\nenabled = true\nudp_port = 0\n")
+    assert "pushes: push.tcp_port = 4059, on ::; the packet filter has to let them in (docs/push.md)" in checked(site)[1]["ok"]
+    site.configure("[push]\nenabled = true\nudp_port = 443\n")
+    monkeypatch.setattr(os, "geteuid", lambda: 780)
+    assert "push.tcp_port = 4059, push.udp_port = 443: ports below 1024 need a right that the gateway does not have" in checked(site)[1]["BAD"]
+
+
 def test_check_names_serial_lines_that_cannot_be_opened_and_one_with_two_names(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     far, near = os.openpty()
     device, other = os.ttyname(near), Path(f"/dev/shm/halow-check-{os.getpid()}")

@@ -13,6 +13,7 @@ from edge.dlms.cosem import Obis
 from edge.dlms.push import Pushed, notification
 from edge.errors import ConfigError
 from edge.meters import events
+from edge.meters.dutyspec import ClockSpec
 from edge.meters.profile import Profile, load_profile, load_profiles
 from edge.meters.pushed import PushReader, Understood, record
 from edge.meters.pushtime import MeterTime, meter_time
@@ -74,7 +75,7 @@ def test_a_recorded_push_becomes_the_profiles_values() -> None:
     pushed = recorded(0)
     understood = PushReader(GENERIC, LEARNED).read(pushed.data)
     assert isinstance(understood, Understood)
-    assert (understood.stream, understood.identity, understood.strangers) == (Stream.INSTANT, "", ())
+    assert (understood.stream, understood.strangers) == (Stream.INSTANT, ())
     assert understood.clock.hex() == "07ea01020503000000000000"
     made = record(understood, meter_time(pushed.date_time, STAMP), STAMP, "m")
     assert isinstance(made, Record)
@@ -137,7 +138,8 @@ objects = [
     body = (name("0-0:25.9.0"), b"S0001", long(7), Integer(17, 5), (Integer(15, -1), Integer(22, 30)), long(42))
     understood = PushReader(profile, Learned()).read(body)
     assert isinstance(understood, Understood)
-    assert (understood.stream, understood.identity) == (Stream.BILLING, "S0001")
+    assert understood.stream is Stream.BILLING
+    assert PushReader(profile, Learned()).identity(body, ()) == "S0001"
     fields = record(understood, MeterTime(), STAMP, "m").schema.fields
     assert [(field.key, field.scaler, field.unit, field.obis) for field in fields] == [
         ("reactive_energy", 3, "varh", "1-0:3.8.0.255"), ("status", 0, "", "0-0:97.97.0.255"),
@@ -212,7 +214,8 @@ def test_the_forms_of_self_told_bodies(tmp_path: Path, form: str) -> None:
     assert (row.values[0], row.schema.fields[0].scaler) == (5, 1)
     understood = PushReader(profile, learned).read(FORMS[form])
     assert isinstance(understood, Understood)
-    assert understood.identity == ("S1" if form in ("rows with scaler", "list first") else "")
+    assert PushReader(profile, learned).identity(FORMS[form], self_told(FORMS[form])) == (
+        "S1" if form in ("rows with scaler", "list first") else "")
     assert understood.strangers == {"rows": ("1-0:2.8.0.255",), "alternating": ("1-1:0.0.5.255",)}.get(form, ())
 
 
@@ -273,6 +276,15 @@ def test_a_doubtful_time_is_taken_as_such() -> None:
     assert doubtful == MeterTime(NOW_MS - 55_000, trusted=False)
     assert doubtful.dated(STAMP) == STAMP.dated_by_meter(NOW_MS - 55_000, trusted=False)
     assert MeterTime(doubt="no_zone: x").dated(STAMP) == STAMP
+
+
+@pytest.mark.parametrize(("octets", "spec", "offset_ms"), [
+    ("07ea0102ff04040500003c00", ClockSpec(deviation="reversed"), -55_000),      # +60: an hour ahead, the other way round
+    ("07ea0102ff04040500800000", ClockSpec(utc_offset_minutes=60), -55_000),     # the deviation is left open
+    ("07ea0102ff04040500ffc400", ClockSpec(utc_offset_minutes=300), -55_000),    # what the meter tells counts first
+])
+def test_the_profile_says_how_such_a_meter_writes_times(octets: str, spec: ClockSpec, offset_ms: int) -> None:
+    assert meter_time(bytes.fromhex(octets), STAMP, spec) == MeterTime(NOW_MS + offset_ms)
 
 
 def test_an_unset_clock_of_ours_judges_nobody() -> None:

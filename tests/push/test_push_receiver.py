@@ -196,7 +196,7 @@ PIECES = st.one_of(
     st.binary(max_size=40))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(PIECES, max_size=8), st.sampled_from(["auto", "wrapper", "hdlc"]), st.lists(st.integers(1, 60), min_size=1, max_size=6))
 def test_any_stream_comes_out_the_same_however_it_is_cut(pieces: list[bytes], framing: str, sizes: list[int]) -> None:
     octets = b"".join(pieces)
@@ -213,7 +213,7 @@ def test_any_stream_comes_out_the_same_however_it_is_cut(pieces: list[bytes], fr
     assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(PIECES, max_size=8), st.sampled_from(["auto", "wrapper", "hdlc"]))
 def test_any_datagrams_are_taken_and_never_answered(pieces: list[bytes], framing: str) -> None:
     receiver = Receiver(framing, limit_bytes=300, datagrams=True)

@@ -296,6 +296,15 @@ def test_a_port_for_the_uplink_is_not_open_to_the_air(filtered: Net, tmp_path: P
     assert filtered.meter.reaches(("tcp", BOARD_HALOW, 1883), ("tcp", BOARD_HALOW, 443)) == [False, True]
 
 
+def test_the_rule_for_pushes_opens_their_port_to_the_air_alone_and_only_when_taken_over(filtered: Net, tmp_path: Path) -> None:
+    asked: list[Target] = [("tcp", BOARD_HALOW, 4059), ("udp", BOARD_HALOW, 4059)]
+    assert filtered.meter.reaches(*asked) == [False, False]
+    shutil.copy(ROOT / "rootfs/usr/share/halow-gateway/nftables/50-push.nft", tmp_path)
+    assert filtered.rules(tmp_path).returncode == 0
+    assert filtered.meter.reaches(*asked, ("tcp", BOARD_HALOW, 22), ("udp", BOARD_HALOW, 53)) == [True, True, False, False]
+    assert filtered.site.reaches(("tcp", BOARD, 4059), ("udp", BOARD, 4059)) == [False, False]
+
+
 BROKEN = {
     "no nftables at all": "Let everybody in, please.\n",
     "half a rule": "chain site_input { tcp dport accept; }\n",
