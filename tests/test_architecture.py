@@ -78,7 +78,7 @@ PURE = [
     # all of the simulated meter but meter_tcp, and meter_physics, which draws its phases from the seed
     "edge/demo/meter_[!pt]*.py", "edge/demo/meter_profile.py", "edge/demo/meter_push.py", "edge/demo/meter_timeline.py",
     "edge/demo/story.py", "edge/demo/verdict.py",
-    "halow/model.py", "halow/quality.py", "halow/s1g.py", "halow/airtime.py", "halow/plan.py", "halow/recovery.py", "halow/health.py", "halow/daemonwords.py", "halow/regions.py", "halow/tracker.py", "halow/trace.py", "halow/table.py",
+    "halow/model.py", "halow/quality.py", "halow/s1g.py", "halow/airtime.py", "halow/plan.py", "halow/survey.py", "halow/recovery.py", "halow/health.py", "halow/daemonwords.py", "halow/regions.py", "halow/tracker.py", "halow/trace.py", "halow/table.py",
     "halow/radios/vendor.py",
 ]
 IMPURE = {"asyncio", "socket", "os", "time", "random", "threading", "subprocess", "selectors", "ssl", "sqlite3"}

@@ -1,34 +1,22 @@
 """`halow-gateway link`: the radio link to each peer, looked at directly, with or without a running gateway."""
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from edge.commands.context import State, pass_state
 from edge.commands.linkplan import plan
+from edge.commands.linksurvey import survey
+from edge.commands.radio import chosen_radio, radio_options
 
 if TYPE_CHECKING:
-    from edge.config import RadioSettings
+    from collections.abc import Callable
+
     from halow.base import Radio
     from halow.model import LinkState, RadioState
 
     Show = Callable[[tuple[LinkState, ...], RadioState], None]
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def radio_options(function: Command) -> Command:
-    """Add the options that say which radio; where one is left out, the settings file decides."""
-    for option in reversed((
-        click.option("--interface", help="Interface name, e.g. wlan1."),
-        click.option("--driver", help='Driver name or pattern, e.g. "morse*".'),
-        click.option("--mac", help="The radio's own MAC address."),
-        click.option("--simulated", "trace", metavar="TRACE", help="Replay a trace file instead of a radio."),
-    )):
-        function = option(function)
-    return function
 
 
 @click.group()
@@ -46,7 +34,7 @@ def show(state: State, /, as_json: bool, **options: str | None) -> int:      # n
 
     from halow import look, table
 
-    radio, settings = _radio(state, options)
+    radio, settings = chosen_radio(state, options)
     states, found = asyncio.run(look.look_once(radio, width_mhz=settings.width_mhz))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(table.as_json(states, found))).decode())
@@ -66,27 +54,33 @@ def watch(      # click passes flags by name
     state: State, /, interval_s: float, count: int | None, as_json: bool, **options: str | None,      # noqa: FBT001
 ) -> None:
     """Print one line per peer at every look, until interrupted: for a person turning an antenna."""
-    radio, settings = _radio(state, options)
+    radio, settings = chosen_radio(state, options)
     asyncio.run(_watch(radio, settings.width_mhz, interval_s, count, _print_json if as_json else _print))
 
 
-link.add_command(plan)
+@link.command(short_help="Say what radio this is, and what runs it.")
+@radio_options
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@pass_state
+def info(state: State, /, as_json: bool, **options: str | None) -> int:      # noqa: FBT001 - click passes flags by name
+    """Print driver, module, firmware, board file, country and kernel. Status 1 when there is no radio."""
+    import msgspec
 
+    from halow import inventory, look, table
 
-def _radio(state: State, options: dict[str, str | None]) -> "tuple[Radio, RadioSettings]":
-    from halow.interfaces import Wanted
-    from halow.look import radio_for
-
-    settings = state.settings().radio
-    # One option given means this radio and no other: the file's answers would only contradict it.
-    given = any(options[name] is not None for name in ("interface", "driver", "mac", "trace"))
-    if given:
-        wanted = Wanted(options["interface"] or "", options["driver"] or "", options["mac"] or "")
-        trace = options["trace"] or ""
+    radio, settings = chosen_radio(state, options)
+    _, found = asyncio.run(look.look_once(radio, width_mhz=settings.width_mhz))
+    there = inventory.take(found.facts.interface if found.facts is not None else "")
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(
+            {"radio": table.as_json((), found)["radio"], "inventory": there})).decode())
     else:
-        wanted = Wanted(settings.interface, settings.driver, settings.mac)
-        trace = settings.trace if settings.kind == "simulated" else ""
-    return radio_for(wanted, trace, width_mhz=settings.width_mhz, control_dir=settings.control_dir), settings
+        click.echo("\n".join([table.radio_line(found), *(f"{name:22} {value}" for name, value in there.lines())]))
+    return 0 if found.present else 1
+
+
+link.add_command(plan)
+link.add_command(survey)
 
 
 async def _watch(radio: "Radio", width_mhz: int, interval_s: float, count: int | None, show: "Show") -> None:
