@@ -13,7 +13,7 @@ from typing import Literal
 Scalar = int | str | None
 """What a record can hold: exact integer (scaled by its field), text, or nothing."""
 
-TimeSource = Literal["clock", "meter"]
+TimeSource = Literal["clock", "meter", "meter_clock", "bracket"]
 """Whose time a stamp is, see `Stamp`."""
 
 SEQ_BITS = 40
@@ -79,7 +79,10 @@ class Stamp:
       "clock"  the gateway's, right or not as `synchronised` says
       "meter"  the record's own: the meter dated it, as it does a profile row, a closing, an entry of its event log.
                The ring keeps it as given and never shifts it; `synchronised` is False where the meter's clock was
-               invalid or doubtful.
+               invalid or doubtful
+      "meter_clock"  the gateway's clock was never right in this boot, a meter's told the time. Not `synchronised`
+      "bracket"      nobody knew the time: it was not before `wall_ms`, and not after `latest_ms` where that is known.
+                     Not `synchronised`
     """
 
     boottime_ms: int
@@ -87,6 +90,7 @@ class Stamp:
     boot_id: str
     synchronised: bool
     source: TimeSource = "clock"
+    latest_ms: int | None = None
 
     def dated_by_meter(self, wall_ms: int, *, trusted: bool = True) -> "Stamp":
         """Return the stamp of something taken now that the meter dated `wall_ms` (UTC).

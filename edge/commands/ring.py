@@ -126,8 +126,8 @@ def row(stored: "Stored", *, acknowledged: bool) -> dict[str, Any]:
     return {
         "stream": stored.stream.name.lower(), "seq": stored.seq, "device": record.device,
         "kind": record.schema.kind.name.lower(), "ts_ms": record.stamp.wall_ms,
-        "synchronised": record.stamp.synchronised, "time": record.stamp.source, "acked": acknowledged,
-        "values": dict(_values(stored)),
+        "synchronised": record.stamp.synchronised, "time": record.stamp.source,
+        "latest_ts_ms": record.stamp.latest_ms, "acked": acknowledged, "values": dict(_values(stored)),
     }
 
 

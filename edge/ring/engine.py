@@ -12,6 +12,7 @@ from pathlib import Path
 from edge.config import RingSettings
 from edge.errors import RingError
 from edge.model import Stamp, Stored, Stream
+from edge.ring.dating import began_after, date_of, dated_now
 from edge.ring.fs import FileSystem
 from edge.ring.layout import MAX_EPOCH, quotas, slot_size
 from edge.ring.log import Commit, StreamLog
@@ -64,13 +65,15 @@ class Engine:
             found = {stream: survey(fs, place, stream) for stream, place in places.items()}
             ring = ring_of(slot for slots in found.values() for slot in slots) or entropy(16)
             views = {s: StreamView(fs, s, found[s], ring, boot=self.boot, boot_id=opened.boot_id) for s in Stream}
+            after_ms = began_after(views.values(), self.boot)
         except OSError as error:
             raise RingError(f"ring {directory} cannot be read: {error}") from error
         epoch = 1 + max(view.epoch for view in views.values())
         if epoch > MAX_EPOCH:
             raise RingError(f"ring {directory} has used up its {MAX_EPOCH} starts; move the directory away")
         self.opened = anchor_of(opened, self.boot, "open")
-        run = Run(epoch, self.boot, opened.boottime_ms, self.opened)
+        self.after_ms = after_ms
+        run = Run(epoch, self.boot, opened.boottime_ms, self.opened, after_ms)
         self.logs: dict[Stream, StreamLog] = {}
         for stream, view in views.items():
             pool = SlotPool(fs, places[stream], found[stream], slot_bytes=slot_bytes, quota_bytes=bounds[stream])
@@ -88,12 +91,13 @@ class Engine:
             try:
                 stream_log.begin()
             except OSError as error:
+                stream_log.view.failing = True
                 # its numbers are not reserved on flash: jump, so that the next start is unlikely to give the same
                 jump = int.from_bytes(entropy(2), "little") & 0xFFF
                 epoch = min(MAX_EPOCH, stream_log.run.epoch + jump)
                 stream_log.run = stream_log.run._replace(epoch=epoch)
                 if self.opened.synchronised:
-                    stream_log.keep_anchor(self.opened)      # as it would have been by the opening
+                    self._keep(stream_log, self.opened)      # as it would have been by the opening
                 failed[stream] = error
         return failed
 
@@ -149,10 +153,42 @@ class Engine:
         """Return the newest un-acknowledged records below ordinal `end`."""
         return self.logs[stream].view.read_newest(end, limit_records, limit_bytes)
 
-    def anchor(self, stream: Stream, anchor: Anchor, *, unless_known: bool = False) -> None:
-        """Let an anchor ride with the stream's next commit. With `unless_known` only when its boot has none yet."""
-        if not (unless_known and self.logs[stream].anchor_at(anchor.boottime_ms) is not None):
-            self.logs[stream].keep_anchor(anchor)
+    def anchor(self, stream: Stream, anchor: Anchor) -> None:
+        """Let an anchor ride with the stream's next commit."""
+        self.logs[stream].keep_anchor(anchor)
+
+    def date(self, stream: Stream, now: Stamp) -> None:
+        """Give the boots whose records were wanted and had no time one, for good; it rides with the next commit."""
+        stream_log = self.logs[stream]
+        view = stream_log.view
+        for boot, run in list(view.undated.items()):
+            if boot != self.boot:
+                anchors = date_of(run, view, self.views)
+            elif stream_log.anchor_at(now.boottime_ms) is None:
+                anchors = self._date_now(now)
+            else:
+                anchors = []
+            for anchor in anchors:
+                self._keep(stream_log, anchor)
+        view.undated.clear()
+
+    def _keep(self, stream_log: StreamLog, anchor: Anchor) -> None:
+        stream_log.keep_anchor(anchor)
+        if stream_log.view.failing:
+            # it cannot be made durable: better once more with another time than never
+            stream_log.view.timebase.add(anchor)
+
+    def _date_now(self, now: Stamp) -> list[Anchor]:
+        for other in self.logs.values():
+            if known := other.anchor_at(now.boottime_ms):
+                return [known]
+        said = [anchor for view in self.views for anchor in view.timebase.meters(self.boot)]
+        return [dated_now(anchor_of(now, self.boot, "held"), said, self.after_ms)]
+
+    @property
+    def views(self) -> list[StreamView]:
+        """All streams as they are on flash."""
+        return [stream_log.view for stream_log in self.logs.values()]
 
     def lose(self, stream: Stream, first: int, last: int, reason: str) -> None:
         """Count records as lost that never came to flash."""

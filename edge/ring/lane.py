@@ -9,16 +9,16 @@ from collections.abc import Generator
 from typing import Any
 
 from edge.errors import RingError
-from edge.model import SEQ_BITS, Record, Stamp, Stored, Stream
+from edge.model import SEQ_BITS, Record, Stored, Stream
 from edge.ring.ackset import FIRST_ORDINAL
 from edge.ring.dictionary import Dictionary
 from edge.ring.frame import PAGE_PAYLOAD_BYTES, new_packer, unpack_first
-from edge.ring.layout import OWN_TIME
+from edge.ring.layout import DATED_ROWS
 from edge.ring.log import Commit, StreamLog
 from edge.ring.records import moment_of, own_time, pack_record, record_of
 from edge.ring.slots import Condition
 from edge.ring.status import StreamStatus
-from edge.ring.timebase import by_anchor
+from edge.ring.timebase import stamp_by
 
 MEMORY_RECORDS = 10_000
 MEMORY_BYTES = 8 << 20      # and no more than this, should they be large
@@ -103,7 +103,7 @@ class Lane:
         if not self._page_bytes:
             self.since = now
         if record.stamp.source == "meter":
-            self.features |= OWN_TIME
+            self.features |= DATED_ROWS
         self.pending.append(row)
         self._page_bytes += len(row)
         self._bytes += len(row)
@@ -248,10 +248,9 @@ class Lane:
             moment = run.base_ms + moment_of(values)
             anchor = self.log.anchor_at(moment)
             if anchor is None:
+                self.log.view.undated[run.boot] = run
                 return []
-            at = by_anchor(anchor, moment)
-            stamp = (own_time(values, moment, self.boot_id)
-                     or Stamp(moment, at.wall_ms, self.boot_id, at.synchronised))
+            stamp = own_time(values, moment, self.boot_id) or stamp_by(anchor, moment, self.boot_id)
             found.append(Stored(self.stream, self.seq(ordinal), record_of(values, tables, stamp)))
             room -= len(row)
         return found[::-1] if newest else found

@@ -18,7 +18,7 @@ holds is said by its header alone; the file's name never changes.
            58  boot 16                  boot id
            74  boottime_ns u64          both clocks when the segment began
            82  realtime_ns i64
-           90  msgpack [state, anchors, base_ms]
+           90  msgpack [state, anchors, base_ms, after_ms or nil]
          4092  crc u32                  CRC-32 of bytes 0..4091
 
 All numbers are little-endian; the rest of the page is zeros.
@@ -39,8 +39,8 @@ FORMAT = 1
 MAX_EPOCH = (1 << (64 - SEQ_BITS)) - 1
 HEADER_PAGES = 2
 MIN_SLOT_PAGES = 8
-OWN_TIME: Final = 1           # incompatible: rows may bring their own time
-KNOWN_INCOMPATIBLE: Final = OWN_TIME
+DATED_ROWS: Final = 1           # incompatible: rows may bring their own time
+KNOWN_INCOMPATIBLE: Final = DATED_ROWS
 ACKS_LIMIT_BYTES = 1_200
 MAX_ANCHORS = 32
 _FIXED = struct.Struct("<4sHHII16sBBIQQI16sQq")
@@ -52,8 +52,8 @@ _CRC_AT = PAGE_BYTES - 4
 class SlotHeader:
     """What a slot says about itself.
 
-    `base_ms` is the boot time that the records' times of its epoch count from; `incompatible` are the features that a
-    reader must know.
+    `base_ms` is the boot time that the records' times of its epoch count from, `after_ms` UTC before which the boot
+    cannot have begun; `incompatible` are the features that a reader must know.
     """
 
     ring: bytes
@@ -70,6 +70,7 @@ class SlotHeader:
     state: State = field(default_factory=State)
     anchors: tuple[Anchor, ...] = ()
     incompatible: int = 0
+    after_ms: int | None = None
 
     @property
     def base(self) -> int:
@@ -85,6 +86,7 @@ def encode_header(header: SlotHeader, pack: Packer) -> bytes:
             header.state.encode(ACKS_LIMIT_BYTES),
             [encode_anchor(anchor) for anchor in anchors],
             header.base_ms,
+            header.after_ms,
         ])
         if _FIXED.size + len(tail) <= _CRC_AT:
             break
@@ -115,18 +117,26 @@ def decode_header(page: bytes) -> SlotHeader | None:
     if epoch > MAX_EPOCH or segment >> 62 or base_seq >> SEQ_BITS > epoch or not _FIXED.size < used <= _CRC_AT:
         return None
     try:
-        state, anchors, base_ms = _tail(unpack_first(page[_FIXED.size : used]))
+        state, anchors, base_ms, after_ms = _tail(unpack_first(page[_FIXED.size : used]))
     except (Undecodable, ValueError):
         return None
     return SlotHeader(ring, stream, epoch, segment, base_seq, uid, boot, boottime_ns // 1_000_000,
-                      realtime_ns // 1_000_000, quality, base_ms, state, anchors, incompatible)
+                      realtime_ns // 1_000_000, quality, base_ms, state, anchors, incompatible, after_ms)
 
 
-def _tail(row: Any) -> tuple[State, tuple[Anchor, ...], int]:
+def _tail(row: Any) -> tuple[State, tuple[Anchor, ...], int, int | None]:
     match row:
-        case [state, list(anchors), int(base_ms), *_]:
-            return State.decode(state), tuple(decode_anchor(anchor) for anchor in anchors), base_ms
+        case [state, list(anchors), int(base_ms), *rest]:
+            return State.decode(state), tuple(map(decode_anchor, anchors)), base_ms, milliseconds(rest)
     raise ValueError("not a header's end")
+
+
+def milliseconds(rest: list[Any]) -> int | None:
+    """Return the first of the items that a newer version appended to an array, where it is a time."""
+    match rest:
+        case [int(wall_ms), *_]:
+            return wall_ms
+    return None
 
 
 def slot_name(number: int) -> str:

@@ -32,7 +32,7 @@ from edge.ring.losses import LossReason
 from edge.ring.pool import SlotPool
 from edge.ring.segment import Run, Segment
 from edge.ring.slots import Condition, Slot
-from edge.ring.timebase import Anchor, encode_anchor, valid_at
+from edge.ring.timebase import Anchor, Timebase, encode_anchor, valid_at
 from edge.ring.turnover import Turnover
 from edge.ring.view import StreamView
 
@@ -92,7 +92,7 @@ class StreamLog:
             self._rotate()
         else:
             clock = self.run.clock
-            payload = self._pack([self.run.boot, self.run.base_ms, clock.wall_ms, clock.quality])
+            payload = self._pack([self.run.boot, self.run.base_ms, clock.wall_ms, clock.quality, self.run.after_ms])
             frame = Frame(FrameType.OPEN, 0, 0, self._seq(self.view.next_ordinal), payload)
             self._write([frame, frame], Commit(self.view.next_ordinal, (), ()))
         self.begun = True
@@ -118,14 +118,17 @@ class StreamLog:
 
     def keep_anchor(self, anchor: Anchor) -> None:
         """Write this anchor before the next records. While storage fails for days the first ones stay."""
-        if len(self._anchors) < MAX_ANCHORS:
+        if len(self._anchors) < MAX_ANCHORS and anchor not in self._anchors:
             self._anchors = (*self._anchors, anchor)
 
     def anchor_at(self, boottime_ms: int) -> Anchor | None:
         """Return the anchor that counts for a moment of this run once all that waits is on flash. From any thread."""
         anchors = self.view.timebase.of(self.run.boot)
         if self._anchors:
-            anchors = sorted((*anchors, *self._anchors), key=lambda anchor: anchor.boottime_ms)
+            base = Timebase()
+            for anchor in (*anchors, *self._anchors):
+                base.add(anchor)
+            anchors = base.of(self.run.boot)
         return valid_at(anchors, boottime_ms)
 
     @property

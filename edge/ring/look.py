@@ -10,7 +10,7 @@ from edge.ring.frame import PAGE_BYTES
 from edge.ring.fs import OsFileSystem
 from edge.ring.layout import HEADER_PAGES
 from edge.ring.slots import Condition, Slot, ring_of, survey
-from edge.ring.timebase import Anchor, Timebase, by_anchor
+from edge.ring.timebase import Anchor, Timebase
 from edge.ring.view import StreamView
 
 
@@ -125,5 +125,5 @@ def _begun(path: Path) -> bool:
 
 
 def _time(timebase: Timebase, clock: Anchor) -> tuple[int, bool]:
-    resolved = timebase.resolve(clock.boot, clock.boottime_ms) or by_anchor(clock, clock.boottime_ms)
-    return resolved.wall_ms, resolved.synchronised
+    anchor = timebase.anchor(clock.boot, clock.boottime_ms) or clock
+    return anchor.zero_ms + clock.boottime_ms, anchor.synchronised

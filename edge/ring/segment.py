@@ -24,7 +24,7 @@ from edge.ring.frame import (
     unpack_count,
     unpack_first,
 )
-from edge.ring.layout import HEADER_PAGES, SlotHeader
+from edge.ring.layout import HEADER_PAGES, SlotHeader, milliseconds
 from edge.ring.losses import State
 from edge.ring.timebase import Anchor, decode_anchor
 
@@ -37,12 +37,16 @@ ReadBytes = Callable[[int, int], bytes]
 
 
 class Run(NamedTuple):
-    """One run of the program in a segment: its epoch, and the two clocks when it began."""
+    """One run of the program in a segment: its epoch, and the two clocks when it began.
+
+    `after_ms` is UTC before which its boot cannot have begun, None where that is not known.
+    """
 
     epoch: int
     boot: bytes
     base_ms: int
     clock: Anchor
+    after_ms: int | None = None
 
 
 class Entry(NamedTuple):
@@ -82,7 +86,7 @@ class Segment:
         """Begin where the header does."""
         header = self.header
         clock = Anchor(header.boot, header.boottime_ms, header.wall_ms, header.quality, "segment")
-        self.run = Run(header.epoch, header.boot, header.base_ms, clock)
+        self.run = Run(header.epoch, header.boot, header.base_ms, clock, header.after_ms)
         self.epoch = header.epoch
         self.next_ordinal = self.claimed = self.finished = header.base
         self.anchors.extend(header.anchors)
@@ -136,7 +140,7 @@ class Segment:
 
     def _open(self, epoch: int, ordinal: int, row: Any) -> None:
         match row:
-            case [bytes(boot), int(base_ms), int(wall_ms), int(quality), *_]:
+            case [bytes(boot), int(base_ms), int(wall_ms), int(quality), *rest]:
                 clock = Anchor(boot, base_ms, wall_ms, quality, "open")
             case _:
                 raise Undecodable("not an opening")
@@ -146,7 +150,7 @@ class Segment:
             self.next_ordinal = self.claimed = ordinal
             self.tables = NO_TABLES
         self.epoch = epoch
-        self.run = Run(epoch, boot, base_ms, clock)
+        self.run = Run(epoch, boot, base_ms, clock, milliseconds(rest))
         if clock.synchronised:
             self.anchors.append(clock)
 

@@ -3,6 +3,9 @@
 An anchor says: at this time since boot the wall clock showed that. A record's time is the last anchor of its boot at or
 before it, else the first one after it, so a later delivery resolves to the same millisecond. Anchors are never changed
 or taken back; a better one only counts for records after it.
+
+What a meter's clock said is kept beside them and dates nothing by itself: it is looked at when a boot that never got a
+right time needs one (dating.py).
 """
 
 from bisect import bisect_right
@@ -10,16 +13,22 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+from edge.model import Stamp, TimeSource
+
 STEP_MS = 500
 HOURLY_MS = 3_600_000
 MAX_BOOTS = 1024
+MAX_METERS = 9             # clocks asked per boot: enough for a median that one mad clock does not move
+METER = "meter:"           # source of what a meter's clock said, its name behind it
+BY_METER = "by meter:"     # source of the anchor that was made of it
+BRACKET = "bracket"        # source of an anchor that is only the earliest possible time; `error_ms` is the width
 
 
 class Quality(IntEnum):
     """How far an anchor may be believed. The numbers are on flash."""
 
-    UNKNOWN = 0      # the wall clock as it stood, nothing vouches for it
-    RESTORED = 1     # set from a saved file at boot: a lower bound
+    UNKNOWN = 0      # the wall clock as it stood, nothing vouches for it; a meter's that calls itself doubtful
+    RESTORED = 1     # set from a saved file at boot: a lower bound; a meter's clock that calls itself right
     RTC = 2          # a battery-backed clock
     NTP = 3          # disciplined by the network
     OPERATOR = 4     # GNSS, PTP, or set by hand
@@ -40,15 +49,20 @@ class Anchor(NamedTuple):
         """Tell whether times resolved by it may be believed."""
         return self.quality >= Quality.RTC
 
+    @property
+    def zero_ms(self) -> int:
+        """When this boot began, by this anchor: the wall time of boot time 0."""
+        return self.wall_ms - self.boottime_ms
+
+    @property
+    def time_source(self) -> TimeSource:
+        """Whose time a record has that is dated by it."""
+        if self.source == BRACKET:
+            return "bracket"
+        return "meter_clock" if self.source.startswith(BY_METER) else "clock"
+
 
 UNKNOWN_CLOCK = Anchor(b"", 0, 0, Quality.UNKNOWN, "lost")
-
-
-class Resolved(NamedTuple):
-    """A wall time in Unix milliseconds, and whether it may be believed."""
-
-    wall_ms: int
-    synchronised: bool
 
 
 def encode_anchor(anchor: Anchor) -> list[Any]:
@@ -64,9 +78,13 @@ def decode_anchor(row: Any) -> Anchor:
     raise ValueError("not a time anchor")
 
 
-def by_anchor(anchor: Anchor, boottime_ms: int) -> Resolved:
-    """Return the wall time of a moment of the same boot."""
-    return Resolved(anchor.wall_ms + boottime_ms - anchor.boottime_ms, anchor.synchronised)
+def stamp_by(anchor: Anchor, boottime_ms: int, boot_id: str) -> Stamp:
+    """Return the stamp of a moment of the anchor's boot."""
+    wall_ms = anchor.wall_ms + boottime_ms - anchor.boottime_ms
+    if anchor.quality or anchor.source != BRACKET:
+        return Stamp(boottime_ms, wall_ms, boot_id, anchor.synchronised, anchor.time_source)
+    latest_ms = None if anchor.error_ms is None else wall_ms + anchor.error_ms
+    return Stamp(boottime_ms, wall_ms, boot_id, synchronised=False, source="bracket", latest_ms=latest_ms)
 
 
 def valid_at(anchors: Sequence[Anchor], boottime_ms: int) -> Anchor | None:
@@ -78,16 +96,20 @@ def valid_at(anchors: Sequence[Anchor], boottime_ms: int) -> Anchor | None:
 
 
 class Timebase:
-    """The durable anchors of one stream, by boot."""
+    """The durable anchors of one stream, by boot, and what meters' clocks said."""
 
-    __slots__ = ("_boots",)
+    __slots__ = ("_boots", "_meters")
 
     def __init__(self) -> None:
         """Start without any."""
         self._boots: dict[bytes, list[Anchor]] = {}
+        self._meters: dict[bytes, dict[str, Anchor]] = {}
 
     def add(self, anchor: Anchor) -> None:
         """Take an anchor that is on flash. Two of the same moment: the first one seen stays."""
+        if anchor.source.startswith(METER):
+            self._add_meter(anchor)
+            return
         anchors = self._boots.get(anchor.boot, [])
         at = bisect_right(anchors, anchor.boottime_ms, key=lambda one: one.boottime_ms)
         if at and anchors[at - 1].boottime_ms == anchor.boottime_ms:
@@ -96,14 +118,16 @@ class Timebase:
         if len(self._boots) > MAX_BOOTS:
             del self._boots[next(iter(self._boots))]
 
+    def _add_meter(self, anchor: Anchor) -> None:
+        said = self._meters.setdefault(anchor.boot, {})
+        if len(said) < MAX_METERS:
+            said.setdefault(anchor.source, anchor)
+        if len(self._meters) > MAX_BOOTS:
+            del self._meters[next(iter(self._meters))]
+
     def knows(self, boot: bytes) -> bool:
         """Tell whether the boot has an anchor."""
         return boot in self._boots
-
-    def resolve(self, boot: bytes, boottime_ms: int) -> Resolved | None:
-        """Return the wall time of a moment, or None when its boot has no anchor."""
-        anchor = self.anchor(boot, boottime_ms)
-        return None if anchor is None else by_anchor(anchor, boottime_ms)
 
     def anchor(self, boot: bytes, boottime_ms: int) -> Anchor | None:
         """Return the anchor that counts for a moment, or None when its boot has none."""
@@ -113,17 +137,29 @@ class Timebase:
         """Return a boot's anchors, ascending. What is returned is never changed, so other threads may look at it."""
         return self._boots.get(boot, ())
 
-    def summary(self, limit: int) -> list[Anchor]:
-        """Return what a new segment must repeat: first and last anchor of the newest boot, the first of those before.
+    def meters(self, boot: bytes) -> list[Anchor]:
+        """Return what meters' clocks said in a boot."""
+        return list(self._meters.get(boot, {}).values())
 
-        `limit` bounds the number; the oldest boots are left out first.
+    def summary(self, limit: int, newest: bytes) -> list[Anchor]:
+        """Return what a new segment must repeat, `limit` anchors at most; the oldest boots are left out first.
+
+        Of the boot `newest` the first and the last anchor, of those before the first; of a boot without any, what its
+        meters' clocks said, as one.
         """
-        rows: list[Anchor] = []
-        for anchors in reversed(self._boots.values()):
-            if not rows and len(anchors) > 1:
-                rows.append(anchors[-1])
-            rows.append(anchors[0])
+        rows = [*self._boots.get(newest, ())[-1:]]
+        boots = dict.fromkeys((newest, *reversed(self._boots), *reversed(self._meters)))
+        for boot in boots:
+            one = self._boots.get(boot, ())[:1] or median_clock(self.meters(boot))
+            rows += [anchor for anchor in one if anchor not in rows]
         return rows[:limit][::-1]
+
+
+def median_clock(said: Sequence[Anchor]) -> list[Anchor]:
+    """Return the clock in the middle of the best that meters' clocks said; none where none was asked."""
+    best = max((anchor.quality for anchor in said), default=0)
+    row = sorted((anchor for anchor in said if anchor.quality == best), key=lambda anchor: anchor.zero_ms)
+    return row[(len(row) - 1) // 2 :][:1]
 
 
 class AnchorPolicy:

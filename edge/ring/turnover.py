@@ -77,7 +77,8 @@ class Turnover:
             ring=view.ring, stream=int(view.stream), epoch=run.epoch, segment=self.pool.last_segment,
             base_seq=run.epoch << SEQ_BITS | view.next_ordinal, uid=int.from_bytes(self._entropy(4), "little"),
             boot=run.boot, boottime_ms=now.boottime_ms, wall_ms=now.wall_ms, quality=now.quality, base_ms=run.base_ms,
-            state=state, anchors=tuple(view.timebase.summary(MAX_ANCHORS)), incompatible=self.features,
+            state=state, anchors=tuple(view.timebase.summary(MAX_ANCHORS, run.boot)), incompatible=self.features,
+            after_ms=run.after_ms,
         )
 
     def _write_header(self, slot: Slot, header: SlotHeader) -> None:

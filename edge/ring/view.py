@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from edge.model import SEQ_BITS, Stamp, Stored, Stream
+from edge.model import SEQ_BITS, Stored, Stream
 from edge.ring.ackset import FIRST_ORDINAL, ORDINAL_MASK
 from edge.ring.frame import PAGE_BYTES, FrameType, Undecodable, open_frame, peek
 from edge.ring.fs import MEDIUM_ERRORS, FileSystem
@@ -18,7 +18,7 @@ from edge.ring.losses import LossReason, State
 from edge.ring.records import boot_text, moment_of, own_time, record_of
 from edge.ring.segment import Entry, Run, Segment, claimed_end, rows, scan
 from edge.ring.slots import Condition, Slot, arrange, slim
-from edge.ring.timebase import UNKNOWN_CLOCK, Anchor, Timebase, by_anchor
+from edge.ring.timebase import UNKNOWN_CLOCK, Anchor, Timebase, stamp_by
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,12 +37,13 @@ class StreamView:
 
     def __init__(self, fs: FileSystem, stream: Stream, slots: list[Slot], ring: bytes, *, boot: bytes = b"",
                  boot_id: str = "") -> None:
-        """Load the stream. Records of `boot`, the running one, are held until it has an anchor; b"" holds none."""
+        """Load the stream. With `boot`, the running one, records of a boot without an anchor are held; else none is."""
         self.fs, self.stream, self.slots, self.ring = fs, stream, slots, ring
         self.boot = boot
         self._boot_ids = {boot: boot_id}
         self.lock = threading.Lock()
         self.timebase = Timebase()
+        self.undated: dict[bytes, Run] = {}       # boots without an anchor whose records somebody wanted
         self.segments = arrange(slots, ring)
         self.active: Segment | None = None
         self.state = State()
@@ -148,8 +149,8 @@ class StreamView:
         for slot in self.segments:
             header = slot.segment
             clock = Anchor(header.boot, header.boottime_ms, header.wall_ms, header.quality, "segment")
-            resolved = self.timebase.resolve(header.boot, header.boottime_ms) or by_anchor(clock, clock.boottime_ms)
-            wall = resolved.wall_ms
+            anchor = self.timebase.anchor(header.boot, header.boottime_ms) or clock
+            wall = anchor.zero_ms + header.boottime_ms
             if header.base <= first:
                 start = wall
             elif header.base > last:
@@ -280,7 +281,33 @@ class StreamView:
 
     def _held(self, entry: Entry) -> bool:
         run = entry.run
-        return run is not None and run.boot == self.boot and not self.timebase.knows(run.boot)
+        if run is None or not self.boot or self.timebase.knows(run.boot):
+            return False
+        self.undated[run.boot] = run
+        return True
+
+    def boots(self) -> Iterator[tuple[bytes, int]]:
+        """Yield the boots that the headers tell of and the running one, each with an epoch of it."""
+        for slot in self.segments:
+            yield slot.segment.boot, slot.segment.epoch
+        yield self.boot, self.epoch
+
+    def last_moment(self, run: Run) -> int:
+        """Return the boot time of the last record of a run's boot; where none is readable, when the run began."""
+        for slot in reversed(self.segments):
+            header = slot.segment
+            if header.epoch > run.epoch and header.boot != run.boot:
+                continue
+            for entry in reversed(self.index(slot).entries):
+                if entry.run is not None and entry.run.boot == run.boot:
+                    try:
+                        items, _ = self._payload(slot, entry)
+                        return entry.run.base_ms + max(map(moment_of, items))
+                    except (Undecodable, IndexError, TypeError):
+                        continue
+            if header.boot != run.boot:
+                break
+        return run.base_ms
 
     def _payload(self, slot: Slot, entry: Entry) -> tuple[list[Any], int]:
         data = self._reader(slot)(entry.page * PAGE_BYTES, entry.pages * PAGE_BYTES)
@@ -305,8 +332,7 @@ class StreamView:
             for ordinal in range(low, high + 1):
                 row, moment = items[ordinal - head], times[ordinal - head]
                 anchor = last if one else self.timebase.anchor(run.boot, moment) or run.clock
-                stamp = (own_time(row, moment, boot_id) or
-                         Stamp(moment, anchor.wall_ms + moment - anchor.boottime_ms, boot_id, anchor.synchronised))
+                stamp = own_time(row, moment, boot_id) or stamp_by(anchor, moment, boot_id)
                 found.append(Stored(stream, epoch | ordinal, record_of(row, tables, stamp)))
         return found
 

@@ -10,13 +10,13 @@ record has the same bytes, whatever travels beside it. Records that a meter date
 for the same moment the later one stands.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
 
-from edge.model import Batch, Kind, Publish, Record, Scalar, Schema, SeqSpan, Stored
+from edge.model import Batch, Kind, Publish, Record, Scalar, Schema, SeqSpan, Stamp, Stored
 
 OWN_TELEMETRY = "v1/devices/me/telemetry"
 GATEWAY_TELEMETRY = "v1/gateway/telemetry"
@@ -41,7 +41,8 @@ _PREFIX = {
     Kind.CLOCK: "clock_",
 }
 _OPENING = {Kind.READING: b'"poll_ok":true', Kind.FAILURE: b'"poll_ok":false'}
-_DOUBTFUL = {"clock": b'"ts_q":"unsynchronised"', "meter": b'"ts_q":"meter_doubtful"'}
+_DOUBTFUL = {"clock": b'"ts_q":"unsynchronised"', "meter": b'"ts_q":"meter_doubtful"',
+             "meter_clock": b'"ts_q":"meter_clock"', "bracket": b'"ts_q":"bracket","ts_earliest_ms":%d'}
 """What is said of a time that may not be believed, by its source."""
 
 _json = msgspec.json.Encoder().encode
@@ -114,8 +115,16 @@ def element(record: Record) -> tuple[bytes, int]:
     if not values:
         return b"", 0
     if not record.stamp.synchronised:
-        values.append(_DOUBTFUL[record.stamp.source])
+        values += _doubts(record.stamp)
     return b'{"ts":%d,"values":{%b}}' % (record.stamp.wall_ms, b",".join(values)), len(values)
+
+
+def _doubts(stamp: Stamp) -> Iterator[bytes]:
+    """Yield why `ts` may not be believed, and where only bounds are known, both of them."""
+    text = _DOUBTFUL[stamp.source]
+    yield text % stamp.wall_ms if stamp.source == "bracket" else text
+    if stamp.latest_ms is not None:
+        yield b'"ts_latest_ms":%d' % stamp.latest_ms
 
 
 class _Payloads:

@@ -138,6 +138,15 @@ def lose(self, first, last, reason, state=None):
     if reason != 'evicted':
         real(self, first, last, reason, state)
 view.StreamView.lose = lose""",
+    "dated_anew": """
+from edge.ring import engine
+def keep(self, stream_log, anchor):
+    stream_log.view.timebase.add(anchor)
+engine.Engine._keep = keep""",
+    "last_anchor_not_in_header": """
+from edge.ring import timebase
+real = timebase.Timebase.summary
+timebase.Timebase.summary = lambda self, limit, newest: real(self, limit, newest)[:1]""",
 }
 
 COVERED = {

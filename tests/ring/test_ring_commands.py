@@ -41,7 +41,7 @@ async def test_a_live_ring_is_listed_verified_and_dumped(tmp_path: Path) -> None
         assert run("--state-dir", tmp_path, "verify").return_value == 0
         line = json.loads(run("dump", "--state-dir", tmp_path).output)
     assert line == {"stream": "instant", "seq": seq, "device": "m1", "kind": "reading", "ts_ms": clock.wall_ms, "synchronised": True,
-                    "time": "clock", "acked": False, "values": {"voltage_l1": "230.1", "text": None, "energy": "5000"}}
+                    "time": "clock", "latest_ts_ms": None, "acked": False, "values": {"voltage_l1": "230.1", "text": None, "energy": "5000"}}
 
 
 async def test_dump_chooses(tmp_path: Path) -> None:

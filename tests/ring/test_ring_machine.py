@@ -13,10 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from ring_sim import CRASHES, FakeClock, PowerCut, SimulatedFs
 
 from edge.config import RingSettings
-from edge.model import Field, Kind, Record, Schema, Stream
+from edge.model import Field, Kind, Record, Schema, Stored, Stream
 from edge.ring.ackset import ORDINAL_MASK
 from edge.ring.engine import Engine
 from edge.ring.lane import Lane
+from edge.ring.timebase import Anchor, Quality
 
 EXAMPLES = int(os.environ.get("RING_EXAMPLES", "25"))
 SETTINGS = RingSettings(size_mib=1, slot_mib=12 * 4096 / (1 << 20), alarm_share=0.0625, billing_share=0.7)
@@ -45,8 +46,11 @@ class RingMachine(RuleBasedStateMachine):
         self.rotten: dict[tuple[Path, int], set[int]] = {}    # pages that were damaged, by slot and its use
         self.damaged: set[int] = set()                    # the records that were in them
         self.missing = 0
+        self.boots, self.true_ms = 0, self.clock.wall_ms
         self.owner: dict[int, int] = {}                   # ordinal -> the number it was given under last
         self.engine: Engine | None = None
+        self.times: dict[int, tuple] = {}                 # when each record was when it was first read
+        self.anchors_may_go = False                       # a page with an anchor may have been damaged or hidden
         self._open()
 
     # ---- opening -------------------------------------------------------------------------------------------------
@@ -88,6 +92,7 @@ class RingMachine(RuleBasedStateMachine):
             # frames (headers, see docs/ring-format.md) that were being written cannot be read at first, later they can
             self.fs.unreadable = {(path, page) for path, page in self.fs.was_being_written
                                   if page >= 2 and self.rng.random() < 0.6}
+            self.anchors_may_go |= bool(self.fs.unreadable)
         for _ in range(4):
             try:
                 if self.rng.random() < 0.3:
@@ -106,15 +111,30 @@ class RingMachine(RuleBasedStateMachine):
 
     def _readable(self) -> dict[int, tuple]:
         found: dict[int, tuple] = {}
-        after = 0
-        while True:
-            part = self.engine.read(S, after, 500, 100_000)
-            if not part:
-                return found
-            for stored in part:
-                assert not found or stored.seq > max(found), "out of order"
-                found[stored.seq] = content(stored.record)
-            after = (part[-1].seq & ORDINAL_MASK) + 1
+        view = self.engine.logs[S].view
+        for _ in range(3):
+            found.clear()
+            after = 0
+            while part := self.engine.read(S, after, 500, 100_000):
+                for stored in part:
+                    assert not found or stored.seq > max(found), "out of order"
+                    found[stored.seq] = content(stored.record)
+                    self._time_stays(stored)
+                after = (part[-1].seq & ORDINAL_MASK) + 1
+            if not view.undated:
+                break
+            self.engine.date(S, self.clock.stamp())
+            self._commit(S, state_due=True)
+        assert not view.undated
+        return found
+
+    def _time_stays(self, stored: Stored) -> None:
+        """Whatever becomes known later: what was handed out once keeps its time."""
+        stamp = stored.record.stamp
+        time = (stamp.wall_ms, stamp.latest_ms, stamp.source, stamp.synchronised)
+        if self.anchors_may_go:
+            self.times.clear()
+        assert self.times.setdefault(stored.seq, time) == time, f"{stored.seq:x} is from another time now"
 
     def _settle(self) -> None:
         """Compare what is readable with what was promised, and move what was announced as lost aside."""
@@ -248,6 +268,7 @@ class RingMachine(RuleBasedStateMachine):
             if entry.page <= page < entry.page + entry.pages:
                 high = entry.first_seq & ~ORDINAL_MASK
                 self.damaged |= {high | ordinal for ordinal in range(entry.first, entry.end)}
+        self.anchors_may_go = True
         old = bytearray(self.fs.durable[slot.path][page * 4096 : page * 4096 + 4096])
         if how == "bit":
             used = len(old.rstrip(b"\0"))
@@ -276,6 +297,7 @@ class RingMachine(RuleBasedStateMachine):
             pages = {one for one in self.fs.was_being_written if one[1] >= 2}
             newest = max((page for _, page in pages), default=0)
             self.fs.unreadable = {one for one in pages if not state or one[1] != newest}
+            self.anchors_may_go = True
             self._open()
             self.fs.unreadable = set()
             self.put_and_commit(1)
@@ -293,10 +315,30 @@ class RingMachine(RuleBasedStateMachine):
         self.fs.faults.clear()
         self.commit()
 
-    @rule(reboot=st.integers(0, 3))
-    def next_boot(self, reboot: int) -> None:
-        self.clock.reboot(f"{reboot}2222222-1111-4111-8111-111111111111")
-        self._crash("none")
+    @rule(blind=st.booleans(), choice=st.sampled_from(CRASHES))
+    def next_boot(self, blind: bool, choice: str) -> None:
+        self.boots += 1
+        self.true_ms += 60_000
+        self.clock.reboot(f"{self.boots:08x}-1111-4111-8111-111111111111", wall_ms=5_000 if blind else self.true_ms,
+                          synchronised=not blind)
+        self._crash(choice)
+
+    @rule()
+    def the_clock_is_set(self) -> None:
+        self.true_ms += 1_000
+        self.clock.forward(10)                    # no two stamps of a real clock are of one millisecond
+        self.clock.sync, self.clock.wall_ms = True, self.true_ms
+        self._anchor(Anchor(self.engine.boot, self.clock.boottime_ms, self.true_ms, Quality.NTP, "sync"))
+
+    @rule(meter=st.integers(0, 3), off_ms=st.integers(-10**7, 10**7), sound=st.booleans())
+    def a_meters_clock_is_read(self, meter: int, off_ms: int, sound: bool) -> None:
+        self._anchor(Anchor(self.engine.boot, self.clock.boottime_ms, self.true_ms + off_ms, int(sound), f"meter:m{meter}"))
+
+    def _anchor(self, anchor: Anchor) -> None:
+        for stream in Stream:
+            self.engine.anchor(stream, anchor)
+            self._commit(stream, state_due=True)
+        self.clock.forward(10)
 
     # ---- what always holds ---------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from edge.config import RingSettings
 from edge.model import Field, Kind, Record, Schema, Stamp, Stored, Stream
 from edge.ring.dictionary import Dictionary
 from edge.ring.frame import Undecodable, new_packer, unpack_first
-from edge.ring.layout import OWN_TIME
+from edge.ring.layout import DATED_ROWS
 from edge.ring.records import moment_of, own_time, pack_record
 from edge.ring.store import Ring
 
@@ -101,13 +101,13 @@ async def test_only_a_segment_that_may_hold_such_rows_says_so(clock: FakeClock) 
         before = await ring.append(BILLING, polled(clock, 0))
         await ring.append(BILLING, dated(clock, 1))
         await ring.append(INSTANT, polled(clock, 2))
-        assert features(ring, BILLING) == [0, OWN_TIME]
+        assert features(ring, BILLING) == [0, DATED_ROWS]
         assert features(ring, INSTANT) == [0]
         assert (await ring.read(BILLING))[0].seq == before
     async with Ring.open(RING, SMALL, clock, fs) as ring:
         for n in range(400):
             await ring.append(BILLING, Record(SCHEMA, "m1", clock.stamp(), (n, "x" * 2_000)))
-        assert set(features(ring, BILLING)) == {OWN_TIME}, "what a stream holds once, it will hold again"
+        assert set(features(ring, BILLING)) == {DATED_ROWS}, "what a stream holds once, it will hold again"
 
 
 async def test_a_full_stream_is_not_evicted_for_the_mark(clock: FakeClock) -> None:

@@ -172,7 +172,7 @@ async def test_acknowledgements_become_durable_by_themselves(tmp_path: Path, clo
         ring.ack(SeqSpan(INSTANT, seqs[10], seqs[12]))
         while ring._lanes[INSTANT].log.acks_unwritten:
             await asyncio.sleep(0.01)
-        await ring._call(int)
+        await ring._committer.call(int)
         waiting = [s.seq for s, acked in RingLook(tmp_path / "ring").records(INSTANT) if not acked]
         assert waiting == seqs[:10] + seqs[13:]
 

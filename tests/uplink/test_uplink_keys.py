@@ -53,7 +53,8 @@ def entries(key: str, kind: Kind, *, named_only: bool = True) -> list[dict]:
 
 def sent_keys(schema: Schema, *, synchronised: bool = False) -> list[str]:
     """The keys in the JSON of a full record: what leaves, not what should."""
-    record = Record(schema, "", Stamp(0, 0, "b", synchronised), tuple(range(len(schema.fields))))
+    stamp = Stamp(0, 0, "b", synchronised=True) if synchronised else Stamp(0, 0, "b", synchronised=False, source="bracket", latest_ms=9)
+    record = Record(schema, "", stamp, tuple(range(len(schema.fields))))
     import msgspec
 
     return list(msgspec.json.decode(element(record)[0])["values"])

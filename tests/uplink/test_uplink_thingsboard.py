@@ -59,6 +59,17 @@ def test_a_row_that_the_meter_dated_has_the_meters_time(trusted, more):
     assert made == b'{"ts":1699999500000,"values":{"poll_ok":true,"active_energy":5%b}}' % more
 
 
+@pytest.mark.parametrize(("source", "latest_ms", "more"), [
+    ("clock", None, b'"ts_q":"unsynchronised"'),
+    ("meter_clock", None, b'"ts_q":"meter_clock"'),
+    ("bracket", None, b'"ts_q":"bracket","ts_earliest_ms":5000'),
+    ("bracket", 9_000, b'"ts_q":"bracket","ts_earliest_ms":5000,"ts_latest_ms":9000'),
+])
+def test_a_time_that_may_be_wrong_says_so(source, latest_ms, more):
+    stamp = Stamp(7, 5_000, "boot", synchronised=False, source=source, latest_ms=latest_ms)
+    assert element(Record(READING, "A", stamp, (None, 5)))[0] == b'{"ts":5000,"values":{"poll_ok":true,"active_energy":5,%b}}' % more
+
+
 @pytest.mark.parametrize(("raw", "scaler", "text"), [
     (23012, -2, "230.12"), (5, -3, "0.005"), (-5, -3, "-0.005"), (-1234, -3, "-1.234"), (2300, -1, "230.0"),
     (7, 3, "7000"), (0, -2, "0.00"), (0, 5, "0"),

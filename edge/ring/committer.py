@@ -1,0 +1,248 @@
+"""When what waits is written: windows, full pages, acknowledgements, and what happens while storage fails.
+
+The event loop's side of the ring's one writer thread. Nothing here blocks; every byte is written in the thread.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from edge.clock import Clock
+from edge.config import RingSettings
+from edge.errors import RingError
+from edge.model import Record, Stream
+from edge.ring.engine import Engine, Outcome
+from edge.ring.lane import MEMORY_RECORDS, Lane, Ticket
+from edge.ring.losses import GAP_SCHEMA, Loss, LossReason
+from edge.ring.timebase import Anchor
+
+log = logging.getLogger(__name__)
+
+RETRY_FIRST_S = 30.0
+RETRY_MAX_S = 600.0
+_T = TypeVar("_T")
+
+
+class Committer:
+    """Commits what the lanes hold. `commits` counts those with records, `news` is set when some are readable."""
+
+    def __init__(self, engine: Engine, pool: ThreadPoolExecutor, settings: RingSettings, clock: Clock,
+                 retry_first_s: float) -> None:
+        """Make the lanes of an opened engine; nothing is written before `start`."""
+        self._engine, self._pool, self._clock = engine, pool, clock
+        self._ack_commit_s = settings.ack_commit_s
+        self._loop = asyncio.get_running_loop()
+        windows = {Stream.ALARM: settings.alarm_commit_window_s, Stream.BILLING: settings.billing_commit_window_s,
+                   Stream.INSTANT: settings.instant_commit_window_s}
+        limit, boot_id = min(settings.record_limit_bytes, engine.slot_bytes // 4), clock.stamp().boot_id
+        self.lanes = {stream: Lane(engine.logs[stream], windows[stream], limit, boot_id) for stream in Stream}
+        self.news = asyncio.Event()
+        self.problem = ""
+        self.broken: BaseException | None = None
+        self.closing = False
+        self.commits = 0
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._jobs: set[asyncio.Future[Outcome]] = set()
+        self._retry_first_s = self._retry_s = retry_first_s
+
+    def start(self) -> None:
+        """Take up what the opening found: failing streams, losses to tell."""
+        for stream, error in self._engine.errors.items():
+            self._fail(self.lanes[stream], error)
+        self._tell(self._engine.untold())
+
+    def stop(self) -> None:
+        """Begin no commit from here on but those of `write_rest`."""
+        self.closing = True
+        for timer in [*self._timers.values(), *(lane.timer for lane in self.lanes.values() if lane.timer is not None)]:
+            timer.cancel()
+
+    async def write_rest(self) -> None:
+        """Make durable what waits, once. Cancelling leaves it to itself."""
+        await self.settled()
+        for lane in self.lanes.values():
+            if self.broken is None and (lane.pending or not lane.log.clean):
+                await self._finish(lane)
+
+    async def _finish(self, lane: Lane) -> None:
+        self._drop_to_log(lane)
+        commit = lane.take(len(lane.pending), state_due=True)
+        outcome = await self.call(self._engine.commit, lane.stream, commit)
+        lane.done(outcome.end)
+        if outcome.error is not None:
+            level = logging.ERROR if lane.waiting() else logging.DEBUG
+            log.log(level, "ring %s: %d records could not be made durable at the end: %s", lane.stream.name.lower(),
+                      lane.waiting(), outcome.error)
+
+    async def call(self, function: Callable[..., _T], *args: object) -> _T:
+        """Run a function in the writer thread, behind all that it has in hand. Raises RingError if the writer broke."""
+        if self.broken is not None:
+            raise RingError("the ring's writer failed; see the log") from self.broken
+        return await self._loop.run_in_executor(self._pool, function, *args)
+
+    def later(self, name: str, delay_s: float, action: Callable[[], None]) -> None:
+        """Call `action` after a while; one of each name at a time."""
+        def fire() -> None:
+            del self._timers[name]
+            action()
+
+        self._timers[name] = self._loop.call_later(delay_s, fire)
+
+    # ---- records and acknowledgements ----------------------------------------------------------------------------
+
+    def put(self, stream: Stream, record: Record) -> Ticket:
+        """Accept a record; it is committed within the stream's window. Raises RingError."""
+        if self.closing or self.broken is not None:
+            raise RingError("the ring is closed")
+        lane = self.lanes[stream]
+        ticket = lane.put(record, self._loop.time())
+        if lane.failed:
+            self.brought_news()
+        elif not lane.busy and (lane.full or lane.timer is None):
+            self._arm(lane, fresh=True)
+        return ticket
+
+    def ack(self, stream: Stream, first: int, last: int) -> None:
+        """Acknowledge ordinals; durable within `ack_commit_s`, with data or alone."""
+        lane = self.lanes[stream]
+        last = min(last, lane.end - 1)
+        if last < first:
+            return
+        lane.log.ack(first, last)
+        if last >= lane.first:
+            lane.acknowledge(first, last)
+        if lane.log.state_due:
+            self.commit_state(lane)
+        elif "acks" not in self._timers:
+            self.later("acks", self._ack_commit_s, self._write_acks)
+
+    def spread(self, anchor: Anchor, *, at_once: bool) -> None:
+        """Let an anchor ride with all streams' next commits, or see to it that they come at once."""
+        for stream in Stream:
+            self._pool.submit(self._engine.anchor, stream, anchor)
+            if at_once:
+                self.commit_state(self.lanes[stream])
+
+    async def settled(self) -> None:
+        """Return once no commit is under way."""
+        while self._jobs:
+            await asyncio.wait(self._jobs)
+
+    # ---- commits -------------------------------------------------------------------------------------------------
+
+    def _arm(self, lane: Lane, *, fresh: bool = False) -> None:
+        """See to it that what waits is committed: full pages at once, the rest when the window closes.
+
+        A `fresh` record waits for its neighbours at least, whatever the window.
+        """
+        if lane.busy or lane.failed or self.closing:
+            return
+        if lane.state_wanted:
+            self._commit(lane, len(lane.pending), state_due=True)
+        elif lane.full:
+            self._commit(lane, lane.full)
+        elif lane.pending:
+            # counted from when the record came: a window that closed during a commit is not opened again
+            closes = lane.since + lane.window_s
+            if closes <= self._loop.time() and not fresh:
+                self._commit(lane, len(lane.pending))
+            elif lane.timer is None:
+                lane.timer = self._loop.call_at(closes, self._window_closed, lane)
+
+    def _window_closed(self, lane: Lane) -> None:
+        lane.timer = None
+        self._arm(lane)
+
+    def commit_state(self, lane: Lane) -> None:
+        """Commit everything that waits and the state, now or after the commit that is under way."""
+        lane.state_wanted = True
+        self._arm(lane)
+
+    def _commit(self, lane: Lane, count: int, *, state_due: bool = False) -> None:
+        self._drop_to_log(lane)
+        job = self._loop.run_in_executor(self._pool, self._engine.commit, lane.stream,
+                                         lane.take(count, state_due=state_due))
+        self._jobs.add(job)
+        job.add_done_callback(partial(self._committed, lane))
+
+    def _committed(self, lane: Lane, job: "asyncio.Future[Outcome]") -> None:
+        self._jobs.discard(job)
+        error = job.exception()
+        if error is not None:
+            self._break(error)
+            return
+        outcome = job.result()
+        if lane.done(outcome.end):
+            self.commits += 1
+            self.brought_news()
+        elif outcome.timed:
+            self.brought_news()
+        if outcome.error is not None:
+            self._fail(lane, outcome.error)
+        elif lane.failed:
+            self._recover(lane)
+        self._tell(outcome.untold)
+        self._arm(lane)
+
+    def brought_news(self) -> None:
+        """Wake who waits for records."""
+        self.news.set()
+
+    def _write_acks(self) -> None:
+        for lane in self.lanes.values():
+            if not lane.log.clean:
+                self.commit_state(lane)
+
+    def _tell(self, losses: "list[tuple[Stream, Loss]] | tuple[tuple[Stream, Loss], ...]") -> None:
+        lane = self.lanes[Stream.ALARM]
+        for stream, loss in losses:
+            log.warning("ring %s: %d records lost (%s)", stream.name.lower(), loss.records, loss.reason)
+            if not self.closing:
+                gap = (lane.end, int(stream), loss.no)
+                lane.gaps.append(gap)
+                try:
+                    self.put(Stream.ALARM, Record(GAP_SCHEMA, "", self._clock.stamp(), loss.values(stream)))
+                except RingError:
+                    lane.gaps.remove(gap)      # not told: the next start does it
+
+    # ---- failing storage -----------------------------------------------------------------------------------------
+
+    def _fail(self, lane: Lane, error: OSError) -> None:
+        text = f"{error.strerror or error} ({error.filename or 'ring'})"
+        if not lane.failed:
+            # one card carries all streams: what it says about the second is no news
+            level = logging.DEBUG if any(other.failed for other in self.lanes.values()) else logging.ERROR
+            log.log(level, "ring %s: storage failed: %s; the newest %d records of each stream are kept in memory",
+                    lane.stream.name.lower(), text, MEMORY_RECORDS)
+        lane.failed, self.problem = True, text
+        if "retry" not in self._timers and not self.closing:
+            self.later("retry", self._retry_s, self._retry)
+            self._retry_s = min(RETRY_MAX_S, self._retry_s * 2)
+        self.brought_news()
+
+    def _retry(self) -> None:
+        for lane in self.lanes.values():
+            if lane.failed and not lane.busy:
+                self._commit(lane, len(lane.pending), state_due=True)
+
+    def _drop_to_log(self, lane: Lane) -> None:
+        for first, last in lane.dropped[lane.dropped_told :]:
+            self._pool.submit(self._engine.lose, lane.stream, first, last, LossReason.MEMORY)
+        lane.dropped_told = len(lane.dropped)
+
+    def _recover(self, lane: Lane) -> None:
+        log.info("ring %s: storage works again", lane.stream.name.lower())
+        lane.failed = False
+        if not any(other.failed for other in self.lanes.values()):
+            self.problem, self._retry_s = "", self._retry_first_s
+
+    def _break(self, error: BaseException) -> None:
+        """A fault of the program itself in the writer: nothing is promised from here on."""
+        log.critical("ring: the writer failed", exc_info=error)
+        self.broken = error
+        for lane in self.lanes.values():
+            lane.fail_waiters()
+        self.brought_news()
