@@ -32,6 +32,7 @@ from edge.clock import SystemClock
 from edge.config import Settings
 from edge.control import serve
 from edge.daemon import storage
+from edge.daemon.backfill import BackfillDesk
 from edge.daemon.duties import standing
 from edge.daemon.enrolment import Enrolment
 from edge.daemon.errands import ErrandDesk
@@ -98,10 +99,12 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         keep = functools.partial(_keep, ring, Stream.INSTANT)
         latest = Latest(clock)
         means = Means(functools.partial(_keep, ring), enrolment.progress, enrolment.keep_progress, clock)
+        backfill = BackfillDesk(settings, ring, enrolment, clock)
+        resources.push_async_callback(backfill.ledgers.close)
         fleet = await resources.enter_async_context(Fleet(
             profiles, settings=settings.poll, sink=functools.partial(_accept, ring, latest),
             on_learned=enrolment.keep_learned, reserve=enrolment.reserve_counters, clock=clock, promises=promises,
-            rng=rng, errands_of=ErrandDesk([standing(settings, means)]).of))
+            rng=rng, errands_of=ErrandDesk([standing(settings, means), backfill.of]).of))
         links = LinkDesk(lambda: enrolment.meters, keep, clock, settings.radio.record_interval_s,
                          tell=functools.partial(_keep, ring, Stream.ALARM), pollers=fleet.states)
         recovery = RadioRecovery(settings.recovery, lambda: links.radio, functools.partial(_keep, ring, Stream.ALARM),
@@ -113,17 +116,19 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
                         settings.uplink.health_interval_s)
         status = StatusDesk(settings.gateway.name, identity, ring=ring, fleet=fleet, enrolment=enrolment, links=links,
                             pushes=pushes, uplink=upstream.state, workers=workers, promises=promises, clock=clock,
-                            uptime_s=lambda: vitals.uptime_s, recovery=recovery.state)
+                            uptime_s=lambda: vitals.uptime_s, recovery=recovery.state,
+                            backfill=backfill.states)
         orders = OrderDesk(settings, profiles, enrolment, fleet.order, latest, means)
         await resources.enter_async_context(serve(Path(settings.gateway.runtime_dir), {
             "status": status.answer, "reload": _reload(enrolment), "order": orders.order,
-            "order_state": orders.state}))
+            "order_state": orders.state, **backfill.handlers(fleet.nudge)}))
         watchdog = Watchdog(notifier, promises, status=status.line, monotonic=clock.monotonic)
 
         crew: list[tuple[str, Worker, RestartPolicy]] = [
             ("enrolment", functools.partial(enrolment.run, fleet), VITAL),
             ("ring", functools.partial(storage.watch, ring), VITAL),
             ("vitals", vitals.run, EXPENDABLE),
+            ("backfill", backfill.ledgers.run, EXPENDABLE),
             ("watchdog", watchdog.run, VITAL),
         ]
         if settings.uplink.enabled:

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("edge.commands.check:check", "Look at settings and surroundings; say what is wrong and what to do."),
     "status": ("edge.commands.status:status", "Show what the running gateway is doing, on one screen."),
     "meter": ("edge.commands.meter:meter", "Add, list, show, edit, remove, pause, resume, discover, import, export."),
+    "backfill": ("edge.commands.backfill:backfill", "Show what of the load profiles is missing; read some again."),
     "read": ("edge.commands.read:read", "Poll one meter once and print its values with units."),
     "ring": ("edge.commands.ring:ring", "Look into the ring on flash."),
     "link": ("edge.commands.link:link", "Show the radio link to each peer."),

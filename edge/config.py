@@ -32,6 +32,10 @@ Command = Annotated[str, Meta(pattern=r"^(/[^\x00-\x1f\x7f]{0,500})?\Z",
 Address = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9_.-]{1,15})?\Z", description="an IP address")]
 
 
+Zone = Annotated[str, Meta(pattern=r"^([+-](0[0-9]|1[0-4]):[0-5][0-9]( eu)?)?\Z",
+                           description='like "+01:00", "-05:00", "+01:00 eu" with European daylight saving, or ""')]
+
+
 class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who this gateway is and where it keeps things."""
 
@@ -47,6 +51,7 @@ class ClockSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Whether wall time is believed."""
 
     trust_wall: Annotated[bool, "true: a laptop or container whose clock is right although no daemon says so"] = False
+    meters_zone: Annotated[Zone, "of meters that leave it open: +01:00, or +01:00 eu; empty: not known"] = ""
     hold_s: Annotated[Period, "records of a boot whose clock is not synchronised yet wait this long"] = 600.0
 
 
@@ -182,6 +187,15 @@ class OrderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     allow_action: Annotated[bool, "call any method that the meter lets us call"] = False
 
 
+class BackfillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Reading from meters' load profiles what ThingsBoard does not have, where the meter's profile names one."""
+
+    enabled: Annotated[bool, "false: load profiles are left alone"] = True
+    order: Annotated[Literal["newest", "oldest"], "which of the missing intervals are read first"] = "newest"
+    history_days: Annotated[int, Meta(ge=1, le=3_660), "how far back"] = 31
+    line_share: Annotated[float, Meta(gt=0, le=1), "of the time between a meter's polls, at most"] = 0.5
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole of `gateway.toml`."""
 
@@ -197,3 +211,4 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     clock_sync: ClockSyncSettings = ClockSyncSettings()
     relay: RelaySettings = RelaySettings()
     orders: OrderSettings = OrderSettings()
+    backfill: BackfillSettings = BackfillSettings()

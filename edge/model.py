@@ -32,6 +32,7 @@ class Kind(IntEnum):
     GAP = 7          # records were lost: which, how many, why
     PUSHED = 8       # values that a meter sent by itself
     CLOCK = 9        # a meter's clock compared with ours
+    INTERVAL = 10    # one row of a meter's load profile; its time is the meter's
 
 
 class Stream(IntEnum):

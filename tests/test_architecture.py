@@ -69,6 +69,8 @@ PURE = [
     "edge/poll/errand.py", "edge/poll/pacing.py", "edge/meters/clock.py", "edge/meters/dutyspec.py", "edge/meters/table.py",
     "edge/errands/clock_policy.py", "edge/errands/relay_policy.py", "edge/errands/requests.py", "edge/meters/relay.py",
     "edge/meters/typed.py", "edge/meters/targets.py",
+    "edge/meters/ranges.py", "edge/meters/ledger.py", "edge/meters/localtime.py", "edge/meters/loadrows.py", "edge/meters/loadrecord.py",
+    "edge/errands/pace.py", "edge/errands/ways.py", "edge/errands/meterclock.py", "edge/errands/backfillstate.py",
     "edge/ring/frame.py", "edge/ring/layout.py", "edge/ring/timebase.py",
     "edge/ring/ackset.py", "edge/ring/losses.py", "edge/ring/dictionary.py", "edge/ring/segment.py", "edge/ring/records.py",
     "edge/uplink/thingsboard.py", "edge/uplink/pace.py", "edge/uplink/poison.py", "edge/uplink/reasons.py",

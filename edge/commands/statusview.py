@@ -68,6 +68,14 @@ def _push(push: Data) -> dict[str, Any]:
             if key not in ("enabled", "unknown_senders", "refusals") and (value or key in ("received", "accepted"))}
 
 
+def _backfill(backfill: Data | None) -> str | None:
+    """One word, and how many intervals are missing; nothing for a meter without a load profile."""
+    if not backfill or backfill.get("state") == "none":
+        return None
+    missing = backfill.get("missing")
+    return f"{backfill.get('state')}, {missing} missing" if missing else str(backfill.get("state"))
+
+
 def _meter(meter: Data) -> dict[str, Any]:
     readings, failed = meter.get("readings"), meter.get("failed")
     polls = readings + failed if isinstance(readings, int) and isinstance(failed, int) else None
@@ -82,6 +90,7 @@ def _meter(meter: Data) -> dict[str, Any]:
         "last_push_s": meter.get("last_push_age_s"),
         "circuit": None if circuit == "closed" else circuit,
         "recovery": meter.get("recovery"),
+        "backfill": _backfill(meter.get("backfill")),
         "rssi_dbm": meter.get("rssi_dbm"),
         "link": meter.get("link_grade"),
         "why": meter.get("problem") or meter.get("last_failure") or meter.get("not_read"),

@@ -116,7 +116,11 @@ class Enrolment:
 
     async def keep_progress(self, name: str, duty: str, data: str) -> None:
         """Keep on flash how far a duty has come; RegistryError if that cannot be done. See `Registry`."""
-        await self._call(lambda registry: registry.keep_progress(name, duty, data))
+        await self.keep_all_progress(duty, {name: data})
+
+    async def keep_all_progress(self, duty: str, data: Mapping[str, str]) -> None:
+        """Keep it for many meters in one write. RegistryError as above."""
+        await self._call(lambda registry: registry.keep_all_progress(duty, data))
 
     async def heard(self) -> Mapping[str, int]:
         """Return the invocation counters that meters have used in pushes; RegistryError. See `Registry`."""

@@ -11,6 +11,7 @@ from edge.daemon.enrolment import Enrolment
 from edge.daemon.links import LinkDesk
 from edge.daemon.pushes import Pushes
 from edge.endpoint import where
+from edge.errands.backfillstate import BackfillState
 from edge.health.promise import Promises
 from edge.health.supervise import Phase, WorkerState
 from edge.model import Stream
@@ -30,7 +31,8 @@ class StatusDesk:
     def __init__(self, name: str, identity: str, *, ring: Ring, fleet: Fleet, enrolment: Enrolment, links: LinkDesk,
                  pushes: Pushes, uplink: Callable[[], UplinkState | str], workers: Mapping[str, WorkerState],
                  promises: Promises, clock: Clock, uptime_s: Callable[[], int],
-                 recovery: Callable[[], LadderState]) -> None:
+                 recovery: Callable[[], LadderState],
+                 backfill: Callable[[], Mapping[str, BackfillState]]) -> None:
         """`uplink` gives its state, or one line on why there is none."""
         self._name = name
         self._identity = identity
@@ -47,6 +49,7 @@ class StatusDesk:
         self._promises = promises
         self._clock = clock
         self._uptime_s = uptime_s
+        self._backfill = backfill
 
     def ready(self) -> None:
         """Note that systemd has been told READY=1."""
@@ -114,7 +117,7 @@ class StatusDesk:
         }
 
     def _meters(self) -> list[dict[str, Any]]:
-        states, refused = self._fleet.states(), self._fleet.refused()
+        states, refused, backfill = self._fleet.states(), self._fleet.refused(), self._backfill()
         answer = []
         for meter in self._enrolment.meters:
             link = self._links.peer_of(meter)
@@ -127,8 +130,16 @@ class StatusDesk:
                 **_counters(states.get(meter.name)),
                 "pushes": pushes, "last_push_age_s": last_push_age_s,
                 "problem": refused.get(meter.name, ""),
+                "backfill": _intervals(backfill.get(meter.name)),
             })
         return answer
+
+
+def _intervals(state: BackfillState | None) -> dict[str, Any] | None:
+    """Return the short form of a meter's backfill; the control request `backfill` tells all of it."""
+    if state is None:
+        return None
+    return {"state": state.state, "missing": state.missing, "absent": state.absent, "eta_s": state.eta_s}
 
 
 def _counters(state: PollerState | None) -> dict[str, Any]:
@@ -138,7 +149,8 @@ def _counters(state: PollerState | None) -> dict[str, Any]:
     ladder = state.ladder
     return {
         "last_reading_age_s": state.last_reading_age_s, "readings": state.readings, "failed": state.failed,
-        "skipped": state.skipped, "connects": state.connects, "circuit": ladder.circuit.value,
+        "skipped": state.skipped, "lateness_max_s": max(state.lateness_s, default=None),
+        "connects": state.connects, "circuit": ladder.circuit.value,
         "recovery": f"{ladder.repeats}/{ladder.reconnects}/{ladder.rests}", "last_failure": state.last_failure,
         "failures": state.failures, "not_read": state.not_read,
     }

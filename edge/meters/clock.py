@@ -119,11 +119,12 @@ def setting(look: Shown, utc_s: float) -> Any:
 def _deviation(time: ClockTime, spec: ClockSpec, zone: Zone | None) -> int | None:
     """Return the deviation in force in the sense of the standard, None where nothing tells it."""
     told = time.deviation_minutes
-    if told is not None:
+    forward = bool((time.status or 0) & DAYLIGHT_SAVING)
+    if told is not None and spec.deviation != "ignored":
         return -told if spec.deviation == "reversed" else told
     if spec.utc_offset_minutes is not None:
-        return -spec.utc_offset_minutes
+        return -spec.utc_offset_minutes - (60 if forward else 0)
     if zone is None:
         return None
     normal = -zone.normal_minutes if spec.deviation == "reversed" else zone.normal_minutes
-    return normal - zone.daylight_minutes if (time.status or 0) & DAYLIGHT_SAVING else normal
+    return normal - zone.daylight_minutes if forward else normal

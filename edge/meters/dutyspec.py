@@ -5,21 +5,25 @@ from typing import Annotated, Literal, Protocol
 
 from msgspec import Meta
 
+from edge.meters.localtime import Deviation
 from edge.meters.table import Key, ObisText, Positive, Table, bad_obis
 
 
 class ClockSpec(Table, frozen=True):
     """The clock: where it is, and how such a meter keeps and takes time.
 
-    `deviation`: "standard" counts from local time to UTC, "reversed" from UTC to local time, as some makes do.
-    `utc_offset_minutes`: local time minus UTC, for a meter that tells neither a deviation nor its zone.
+    `deviation`: "standard" counts from local time to UTC, "reversed" from UTC to local time, as some makes do,
+    "ignored" is for a meter whose deviation is not to be believed. `utc_offset_minutes`: local normal time minus UTC,
+    for a meter that tells neither a deviation nor its zone. `daylight_saving`: where such a meter puts its clock
+    forward, whether its status says so, or (its status being open) the European rule does.
     `adjust`: "shift" takes small steps by shift_time, "set" is for a meter that has no such method. `boundary_s` is the
     capture period of its load profile: no clock is set back over the end of such an interval unasked.
     """
 
     obis: ObisText = "0-0:1.0.0"
-    deviation: Literal["standard", "reversed"] = "standard"
+    deviation: Deviation = "standard"
     utc_offset_minutes: Annotated[int, Meta(ge=-840, le=840)] | None = None
+    daylight_saving: Literal["status", "eu"] = "status"
     adjust: Literal["shift", "set"] = "shift"
     boundary_s: Positive = 900.0
 

@@ -2,9 +2,11 @@
 
 import math
 import struct
+import sys
 from typing import Any, NamedTuple
 
 from edge.dlms.axdr import Float32, Integer, Utf8
+from edge.dlms.cosem import UNITS
 from edge.dlms.data import INTEGERS
 
 MAX_DIGITS = 17
@@ -17,6 +19,10 @@ PLAIN_NUMBERS = frozenset(tag for tag in INTEGERS if tag != BCD and tag < 28)
 
 INT64_MIN, UINT64_MAX = -(2**63), 2**64 - 1
 """What a record keeps: msgpack's integers."""
+
+LARGEST = int(sys.float_info.max)
+MAX_EXPONENT = sys.float_info.max_10_exp
+"""What any receiver of JSON can hold as a number; only a float with a large scaler on top is above."""
 
 
 class Exact(NamedTuple):
@@ -54,6 +60,20 @@ def octets_as_text(data: bytes) -> str:
     return data.hex()
 
 
+def scaler_unit(data: Any) -> tuple[int, int] | None:
+    """Read scaler_unit, a structure of integer and enum (IEC 62056-6-2, 4.3.2); None when it is something else."""
+    match data:
+        case (Integer() as scaler, Integer() as unit) if -128 <= scaler <= 127 and 0 <= unit <= 255:
+            return int(scaler), int(unit)
+    return None
+
+
+def other_unit(code: int, unit: str) -> str:
+    """Return "" where a COSEM unit code is the unit that a profile says, else what is wrong."""
+    told = UNITS.get(code, f"code {code}")
+    return "" if told == unit else f"unit {told or '(none)'} instead of {unit or '(none)'}"
+
+
 def _as_text(data: str) -> str:
     """Return printable text as it is; what could break a line or steer a terminal in hexadecimal, as it travelled."""
     text = data.strip("\x00 ")
@@ -73,6 +93,21 @@ def rescaled(raw: int, scaler: int, to: int) -> int | None:
         return None
     value = raw * 10 ** min(scaler - to, 40)
     return value if scaler - to <= 40 and INT64_MIN <= value <= UINT64_MAX else None
+
+
+def steady(fractions: dict[int, int], index: int, raw: int, scaler: int) -> tuple[int | None, int, str]:
+    """Return a float's digits with the finest scaler it has needed, so that the schema does not change with each value.
+
+    The third is "", or why the number cannot be kept. `fractions` keeps that scaler by column.
+    """
+    if scaler > 0 and abs(raw) * 10**scaler > LARGEST:
+        return None, scaler, f"a number of more than {MAX_EXPONENT} digits"
+    finest = min(scaler, fractions.get(index, scaler))
+    written = rescaled(raw, scaler, finest)
+    if written is None:
+        return raw, scaler, ""
+    fractions[index] = finest
+    return written, finest, ""
 
 
 def _decimal(number: float) -> Exact | str:

@@ -6,7 +6,7 @@ default, its timing, and its quirks. Nothing else in the gateway knows a vendor'
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.abc import Traversable
 from importlib.resources import files
@@ -17,9 +17,11 @@ import msgspec
 from msgspec import Meta
 
 from edge.dlms.cosem import Attribute, Obis
+from edge.dlms.selection import Column
 from edge.errors import ConfigError
 from edge.meters.dutyspec import ClockSpec, RelaySpec, duty_problems
 from edge.meters.layout import TIME_DOUBT, PushLayout, push_problems
+from edge.meters.localtime import DAY_S
 from edge.meters.table import UNITLESS, Key, Name, NotNegative, ObisText, Positive, Sap, Table, bad_obis
 
 SHIPPED = files("edge.meters").joinpath("profiles")      # a folder in the source tree, a part of the file in the binary
@@ -71,6 +73,41 @@ class ObjectSpec(Table, frozen=True):
     def learned_key(self) -> str:
         """Under which `Learned.scalers` keeps this object's scaler and unit."""
         return f"{self.canonical} {self.attribute}"
+
+
+class ColumnSpec(ObjectSpec, frozen=True):
+    """One column of a load profile: a captured object, under which key its values go upstream.
+
+    `data_index` 0 is the whole attribute, n its n-th part (IEC 62056-6-2, 4.3.6, capture_object_definition).
+    """
+
+    data_index: Annotated[int, Meta(ge=0, le=0xFFFF)] = 0
+
+    @cached_property
+    def column(self) -> Column:
+        """The capture object as the meter names it."""
+        return Column(self.class_id, Obis.parse(self.obis), self.attribute, self.data_index)
+
+
+class LoadProfile(Table, frozen=True):
+    """The profile generic object (class 7) with the meter's interval values, for backfill.
+
+    Columns that a meter does not capture are left out; the clock needs none. `confirmed` false: nobody has seen this
+    object in such a meter yet, so one without it is no fault. `billing`: money depends on the rows. `period_s`: only
+    for a meter whose capture_period says 0 because something else triggers capturing. `retention_days`: how far back
+    such a meter keeps its rows at most, where that is known.
+    """
+
+    obis: ObisText
+    columns: Annotated[tuple[ColumnSpec, ...], Meta(min_length=1)]
+    confirmed: bool = True
+    billing: bool = True
+    period_s: Annotated[int, Meta(ge=60, le=DAY_S)] | None = None
+    retention_days: Annotated[int, Meta(ge=1, le=3_660)] | None = None
+
+    def attribute(self, number: int) -> Attribute:
+        """Return one attribute of the object: 2 buffer, 3 capture_objects, 4 capture_period, 5 sort_method, ..."""
+        return Attribute(7, Obis.parse(self.obis), number)
 
 
 class Identity(Table, frozen=True):
@@ -151,6 +188,7 @@ class Profile(Table, frozen=True):
     clock: ClockSpec | None = None
     relay: RelaySpec | None = None
     push: tuple[PushLayout, ...] = ()
+    load_profile: LoadProfile | None = None
 
 
 def load_profiles(extra: Path | None = None) -> dict[str, Profile]:
@@ -201,18 +239,10 @@ def read_profile(text: str, path: Traversable) -> Profile:
 
 def _contradictions(profile: Profile) -> list[tuple[str, str]]:
     """What types alone cannot say: (key path, what is wrong with which value)."""
-    found: list[tuple[str, str]] = []
-    seen: dict[str, int] = {}
-    for index, spec in enumerate(profile.objects):
-        at = f"objects[{index}]"
-        if spec.key in seen:
-            found.append((f"{at}.key", f"{spec.key!r} is used by objects[{seen[spec.key]}] already"))
-        seen.setdefault(spec.key, index)
-        if spec.key in RESERVED:
-            found.append((f"{at}.key", f"{spec.key!r} {RESERVED[spec.key]}"))
-        if spec.unit not in UNITLESS:
-            found.append((f"{at}.unit", f"{spec.unit!r} is not a COSEM unit (IEC 62056-6-2, table of units)"))
-        found += [(f"{at}.obis", wrong) for wrong in bad_obis(spec.obis)]
+    found = _bad_objects("objects", profile.objects)
+    if profile.load_profile is not None:
+        found += [("load_profile.obis", wrong) for wrong in bad_obis(profile.load_profile.obis)]
+        found += _bad_objects("load_profile.columns", profile.load_profile.columns)
     if profile.identity is not None:
         found += [("identity.obis", wrong) for wrong in bad_obis(profile.identity.obis)]
     found += duty_problems(profile.clock, profile.relay, profile.objects)
@@ -221,6 +251,22 @@ def _contradictions(profile: Profile) -> list[tuple[str, str]]:
     if timing.inactivity_s and timing.keep_alive_s >= timing.inactivity_s:
         found.append(("timing.keep_alive_s",
                       f"{timing.keep_alive_s:g} must be below timing.inactivity_s, {timing.inactivity_s:g}"))
+    return found
+
+
+def _bad_objects(where: str, specs: Sequence[ObjectSpec]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    seen: dict[str, int] = {}
+    for index, spec in enumerate(specs):
+        at = f"{where}[{index}]"
+        if spec.key in seen:
+            found.append((f"{at}.key", f"{spec.key!r} is used by {where}[{seen[spec.key]}] already"))
+        seen.setdefault(spec.key, index)
+        if spec.key in RESERVED:
+            found.append((f"{at}.key", f"{spec.key!r} {RESERVED[spec.key]}"))
+        if spec.unit not in UNITLESS:
+            found.append((f"{at}.unit", f"{spec.unit!r} is not a COSEM unit (IEC 62056-6-2, table of units)"))
+        found += [(f"{at}.obis", wrong) for wrong in bad_obis(spec.obis)]
     return found
 
 

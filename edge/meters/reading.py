@@ -7,7 +7,6 @@ Nothing is guessed: a value without a known scaler, with another unit than the p
 None in the record, and its key stands in the text column `not_read` with the reason.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -18,7 +17,7 @@ from edge.dlms.axdr import Integer
 from edge.dlms.cosem import UNITS, AccessError, Attribute
 from edge.dlms.get import GetResult
 from edge.errors import FailReason, Refused, WrongMeter
-from edge.meters.exact import PLAIN_NUMBERS, Exact, exact, rescaled
+from edge.meters.exact import PLAIN_NUMBERS, Exact, exact, other_unit, scaler_unit, steady
 from edge.meters.profile import NOT_READ, ObjectSpec, Profile
 from edge.model import Field, Kind, Learned, Record, Scalar, Schema, Stamp
 
@@ -27,10 +26,6 @@ DETAIL_LIMIT = 240
 
 TEXT_LIMIT = 1_024
 """Characters of a text value; a longer one would cost the whole record its place in the ring."""
-
-LARGEST = int(sys.float_info.max)
-MAX_EXPONENT = sys.float_info.max_10_exp
-"""What any receiver of JSON can hold as a number; only a float with a large scaler on top is above."""
 
 SCHEMAS_KEPT = 64
 """Schemas a plan remembers. Floats that change their size make new ones, without end if a meter wants it."""
@@ -227,25 +222,13 @@ def _value(plan: Plan, index: int, ask: Ask, results: Sequence[GetResult]) -> tu
         return None, scaler, number
     if isinstance(number.raw, str):
         return _text(ask, number.raw, scaler)
-    return _steady(plan, index, number.raw, number.shift + scaler)
+    return steady(plan.fractions, index, number.raw, number.shift + scaler)
 
 
 def _text(ask: Ask, text: str, scaler: int) -> tuple[Scalar, int, str]:
     if ask.spec.scaler_target is not None:
         return None, scaler, "text instead of a number"
     return (text, 0, "") if len(text) <= TEXT_LIMIT else (None, 0, f"a text of {len(text)} characters")
-
-
-def _steady(plan: Plan, index: int, raw: int, scaler: int) -> tuple[int | None, int, str]:
-    """Keep a float's scaler at the finest one it has needed, so that the schema does not change with every value."""
-    if scaler > 0 and abs(raw) * 10**scaler > LARGEST:
-        return None, scaler, f"a number of more than {MAX_EXPONENT} digits"
-    finest = min(scaler, plan.fractions.get(index, scaler))
-    written = rescaled(raw, scaler, finest)
-    if written is None:
-        return raw, scaler, ""
-    plan.fractions[index] = finest
-    return written, finest, ""
 
 
 def _scaler(plan: Plan, ask: Ask, results: Sequence[GetResult]) -> tuple[int, str]:
@@ -262,23 +245,15 @@ def _scaler(plan: Plan, ask: Ask, results: Sequence[GetResult]) -> tuple[int, st
             error = results[ask.scaler_at].error if ask.scaler_at is not None else None
             return 0, f"scaler_unit {error.text if error is not None else 'is malformed'}"
     scaler, unit = pair
-    told = UNITS.get(unit, f"code {unit}")
-    if told != spec.unit:
-        return scaler, f"unit {told or '(none)'} instead of {spec.unit or '(none)'}"
-    return scaler, ""
+    return scaler, other_unit(unit, spec.unit)
 
 
 def _scaler_unit(ask: Ask, results: Sequence[GetResult]) -> tuple[int, int] | None:
-    """Read structure {integer scaler, enum unit}; None when it is something else."""
+    """Return scaler and unit as the meter told them; None when it did not, or told something else."""
     if ask.whole:
         target = ask.spec.scaler_target
-        data = _member(ask, results[ask.value_at].data, target.attribute) if target is not None else None
-    else:
-        data = results[ask.scaler_at].data if ask.scaler_at is not None else None
-    match data:
-        case (Integer() as scaler, Integer() as unit) if -128 <= scaler <= 127 and 0 <= unit <= 255:
-            return int(scaler), int(unit)
-    return None
+        return scaler_unit(_member(ask, results[ask.value_at].data, target.attribute)) if target is not None else None
+    return scaler_unit(results[ask.scaler_at].data) if ask.scaler_at is not None else None
 
 
 def _member(ask: Ask, data: Any, attribute: int) -> Any:

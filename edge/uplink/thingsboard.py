@@ -37,6 +37,7 @@ _PREFIX = {
     Kind.EVENT: "event_",
     Kind.ALARM: "alarm_",
     Kind.GAP: "gap_",
+    Kind.INTERVAL: "load_",
     Kind.PUSHED: "",
     Kind.CLOCK: "clock_",
 }

@@ -65,7 +65,8 @@ def test_what_fits_on_the_screen_is_chosen_and_trouble_is_never_left_out() -> No
                  "backlog": {"alarm": 5, "instant": 5}, "epoch": 7},
         "radio": {"present": True, "peers": [{"mac": "02:00:5e:10:00:01", "grade": "good", "rssi_dbm": -70, "samples": 9}]},
         "meters": [{"name": "m1", "state": "failing", "readings": 3, "failed": 1, "last_failure": "no_answer: x", "problem": "",
-                    "last_reading_age_s": 2.0, "circuit": "closed", "recovery": "0/1/0", "skipped": 0}],
+                    "last_reading_age_s": 2.0, "circuit": "closed", "recovery": "0/1/0", "skipped": 0,
+                    "backfill": {"state": "catching up", "missing": 7, "absent": 0}}],
         "later": {"x": 1},
     })
     assert shown == {
@@ -76,14 +77,14 @@ def test_what_fits_on_the_screen_is_chosen_and_trouble_is_never_left_out() -> No
                  "slots_strange": None, "io_errors": 3, "evictions": None},
         "radio": {"present": True},
         "meters": [{"name": "m1", "state": "failing", "last_value_s": 2.0, "polls": 4, "good_percent": 75.0, "pushes": None, "last_push_s": None, "circuit": None,
-                    "recovery": "0/1/0", "rssi_dbm": None, "link": None, "address": None, "why": "no_answer: x"}],
+                    "recovery": "0/1/0", "backfill": "catching up, 7 missing", "rssi_dbm": None, "link": None, "address": None, "why": "no_answer: x"}],
         "later": {"x": 1},
         "radio peers": [{"mac": "02:00:5e:10:00:01", "grade": "good", "rssi_dbm": -70, "rssi_avg_dbm": None, "trend_db": None,
                          "snr_db": None, "age_s": None, "retries_per_100": None, "lost_because": None}],
     }
     assert "parked: gone" in render(shown)
     (line,) = (line for line in render(shown).splitlines() if line.startswith("m1"))
-    assert line.split() == ["m1", "failing", "2", "s", "4", "75", "%", "0/1/0", "no_answer:", "x"]
+    assert line.split() == ["m1", "failing", "2", "s", "4", "75", "%", "0/1/0", "catching", "up,", "7", "missing", "no_answer:", "x"]
 
 
 def test_who_pushes_and_is_not_registered_is_on_the_screen() -> None:

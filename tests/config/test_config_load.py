@@ -92,7 +92,7 @@ def test_any_settings_load_back_from_their_own_toml(tmp_path: Path, text: str, i
     ("ring = 3", "ring = 3: must be a section, [ring]"),
     ("[uplnik]", "uplnik: unknown section; did you mean uplink?"),
     ("[poll]\nintervall_s = 3", "poll.intervall_s: unknown key; did you mean interval_s?"),
-    ('[clock]\n"a\\nb" = 3', 'clock."a\\nb": unknown key; known are trust_wall, hold_s'),
+    ('[clock]\n"a\\nb" = 3', 'clock."a\\nb": unknown key; known are trust_wall, meters_zone, hold_s'),
     ("[poll]\nat_once = 0x" + "f" * 5000, "poll.at_once = a number of 20000 bits: must be a whole number at least 1 and at most 1024"),
 ])
 def test_one_wrong_value_is_one_line_with_path_value_and_what_is_allowed(tmp_path: Path, text: str, expected: str) -> None:

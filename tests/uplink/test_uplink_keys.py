@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.daemon import vitals
+from edge.daemon import backfill, vitals
 from edge.dlms.push import notification
 from edge.errands import clock_keeper, means
 from edge.health import linkrecords
@@ -36,6 +36,9 @@ SCHEMAS = {
     "deed": (means.deed_schema("p"), "meter"),
     "push": (Schema(Kind.PUSHED, (Field(NOT_READ), Field(TIME_DOUBT)), "p"), "meter"),
     "meter event": (events.notification(NOTIFICATION, load_profiles()["generic-three-phase"], Stamp(0, 0, "b", synchronised=True), "m").schema, "meter"),
+    "backfill": (backfill.SCHEMA, "meter"),
+    **{f"load profile {name}": (Schema(Kind.INTERVAL, (*(Field(one.key, 0, one.unit) for one in profile.load_profile.columns), Field(TIME_DOUBT))), "meter")
+       for name, profile in load_profiles().items() if profile.load_profile is not None},
     **{f"profile {name}": (Schema(Kind.READING, tuple(Field(spec.key) for spec in profile.objects), name), "meter")
        for name, profile in load_profiles().items()},
 }

@@ -1,0 +1,139 @@
+"""Three ways to read a part of a profile's buffer (pure): by time, by entry number, or not at all.
+
+Selective access: IEC 62056-6-2, 4.3.6, range_descriptor and entry_descriptor. A way is made at each look at the meter's
+clock, and says which selection to ask for and of which seconds an answer brought every row that the meter has.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, Protocol
+
+from edge.dlms.axdr import Integer
+from edge.dlms.datetimes import ClockTime
+from edge.dlms.selection import by_clock_range, by_entry, by_range
+from edge.errors import Violation
+from edge.meters.loadrows import Layout, Row
+from edge.meters.localtime import Reckoning
+from edge.meters.ranges import Pair, Ranges
+
+Access = Literal["range", "entry", "whole"]
+WAYS: tuple[Access, ...] = ("range", "entry", "whole")
+"""The better ones first."""
+
+FRUITLESS = 3
+"""Answers in a row that told nothing: the buffer is not what it was when the search began."""
+
+_DOUBLE_LONG_UNSIGNED = 6
+
+
+class Way(Protocol):
+    """One way to read."""
+
+    def selection(self, span: Pair, count: int) -> bytes:
+        """Return the selection that brings (some of) the intervals of `span`, about `count` rows; b"" for none."""
+
+    def covered(self, span: Pair, window: Pair, rows: Sequence[Row]) -> Ranges:
+        """Take the answer, in the order of capture; return of which seconds all rows are known now.
+
+        Raises Violation where the search has to begin anew.
+        """
+
+
+class ByRange:
+    """By time: exactly what is wanted."""
+
+    def __init__(self, layout: Layout, reckoning: Reckoning, shown: ClockTime | None) -> None:
+        """`shown` is what the meter's clock showed; None where it counts seconds."""
+        self._layout = layout
+        self._reckoning = reckoning
+        self._shown = shown
+
+    def selection(self, span: Pair, count: int) -> bytes:
+        """See `Way`. The row of an interval carries its end."""
+        del count
+        first_s, last_s = span[0] + 1, span[1]
+        if self._shown is None:
+            limits = (Integer(_DOUBLE_LONG_UNSIGNED, first_s), Integer(_DOUBLE_LONG_UNSIGNED, last_s))
+            return by_range(self._layout.clock, *limits)
+        low, high = self._reckoning.limits(first_s, last_s, self._shown)
+        return by_clock_range(low, high, clock=self._layout.clock)
+
+    def covered(self, span: Pair, window: Pair, rows: Sequence[Row]) -> Ranges:
+        """See `Way`."""
+        del window, rows
+        return Ranges.of(span)
+
+
+class Whole:
+    """All of it: for a meter without selective access and with a short buffer."""
+
+    def selection(self, span: Pair, count: int) -> bytes:
+        """See `Way`."""
+        del span, count
+        return b""
+
+    def covered(self, span: Pair, window: Pair, rows: Sequence[Row]) -> Ranges:
+        """See `Way`."""
+        del span, rows
+        return Ranges.of(window)
+
+
+class ByEntry:
+    """By number: the place is guessed, read, and the guess mended.
+
+    Entries lie in the order of capture, one a period, except where the meter was off (fewer) or captured out of turn
+    (more). Neighbouring entries of one answer on both sides of an interval show that the meter has no row for it, and
+    nothing else does. Places are counted from the newest entry (0): the oldest ones fall out of a full buffer.
+    """
+
+    def __init__(self, layout: Layout, total: int) -> None:
+        """`total` entries are in use, one at least."""
+        self._total = total
+        self._period_s = layout.period_s
+        self._newest_first = layout.newest_first
+        self._known: dict[int, int] = {}      # place -> time of its row
+        self._asked = (0, 0)
+        self._fruitless = 0
+
+    def selection(self, span: Pair, count: int) -> bytes:
+        """See `Way`; two rows at least."""
+        after, before = self._bracket(span)
+        if after is None:
+            first = 0
+        elif before - after <= 1:
+            first = after
+        else:
+            first = after + max(1, -(-(self._known[after] - span[1]) // self._period_s))
+            first = first if first < before else (after + before) // 2
+        self._asked = (first, min(first + max(count, 2), self._total) - 1)
+        newest, oldest = self._asked
+        if self._newest_first:
+            return by_entry(newest + 1, oldest + 1)
+        return by_entry(self._total - oldest, self._total - newest)
+
+    def covered(self, span: Pair, window: Pair, rows: Sequence[Row]) -> Ranges:
+        """See `Way`."""
+        del span
+        newest, oldest = self._asked
+        wanted = oldest - newest + 1
+        dated = [(oldest - place, row.at_s) for place, row in enumerate(rows) if row.at_ms is not None]
+        if len(rows) != wanted or not dated:
+            raise Violation(f"of {wanted} entries of the profile {len(rows)} came, {len(dated)} of them with a date")
+        self._fruitless = 0 if any(place not in self._known for place, _ in dated) else self._fruitless + 1
+        if self._fruitless >= FRUITLESS:
+            raise Violation("the entries of the profile have moved while they were searched")
+        self._known.update((dated[0], dated[-1]))
+        times = [at_s for _, at_s in dated]
+        spans = [(one, other) for one, other in pairwise(times) if one < other]
+        spans += [(at_s - self._period_s, at_s) for at_s in times]
+        if oldest == self._total - 1:
+            spans.append((window[0], times[0]))
+        if newest == 0:      # the interval that has just ended may still get its row
+            spans.append((times[-1], window[1] - self._period_s))
+        return Ranges.of(*spans)
+
+    def _bracket(self, span: Pair) -> tuple[int | None, int]:
+        """Return the nearest known places on both sides: newer than the span's end (if any), and not newer than it."""
+        after = max((place for place, at_s in self._known.items() if at_s > span[1]), default=None)
+        older = [place for place, at_s in self._known.items() if at_s <= span[1] and place > (after or 0)]
+        return after, min(older, default=self._total)
