@@ -75,6 +75,9 @@ interval_s = {INTERVAL_S}
 backoff_first_s = 0.5
 backoff_max_s = 2.0
 
+[backfill]
+enabled = false
+
 [uplink]
 port = {port}
 ack_timeout_s = 5.0

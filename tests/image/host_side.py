@@ -38,6 +38,9 @@ interval_s = {interval_s}
 connect_timeout_s = 20.0
 exchange_timeout_s = 20.0
 
+[backfill]
+enabled = false
+
 [uplink]
 host = "{host}"
 port = {port}

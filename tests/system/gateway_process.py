@@ -37,6 +37,7 @@ class GatewayProcess:
             "ring": {"size_mib": 64, "slot_mib": 1.0, "instant_commit_window_s": 0.2},
             "radio": {"kind": "none"},
             "uplink": {"enabled": False},
+            "backfill": {"enabled": False},      # simulated meters have months of rows: for the tests that want them
         }
         for name, section in sections.items():
             settings[name] = {**settings.get(name, {}), **section}

@@ -152,7 +152,8 @@ async def test_three_days_off_and_a_power_cut_in_the_catch_up(tmp_path: Path) ->
         store = server.contract.store
         names = sorted(meters.models)
         gateway = GatewayProcess(
-            tmp_path, poll={"interval_s": INTERVAL_S, "at_once": 16}, backfill={"history_days": DAYS_OFF + 1, "line_share": 1.0},
+            tmp_path, poll={"interval_s": INTERVAL_S, "at_once": 16},
+            backfill={"enabled": True, "history_days": DAYS_OFF + 1, "line_share": 1.0},
             uplink={"enabled": True, "host": "127.0.0.1", "port": server.port, "backoff_first_s": 0.2, "backoff_max_s": 1.0})
         with gateway:
             gateway.token(TOKEN)
