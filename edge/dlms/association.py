@@ -13,14 +13,15 @@ from collections.abc import Sequence
 
 from edge.dlms import apdu
 from edge.dlms.access import Accessed, AccessExchange, AccessPart, AccessResult
+from edge.dlms.acse import Accepted
 from edge.dlms.action import NO_DATA, ActionExchange, ActionRequest, ActionResult, Invoked
 from edge.dlms.axdr import AxdrValue, encode_length
 from edge.dlms.conformance import Conformance
 from edge.dlms.cosem import Attribute
 from edge.dlms.counter import InvocationCounters
 from edge.dlms.events import Closed, Event, Exchange, Opened
-from edge.dlms.get import Answer, GetExchange, GetResult
-from edge.dlms.link import LinkDown, LinkEvent, LinkUp, Traffic
+from edge.dlms.get import Answer, GetExchange, GetMemo, GetResult
+from edge.dlms.link import LinkEvent, LinkUp, Received, Traffic
 from edge.dlms.links import link_for
 from edge.dlms.opening import Opening
 from edge.dlms.passage import Passage
@@ -36,7 +37,8 @@ __all__ = [
     "SetResult", "State", "Written",
 ]
 
-_LIST_OVERHEAD_BYTES, _DESCRIPTOR_BYTES = 3, 10
+_DEAF = frozenset((State.NEW, State.FAILED, State.CLOSED))
+_LIST_OVERHEAD_BYTES, _DESCRIPTOR_BYTES, _VALUE_BYTES = 3, 10, 8      # the last one as in most answers
 
 
 class Association:
@@ -49,12 +51,15 @@ class Association:
     def __init__(self, settings: AssociationSettings, counters: InvocationCounters | None = None) -> None:
         """Prepare; nothing is sent yet. `counters` are the reserved invocation counters where keys are set."""
         self.state = State.NEW
+        self.offers_list = False            # GET-with-list was negotiated; known after Opened
+        self._list_capacity = 1
         self._settings = settings
         self._link = link_for(settings)
         self._passage = Passage(settings, counters or InvocationCounters())
         self._invoke_id = settings.first_invoke_id
         self._opening: Opening | None = None
         self._exchange: Exchange | None = None
+        self._memo = GetMemo()
         self._deadline: float | None = None
         self._events: deque[Event] = deque()
 
@@ -75,24 +80,9 @@ class Association:
         """The largest APDU that the meter takes, 0 = no limit; known after Opened."""
         return self._passage.server_max_pdu
 
-    @property
-    def offers_list(self) -> bool:
-        """Tell whether GET-with-list was negotiated; known after Opened."""
-        return Conformance.MULTIPLE_REFERENCES in self.server_conformance
-
-    def list_capacity(self, answer_bytes_each: int = 8) -> int:
-        """Return how many attributes one GET may hold: 1 where lists were not negotiated.
-
-        The request must fit the meter's largest APDU; the answer, at `answer_bytes_each` octets of data a value, must
-        fit ours unless the meter can send it in blocks.
-        """
-        if not self.offers_list:
-            return 1
-        room = (self._passage.room or 0xFFFF) - _LIST_OVERHEAD_BYTES
-        most = (room - len(encode_length(room // _DESCRIPTOR_BYTES))) // _DESCRIPTOR_BYTES
-        if Conformance.BLOCK_TRANSFER_WITH_GET not in self.server_conformance:
-            most = min(most, (self._settings.max_pdu - _LIST_OVERHEAD_BYTES - 3) // (1 + answer_bytes_each))
-        return max(1, most)
+    def list_capacity(self) -> int:
+        """Return how many attributes one GET may hold: 1 where lists were not negotiated; known after Opened."""
+        return self._list_capacity
 
     # -- calls -----------------------------------------------------------------------------------------------------
 
@@ -109,9 +99,12 @@ class Association:
         blocks were not negotiated, or if the request is longer than the meter takes: nothing was sent then and the
         association is as good as before.
         """
+        if attributes is self._memo.attributes and self.state is State.READY:      # asked and answered before
+            self._begin(GetExchange(self._memo.attributes, self._invoke_id, self._memo), now)
+            return
         self._check_request("GET", len(attributes), Conformance.GET)
         try:
-            exchange = GetExchange(tuple(attributes), self._invoke_id)
+            exchange = GetExchange(tuple(attributes), self._invoke_id, self._memo)
         except ValueError as why:
             raise LocalStateError(str(why)) from why
         size, room = len(exchange.request), self._passage.room
@@ -164,10 +157,10 @@ class Association:
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Take bytes from the meter. Raises MeterError: the connection is finished then."""
-        if self.state in (State.NEW, State.FAILED):
+        if self.state in _DEAF:
+            if self.state is State.CLOSED:
+                return
             raise LocalStateError(f"data for an association that is {self.state.value}")
-        if self.state is State.CLOSED:
-            return
         try:
             self._act(self._link.receive(data, now), now)
         except MeterError as fault:
@@ -236,7 +229,7 @@ class Association:
     def _check_request(self, service: str, items: int, needed: Conformance) -> None:
         if self.state is not State.READY:
             raise LocalStateError(f"{service} while the association is {self.state.value}")
-        if needed not in self.server_conformance and needed is not Conformance.GET:
+        if needed is not Conformance.GET and needed not in self.server_conformance:
             raise LocalStateError(f"{service} was not negotiated with this meter")
         if not items or (items > 1 and not self.offers_list):
             raise LocalStateError(f"{service} of {items} attributes or methods: this association takes one at a time")
@@ -254,19 +247,23 @@ class Association:
 
     def _act(self, events: list[LinkEvent], now: float) -> None:
         for event in events:
-            match event:
-                case LinkUp():
-                    self._move(Trigger.LINK_UP)
-                    self._opening = Opening(self._settings, self._passage.channel, self._invoke_id)
-                    self._link.send(self._opening.request(), now)
-                case LinkDown():
-                    self._move(Trigger.LINK_DOWN)
-                    self._close_now("")
-                case _:
-                    self._dispatch(event.apdu, now)
+            if isinstance(event, Received):
+                self._dispatch(event.apdu, now)
+            elif isinstance(event, LinkUp):
+                self._move(Trigger.LINK_UP)
+                self._opening = Opening(self._settings, self._passage.channel, self._invoke_id)
+                self._link.send(self._opening.request(), now)
+            else:
+                self._move(Trigger.LINK_DOWN)
+                self._close_now("")
 
     def _dispatch(self, message: bytes, now: float) -> None:
         """Give one APDU to whom it belongs, by its tag in clear and by what was asked."""
+        exchange = self._exchange
+        if self.state is State.WAITING and exchange is not None and not self._passage.ciphered and (
+                message[0] == exchange.answer_tag):      # nearly always, so that this comes first
+            self._go_on(exchange, message, now)
+            return
         if self.state is State.CLOSING and message[0] not in PUSH_TAGS:
             return
         send, clear, protected = self._passage.incoming(message)
@@ -274,7 +271,7 @@ class Association:
             self._link.send(part, now)
         if clear is None:
             return
-        tag, exchange, opening = clear[0], self._exchange, self._opening
+        tag, opening = clear[0], self._opening
         if tag in PUSH_TAGS:
             self._events.append(notification(clear, genuine=protected))
         elif tag in (apdu.EXCEPTION_RESPONSE, apdu.CONFIRMED_SERVICE_ERROR) and self.state is not State.READY:
@@ -309,8 +306,24 @@ class Association:
             self._send(following, now)
             return
         assert opening.accepted is not None
-        passage = self._passage
-        passage.server_conformance, passage.server_max_pdu = opening.accepted
+        self._settle(opening.accepted)
         self._opening = self._deadline = None
         self._move(Trigger.ACCEPTED)
         self._events.append(Opened(self.server_conformance, self.server_max_pdu))
+
+    def _settle(self, accepted: Accepted) -> None:
+        """Take what was negotiated, and work out once what every request asks of it."""
+        self._passage.settle(*accepted)
+        self.offers_list = Conformance.MULTIPLE_REFERENCES in accepted.conformance
+        self._list_capacity = self._largest_list(accepted.conformance) if self.offers_list else 1
+
+    def _largest_list(self, conformance: Conformance) -> int:
+        """Count the attributes whose request fits the meter's largest APDU, and whose answer fits ours.
+
+        An answer may be longer where the meter can send it in blocks.
+        """
+        room = (self._passage.room or 0xFFFF) - _LIST_OVERHEAD_BYTES
+        most = (room - len(encode_length(room // _DESCRIPTOR_BYTES))) // _DESCRIPTOR_BYTES
+        if Conformance.BLOCK_TRANSFER_WITH_GET not in conformance:
+            most = min(most, (self._settings.max_pdu - _LIST_OVERHEAD_BYTES - 3) // (1 + _VALUE_BYTES))
+        return max(1, most)

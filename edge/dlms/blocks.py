@@ -43,6 +43,8 @@ class BlockWriter:
 class BlockReader:
     """Puts the blocks of an answer together; nothing is skipped, doubled or guessed."""
 
+    __slots__ = ("_bytes", "_pieces", "number")
+
     def __init__(self) -> None:
         """Begin with nothing."""
         self.number = 0      # of the block taken last

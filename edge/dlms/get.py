@@ -4,12 +4,14 @@ Every answer must carry the invoke-id of the request, blocks must come in order 
 items asked for, and nothing may follow. Anything else is a Violation: the connection ends, nothing is guessed.
 """
 
+from itertools import repeat
 from typing import NamedTuple
 
 from edge.dlms import apdu
 from edge.dlms.axdr import AxdrValue, decode, decode_at, decode_length
 from edge.dlms.blocks import BlockReader
 from edge.dlms.cosem import AccessError, Attribute
+from edge.dlms.layout import ListLayout
 from edge.errors import FailReason, Refused, Violation
 
 _DATA, _ERROR = 0, 1      # Get-Data-Result
@@ -29,6 +31,18 @@ class Answer(NamedTuple):
     results: tuple[GetResult, ...]
 
 
+class GetMemo:
+    """The list that was answered last: its request, and how the answer was laid out."""
+
+    __slots__ = ("attributes", "layout", "request")
+
+    def __init__(self) -> None:
+        """Start with nothing known."""
+        self.attributes: tuple[Attribute, ...] = ()
+        self.request = b""
+        self.layout: ListLayout | None = None
+
+
 class GetExchange:
     """One request and everything that answers it.
 
@@ -36,11 +50,20 @@ class GetExchange:
     which returns the next request to send, or None when `results` are complete.
     """
 
+    __slots__ = ("_attributes", "_invoke_id", "_memo", "_reader", "request", "results")
     answer_tag = apdu.GET_RESPONSE
 
-    def __init__(self, attributes: tuple[Attribute, ...], invoke_id: int) -> None:
-        """Prepare the request for one attribute or more; raise ValueError for an attribute out of range."""
-        self.request = apdu.get_request(attributes, invoke_id)
+    def __init__(self, attributes: tuple[Attribute, ...], invoke_id: int, memo: GetMemo | None = None) -> None:
+        """Prepare the request for one attribute or more; raise ValueError for an attribute out of range.
+
+        `memo` outlives the exchange. Where the very same tuple is asked for again it saves time, and does nothing else.
+        """
+        self._memo = memo
+        if memo is not None and attributes is memo.attributes:
+            request = memo.request
+            self.request = b"".join((request[:2], bytes((apdu.INVOKE_FLAGS | invoke_id,)), request[3:]))
+        else:
+            self.request = apdu.get_request(attributes, invoke_id)
         self.results: tuple[GetResult, ...] = ()
         self._attributes = attributes
         self._invoke_id = invoke_id
@@ -77,7 +100,12 @@ class GetExchange:
         self.results = (GetResult(self._attributes[0], value),)
 
     def _list(self, answer: bytes, at: int) -> None:
-        attributes = self._attributes
+        attributes, memo = self._attributes, self._memo
+        if memo is not None and memo.layout is not None and attributes is memo.attributes and (
+                values := memo.layout.read(answer, at)) is not None:
+            # GetResult(attribute, value, None) for each, without a Python call for each
+            self.results = tuple(map(tuple.__new__, repeat(GetResult), zip(attributes, values, repeat(None))))
+            return
         count, at = decode_length(answer, at)
         if len(attributes) == 1 or count != len(attributes):
             raise Violation(f"list of {count} results where {len(attributes)} attributes were asked")
@@ -98,6 +126,9 @@ class GetExchange:
         if at != end:
             raise Violation(f"{end - at} octets follow a list of results")
         self.results = tuple(results)
+        if memo is not None:
+            memo.attributes, memo.request = attributes, self.request
+            memo.layout = ListLayout.of([result.data for result in results])
 
     def _block(self, answer: bytes) -> bytes | None:
         # C4 02 invoke-id | last-block | block-number (4) | 0: octet-string, 1: data-access-result

@@ -26,33 +26,28 @@ class Arrived(NamedTuple):
 
 
 class Passage:
-    """Of one association. `server_conformance` and `server_max_pdu` are set when they are negotiated."""
+    """Of one association. `settle` tells what was negotiated.
+
+    `room` is how long an APDU in clear may be to go in one piece, 0 = no limit: what ciphering adds must fit too.
+    `room_in_blocks` is the same, or 0 where general blocks carry what is longer.
+    """
 
     def __init__(self, settings: AssociationSettings, counters: InvocationCounters) -> None:
         """Prepare for the settings; `counters` are the reserved invocation counters."""
         self.server_conformance = Conformance(0)
-        self.server_max_pdu = 0
+        self.server_max_pdu = self.room = self.room_in_blocks = 0
+        self.general_blocks = False
         self.ciphered = settings.ciphered
         self.channel = None if settings.security is None else SecureChannel(settings.security, counters)
         self._window = settings.gbt_window if settings.framing == "wrapper" else 1  # HDLC has turns of its own
         self._blocks: BlockTransfer | None = None
 
-    @property
-    def general_blocks(self) -> bool:
-        """Tell whether general block transfer was negotiated."""
-        return Conformance.GENERAL_BLOCK_TRANSFER in self.server_conformance
-
-    @property
-    def room(self) -> int:
-        """How long an APDU in clear may be to go in one piece, 0 = no limit: what ciphering adds must fit too."""
-        if not self.server_max_pdu:
-            return 0
-        return max(self.server_max_pdu - (OVERHEAD_BYTES if self.ciphered else 0), 1)
-
-    @property
-    def room_in_blocks(self) -> int:
-        """As `room`, or 0 where general blocks carry what is longer."""
-        return 0 if self.general_blocks else self.room
+    def settle(self, conformance: Conformance, max_pdu: int) -> None:
+        """Take what the opening negotiated: services both sides have, the largest APDU of the meter (0 = no limit)."""
+        self.server_conformance, self.server_max_pdu = conformance, max_pdu
+        self.general_blocks = Conformance.GENERAL_BLOCK_TRANSFER in conformance
+        self.room = max(max_pdu - (OVERHEAD_BYTES if self.ciphered else 0), 1) if max_pdu else 0
+        self.room_in_blocks = 0 if self.general_blocks else self.room
 
     def outgoing(self, message: bytes) -> Sequence[bytes]:
         """Return what is to be handed to the link for a request in clear. Takes an invocation counter if ciphered."""

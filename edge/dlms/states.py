@@ -19,6 +19,8 @@ class State(Enum):
     CLOSED = "closed"
     FAILED = "failed"
 
+    __hash__ = object.__hash__      # by identity: Enum's own hashes the name, for each look into `NEXT`
+
 
 class Trigger(Enum):
     """What moves it on."""
@@ -31,6 +33,8 @@ class Trigger(Enum):
     CLOSE = "close"
     LINK_DOWN = "link down"
     FAULT = "fault"
+
+    __hash__ = object.__hash__
 
 
 NEXT: dict[tuple[State, Trigger], State] = {

@@ -45,6 +45,10 @@ class WrapperDeframer:
         Raises Violation at a wrong version, an empty APDU or one above the limit, BridgeBusy at a line of plain text;
         the deframer is of no use afterwards.
         """
+        if not self._buffer and len(data) > HEADER_BYTES:       # what a meter sends to one request, as a rule
+            version, source, destination, length = _HEADER.unpack_from(data)
+            if version == VERSION and length == len(data) - HEADER_BYTES <= self.limit_bytes:
+                return [WrapperFrame(source, destination, data[HEADER_BYTES:])]
         return list(self.frames(data))
 
     def frames(self, data: bytes) -> Iterator[WrapperFrame]:

@@ -41,6 +41,7 @@ Connect = Callable[[], Awaitable[Transport]]
 Trace = Callable[[str, bytes], None]
 """Told each piece of bytes with its direction, "TX" or "RX", as it passes; the password is in there in clear."""
 
+A = TypeVar("A")
 E = TypeVar("E", bound=Event)
 
 RESERVE_S = 30.0
@@ -132,7 +133,8 @@ class MeterSession:
             await self._open_once()
 
     async def _open_once(self) -> None:
-        await self._reserve()
+        if self.counters is not None:
+            await self._reserve(self.counters)
         transport, named = await self._connect(), ""
         self._transport = transport
         try:
@@ -158,10 +160,9 @@ class MeterSession:
             raise
         self._association = association
 
-    async def _reserve(self) -> None:
-        if self.counters is not None:
-            self._pulse(RESERVE_S)
-            await self.counters.ensure()
+    async def _reserve(self, counters: CounterDesk) -> None:
+        self._pulse(RESERVE_S)
+        await counters.ensure()
 
     async def get(self, attributes: Sequence[Attribute]) -> tuple[GetResult, ...]:
         """Read attributes, one result for each in their order, in as few requests as this meter takes.
@@ -169,10 +170,10 @@ class MeterSession:
         Raises a MeterError with its reason; the association is gone then. Cancelling ends the connection hard, because
         an answer may still come.
         """
-        results: list[GetResult] = []
+        results: tuple[GetResult, ...] = ()
         while len(results) < len(attributes):
             results += await self._get_part(attributes[len(results):])
-        return tuple(results)
+        return results
 
     async def set(self, items: Sequence[tuple[Attribute, AxdrValue]]) -> tuple[SetResult, ...]:
         """Write attributes in one request; one result for each in their order.
@@ -180,15 +181,15 @@ class MeterSession:
         This, `action` and `access` end as `get` does. LocalStateError: the meter did not negotiate the service, or the
         request is longer than it takes; nothing was sent then, and the association stands.
         """
-        return (await self._exchange(lambda association, now: association.set(items, now), Written)).results
+        return (await self._exchange(Association.set, items, Written)).results
 
     async def action(self, requests: Sequence[ActionRequest]) -> tuple[ActionResult, ...]:
         """Call methods in one request; one result for each in their order."""
-        return (await self._exchange(lambda association, now: association.action(requests, now), Invoked)).results
+        return (await self._exchange(Association.action, requests, Invoked)).results
 
     async def access(self, parts: Sequence[AccessPart]) -> tuple[AccessResult, ...]:
         """Do several things in one ACCESS request; one result for each in their order."""
-        return (await self._exchange(lambda association, now: association.access(parts, now), Accessed)).results
+        return (await self._exchange(Association.access, parts, Accessed)).results
 
     async def close(self, within_s: float = CLOSE_S) -> None:
         """End association and connection politely, within `within_s` hard. Safe without either. Raises nothing."""
@@ -235,7 +236,7 @@ class MeterSession:
         """Ask for the first of `attributes`, as many as fit one request; find out how many do."""
         size = self._size(attributes)
         try:
-            answer = await self._ask(attributes[:size])
+            answer = await self._exchange(Association.get, attributes[:size], Answer)
         except Refused as refused:
             if size == 1 or refused.temporary or refused.reason is FailReason.SECURITY or not self.lists.refused(size):
                 raise
@@ -259,32 +260,38 @@ class MeterSession:
         Meters exist that refuse everything after the first item they refuse. Costs a request per refused attribute;
         whoever calls keeps refusals and leaves them out next time. Temporary ones are left to the caller's repetition.
         """
+        behind = _refused(results)[1:]
+        if not behind:
+            return results
         merged = list(results)
-        behind = _refused(merged)[1:]
         while behind:
-            again = (await self._ask([merged[place].attribute for place in behind])).results
+            again = (await self._exchange(
+                Association.get, [merged[place].attribute for place in behind], Answer)).results
             for place, result in zip(behind, again, strict=True):
                 merged[place] = result
             behind = [place for place in behind if place in _refused(merged)][1:]
         return tuple(merged)
 
-    async def _ask(self, attributes: Sequence[Attribute]) -> Answer:
-        return await self._exchange(lambda association, now: association.get(attributes, now), Answer)
+    async def _exchange(
+        self, begin: Callable[[Association, Sequence[A], float], None], asked: Sequence[A], wanted: type[E],
+    ) -> E:
+        """Have the association send a request for what is asked, and wait for what answers it.
 
-    async def _exchange(self, begin: Callable[[Association, float], None], wanted: type[E]) -> E:
-        """Send what `begin` makes the association send, and wait for what answers it; any fault ends the connection."""
+        Any fault but LocalStateError, with which nothing was sent, ends the connection.
+        """
         association, transport = self.association, self._transport
         assert transport is not None
-        await self._reserve()
+        if self.counters is not None:
+            await self._reserve(self.counters)
+        began = self._loop.time()
         try:
-            begin(association, self._loop.time())
+            begin(association, asked, began)
         except LocalStateError:      # nothing was sent
             raise
         except BaseException:
             self.abort()
             raise
         self._invoke_id = (self._invoke_id + 1) % INVOKE_IDS
-        began = self._loop.time()
         try:
             answer = await self._until(association, transport, wanted)
         except CounterTooLow as told:      # another program used the key meanwhile: right for the next association
@@ -299,13 +306,13 @@ class MeterSession:
         except BaseException:
             self.abort()
             raise
-        self.took_s = self._loop.time() - began
+        self.took_s = self.last_exchange_at - began
         self._patience.answered(self.took_s, self.settings.exchange_timeout_s)
         self.round_trips += 1
         return answer
 
     async def _until(self, association: Association, transport: Transport, wanted: type[E]) -> E:
-        """Move bytes and timers until the wanted event comes; pushes are passed over."""
+        """Move bytes and timers until the wanted event comes."""
         while True:
             data = association.data_to_send()
             if data:
@@ -313,15 +320,13 @@ class MeterSession:
                 if self._trace is not None:
                     self._trace("TX", data)
                 transport.write(data)
-            event = association.next_event()
-            if isinstance(event, wanted):
+            event = _heard(association, wanted)
+            if event is not None:
                 self.last_exchange_at = self._loop.time()
                 return event
-            if isinstance(event, Closed):
-                raise ConnectionLost(event.text or "the meter ended the association")
-            if event is None:
-                await self._wait(association, transport)
-                await self._reserve()      # a long answer in blocks takes a counter for each
+            await self._wait(association, transport)
+            if self.counters is not None:      # a long answer in blocks takes a counter for each
+                await self._reserve(self.counters)
 
     async def _wait(self, association: Association, transport: Transport) -> None:
         """Wait for bytes or for the association's timer, and hand over what came."""
@@ -335,8 +340,9 @@ class MeterSession:
         except ConnectionLost as lost:
             self._eof(association, lost)
         else:
-            self._receive(association, data)
-            association.handle_timer(self._loop.time())     # who never stops talking meets the deadline all the same
+            now = self._receive(association, data)
+            if timer is not None and now >= timer:      # who never stops talking meets the deadline all the same
+                association.handle_timer(now)
 
     @staticmethod
     def _eof(association: Association, lost: ConnectionLost) -> None:
@@ -346,10 +352,12 @@ class MeterSession:
         except ConnectionLost as told:
             raise ConnectionLost(f"{told} ({lost})") from lost
 
-    def _receive(self, association: Association, data: bytes) -> None:
+    def _receive(self, association: Association, data: bytes) -> float:
         if self._trace is not None:
             self._trace("RX", data)
-        association.receive_data(data, self._loop.time())
+        now = self._loop.time()
+        association.receive_data(data, now)
+        return now
 
     async def _say_goodbye(self, association: Association, transport: Transport) -> None:
         try:
@@ -359,5 +367,16 @@ class MeterSession:
             log.debug("no clean end: %s", error)
 
 
+def _heard(association: Association, wanted: type[E]) -> E | None:
+    """Return the wanted event if it has come; pass pushes over. Raises ConnectionLost."""
+    while (event := association.next_event()) is not None:
+        if isinstance(event, wanted):
+            return event
+        if isinstance(event, Closed):
+            raise ConnectionLost(event.text or "the meter ended the association")
+    return None
+
+
 def _refused(results: Sequence[GetResult]) -> list[int]:
+    """Return the places of refusals that are not temporary."""
     return [place for place, result in enumerate(results) if result.error is not None and not result.error.temporary]

@@ -1,6 +1,7 @@
 """GET exchanges: lists, blocks, blocked lists, errors; and the names of COSEM."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,10 @@ from edge.dlms import axdr, selection
 from edge.dlms.apdu import get_next, get_request, refusal
 from edge.dlms.blocks import MAX_ANSWER_BYTES
 from edge.dlms.cosem import UNITS, AccessError, Attribute, Obis
+from edge.dlms.data import INTEGERS, Integer
 from edge.dlms.datetimes import ClockTime
-from edge.dlms.get import GetExchange, GetResult
+from edge.dlms.get import GetExchange, GetMemo, GetResult
+from edge.dlms.layout import ListLayout
 from edge.dlms.push import notification
 from edge.errors import FailReason, Refused, Violation
 
@@ -116,6 +119,47 @@ def test_any_answer_ends_in_a_result_or_an_error(tail: bytes) -> None:
             GetExchange((A, B, C), 1).receive(head + tail)
         except (Violation, Refused):
             continue
+
+
+# -- the same list again: a short cut that must show in nothing but time
+numbers = st.one_of([st.integers(0, 127).map(lambda value, tag=tag: Integer(tag, value)) for tag in INTEGERS])
+answers = st.lists(numbers | st.sampled_from([None, AccessError.TEMPORARY_FAILURE, b"ab", 1.5, "x", True, (Integer(17, 1),)]), min_size=3, max_size=3)
+
+
+def listed(values: list[Any], invoke_id: int = 1) -> bytes:
+    return bytes((0xC4, 3, 0xC0 | invoke_id, len(values))) + b"".join(
+        bytes((1, value)) if isinstance(value, AccessError) else b"\0" + axdr.encode(value) for value in values)
+
+
+@given(st.lists(numbers, min_size=3, max_size=3) | answers, st.lists(numbers, min_size=3, max_size=3) | answers, st.booleans(), st.data())
+def test_a_list_that_is_asked_again_is_read_as_the_first_time(first: list[Any], second: list[Any], alike: bool, data: st.DataObject) -> None:
+    attributes, memo = (A, B, C), GetMemo()
+    GetExchange(attributes, 1, memo).receive(listed(first))
+    answer = bytearray(listed(first if alike else second, 2))
+    if data.draw(st.booleans()):
+        answer[data.draw(st.integers(0, len(answer) - 1))] ^= data.draw(st.integers(1, 255))
+    if data.draw(st.booleans()):
+        answer = answer[:data.draw(st.integers(0, len(answer)))] + data.draw(st.binary(max_size=3))
+    told = []
+    for exchange in (GetExchange(attributes, 2, memo), GetExchange(attributes, 2)):
+        assert exchange.request == get_request(attributes, 2)
+        try:
+            told.append((exchange.receive(bytes(answer)), exchange.results, [type(result.data) for result in exchange.results]))
+        except (Violation, Refused) as why:
+            told.append((type(why), str(why), []))
+    assert told[0] == told[1]
+
+
+def test_a_memo_is_of_one_tuple_and_forgets_nothing_that_matters() -> None:
+    memo = GetMemo()
+    for attributes in ((A, B, C), (A, C, B), (A, B), (A, B, C)):
+        exchange = GetExchange(attributes, 3, memo)
+        assert exchange.request == get_request(attributes, 3)
+        exchange.receive(listed([Integer(18, number) for number in range(len(attributes))], 3))
+        assert exchange.results == tuple(GetResult(attribute, number) for number, attribute in enumerate(attributes))
+        assert all(type(result) is GetResult and result.error is None for result in exchange.results)
+    assert ListLayout.of([Integer(18, 1)]) is None
+    assert ListLayout.of([Integer(18, 1)] * 128) is None
 
 
 # -- other APDUs

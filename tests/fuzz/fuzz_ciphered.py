@@ -8,6 +8,7 @@ from fuzz_exchanges import ALL, MAX_PDU, PUSHES, VOLTAGES, access_answers, actio
 from fuzz_mutation import Case
 
 from edge.dlms import axdr
+from edge.dlms.acse import Accepted
 from edge.dlms.association import Answer, Association, AssociationSettings, Security, State
 from edge.dlms.channel import _DED, _GLO, CIPHERED_TAGS, GENERAL_DED, GENERAL_GLO, GLO_INITIATE_RESPONSE, SecureChannel
 from edge.dlms.ciphering import HEADER_BYTES, TAG_BYTES, Cipher, Protection
@@ -76,7 +77,7 @@ def sealed_answer(case: Case) -> str:
     """
     association = Association(_SETTINGS, InvocationCounters(1, 200))
     association.state = State.READY
-    association._passage.server_conformance, association._passage.server_max_pdu = ALL, MAX_PDU
+    association._settle(Accepted(ALL, MAX_PDU))
     association.get(VOLTAGES[:1], 0.0)
     association.data_to_send()
     counter, apdus, good = 0, [], set()

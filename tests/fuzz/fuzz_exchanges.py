@@ -14,6 +14,7 @@ from fuzz_mutation import Case
 
 from edge.dlms import axdr, wrapper
 from edge.dlms.access import AccessPart
+from edge.dlms.acse import Accepted
 from edge.dlms.action import NO_DATA, ActionRequest
 from edge.dlms.association import Answer, Association, AssociationSettings, Event, State
 from edge.dlms.blocks import MAX_ANSWER_BYTES
@@ -34,8 +35,7 @@ def ready(*, general_blocks: bool = False) -> Association:
     """An association as it stands after an AARE that offers everything; made by hand, because 200 us for each are many."""
     association = Association(_SETTINGS)
     association.state = State.READY
-    association._passage.server_conformance = ALL if general_blocks else ALL & ~Conformance.GENERAL_BLOCK_TRANSFER
-    association._passage.server_max_pdu = MAX_PDU
+    association._settle(Accepted(ALL if general_blocks else ALL & ~Conformance.GENERAL_BLOCK_TRANSFER, MAX_PDU))
     return association
 
 
@@ -98,10 +98,18 @@ def get(case: Case) -> str:
 
 
 def get_list(case: Case) -> str:
-    """An answer to GET-with-list, in one piece or in blocks."""
-    association = ready()
-    association.get(VOLTAGES, 0.0)
-    return _answered(association, case, Answer, VOLTAGES)
+    """An answer to GET-with-list, in one piece or in blocks; read the same whether the list is asked for the first time or again."""
+    words = []
+    for before in ((), (b"\xc4\x03\xc0\x03" + b"\x00\x12\x08\xfd" * 3,)):
+        association = ready()
+        association._invoke_id = 1 - len(before)
+        for apdu in before:
+            association.get(VOLTAGES, 0.0)
+            hear(association, (apdu,))
+        association.get(VOLTAGES, 0.0)
+        words.append(_answered(association, case, Answer, VOLTAGES))
+    assert words[0] == words[1]
+    return words[0]
 
 
 def set_one(case: Case) -> str:

@@ -15,7 +15,7 @@ from fuzz_engine import Finding, Fuzzer, Target, ending, load, minimised, save
 from fuzz_mutation import MAX_CASE_BYTES, MAX_PIECES, Case, Mutator, packed, unpacked
 from fuzz_run import CRASHERS
 from fuzz_targets import TARGETS, WHOLE_RUN
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.dlms import axdr, axdr_encoder, ciphering, get, hdlc, opening
@@ -149,6 +149,7 @@ def test_words_leave_out_what_varies() -> None:
 pieces = st.lists(st.binary(max_size=60), min_size=1, max_size=6).map(tuple)
 
 
+@settings(deadline=None)
 @given(pieces, pieces, st.integers(0, 1 << 32))
 def test_mutated_cases_keep_to_the_limits_and_follow_the_seed(case: Case, other: Case, seed: int) -> None:
     made = []
@@ -163,11 +164,13 @@ def test_mutated_cases_keep_to_the_limits_and_follow_the_seed(case: Case, other:
     assert made[0] == made[1]
 
 
+@settings(deadline=None)
 @given(pieces)
 def test_cases_travel_as_one_string(case: Case) -> None:
     assert unpacked(packed(case)) == case
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_string_is_a_case(octets: bytes) -> None:
     case = unpacked(octets)
