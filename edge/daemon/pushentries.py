@@ -44,7 +44,8 @@ class Hosts:
         wanted = set(hosts)
         self._known = {host: found for host, found in self._known.items() if host in wanted}
         self._asked_at = {host: at for host, at in self._asked_at.items() if host in wanted}
-        due = [host for host in sorted(wanted) if host in self._asked_at or not self.of(host)]      # the names
+        # names, and addresses within an interface, which has another number when its driver is loaded again
+        due = [host for host in sorted(wanted) if "%" in host or host in self._asked_at or not self.of(host)]
         due = [host for host in due if now - self._asked_at.get(host, float("-inf")) >= RESOLVE_S]
         self._asked_at |= dict.fromkeys(due, now)
         with contextlib.suppress(TimeoutError):      # the rest is asked for again when its time has come

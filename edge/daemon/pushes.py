@@ -131,10 +131,13 @@ class Pushes:
 
     # -- the listener's handler ------------------------------------------------------------------------------------
 
+    def knows(self, address: str) -> bool:
+        """See `Handler`."""
+        return self._senders.vouched(address) or (self._desk is not None and self._desk.directory.knows(address))
+
     def admit(self, address: str) -> bool:
         """See `Handler`."""
-        registered = self._desk is not None and self._desk.directory.knows(address)
-        admitted = self._senders.admit(address, self._clock.monotonic(), registered=registered)
+        admitted = self._senders.admit(address, self._clock.monotonic(), registered=self.knows(address))
         self.counts.limited += not admitted
         return admitted
 
@@ -154,11 +157,11 @@ class Pushes:
         elif verdict.outcome is Outcome.REFUSED:
             self._refused(verdict, address, now)
         else:
-            self._senders.vouch(address)
             self._unknown.forget(address, verdict.title)
             if verdict.mark is None:
                 self._accept(verdict)
             else:
+                self._senders.vouch(address)      # its keys prove it; what comes in clear proves nothing
                 self._waiting.append(verdict)
                 self._wake.set()
 

@@ -109,6 +109,8 @@ class Desk:
 
     def _open(self, apdu: bytes, address: str) -> _Opened | Verdict:
         """Return the message in clear with its owner, or the verdict. Raises Violation where it is malformed."""
+        if not apdu:
+            raise Violation("an empty APDU")
         if apdu[0] in CIPHERED_TAGS:
             return self._unseal(Ciphered.parse(apdu), address)
         if apdu[0] == GENERAL_CIPHERING:

@@ -37,6 +37,9 @@ _UNFINISHED = "a message that was not whole in time"
 class Handler(Protocol):
     """What the listener tells. All of it returns at once and never raises."""
 
+    def knows(self, address: str) -> bool:
+        """Tell whether a registered meter sends from this address."""
+
     def admit(self, address: str) -> bool:
         """Tell whether one more thing from this address is taken."""
 
@@ -93,11 +96,13 @@ class Listener:
         self.where = ()
 
     def enter(self, connection: "_Connection", address: str) -> bool:
-        """Take a connection in, or tell that there is no room for it."""
-        settings = self.settings
-        if (len(self._connections) >= settings.max_connections
-                or self.by_address[address] >= settings.max_connections_per_address
-                or not self.handler.admit(address)):
+        """Take a connection in, or tell that there is no room for it. Strangers have half of the room at most."""
+        settings, knows = self.settings, self.handler.knows
+        full = len(self._connections) >= settings.max_connections
+        if not full and not knows(address):
+            strangers = sum(count for each, count in self.by_address.items() if not knows(each))
+            full = strangers >= max(settings.max_connections // 2, 1)
+        if full or self.by_address[address] >= settings.max_connections_per_address or not self.handler.admit(address):
             return False
         self._connections.add(connection)
         self.by_address[address] += 1

@@ -12,11 +12,11 @@ into it. HDLC goes on behind noise.
 
 What is answered. A push is a service that the meter begins and nobody confirms (IEC 62056-5-3, data-notification and
 event-notification); HDLC UI frames have no answer either. Delivery is TCP's, or hope. Newer editions add a
-DataNotificationConfirm (tag 10) where the push setup's operation method asks for one. It is not sent: the service-class
-bit does not tell who wants it (meters of older editions set it and expect nothing), and no meter that speaks it has
-been seen. Such a meter repeats itself as often as its retries say, and repetitions are recognised. Only blocks of a
-general block transfer whose sender waits for its turn are acknowledged, and only within a wrapper stream: the address
-that a datagram comes from is nothing but a claim, so nothing is sent to it.
+DataNotificationConfirm (tag 0x10) where the push setup's operation method asks for one. It is not sent: the
+service-class bit does not tell who wants it (meters of older editions set it and expect nothing), and no meter that
+speaks it has been seen. Such a meter repeats itself as often as its retries say, and repetitions are recognised. Only
+blocks of a general block transfer whose sender waits for its turn are acknowledged, and only within a wrapper stream:
+the address that a datagram comes from is nothing but a claim, so nothing is sent to it.
 """
 
 from collections.abc import Iterator

@@ -85,14 +85,17 @@ class Senders:
         self._vouched: OrderedDict[str, None] = OrderedDict()
 
     def admit(self, address: str, now: float, *, registered: bool) -> bool:
-        """Tell whether one more message from this address is taken. `registered`: a registered meter lives there."""
-        registered = registered or address in self._vouched
+        """Tell whether one more message from this address is taken. `registered`: a known meter sends from there."""
         buckets = self._buckets[registered]
         own = buckets.setdefault(address, Bucket(self._per_address, 60.0, now))
         buckets.move_to_end(address)
         if len(buckets) > ADDRESSES:
             buckets.popitem(last=False)
         return own.take(now) and self._all[registered].take(now)
+
+    def vouched(self, address: str) -> bool:
+        """Tell whether a registered meter has proven to send from there."""
+        return address in self._vouched
 
     def vouch(self, address: str) -> None:
         """A registered meter sends from there, wherever it is registered to live: it counts among the registered."""

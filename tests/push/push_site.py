@@ -49,12 +49,16 @@ class Told(Listener):
 class Book:
     """A handler that admits everybody, or so many, and writes down what comes."""
 
-    def __init__(self, room: int = 1_000_000) -> None:
+    def __init__(self, room: int = 1_000_000, *meters: str) -> None:
         self.room = room
+        self.meters = meters
         self.taken: list[tuple[bytes, str]] = []
         self.damage: list[tuple[str, str]] = []
         self.turned_away = 0
         self.news = asyncio.Event()
+
+    def knows(self, address: str) -> bool:
+        return address in self.meters
 
     def admit(self, address: str) -> bool:
         self.room -= 1

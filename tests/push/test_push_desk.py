@@ -5,6 +5,8 @@ import itertools
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edge.dlms.axdr import Integer, encode
 from edge.dlms.ciphering import Cipher, Protection
@@ -338,3 +340,25 @@ def test_objects_without_a_key_are_told_when_they_change() -> None:
     assert kinds("1-0:2.8.0") == [Kind.PUSHED]
     assert kinds("1-0:2.8.0", "1-0:3.8.0") == [Kind.PUSHED, Kind.EVENT]
     assert kinds() == [Kind.PUSHED]
+
+
+# -- whatever comes ----------------------------------------------------------------------------------------------------
+
+VALID = [push(), push(serial="S1"), push(moment=moment(5)), sealed(push(), 5), sealed(push(), 6, protection=Protection.AUTHENTICATED),
+         bytes.fromhex("c2010c07ea0102ff0304050000000000010000600b00ff021128"), sealed(bytes.fromhex("c20000010000600b00ff021128"), 7, tag=0xCA),
+         b"\xdd" + bytes(20), b"\x60\x1d", b"\xe0\x81\x00\x01\x00\x00\x01\x0f"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(VALID), st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=4), st.integers(0, 200), st.binary(max_size=8))
+def test_any_bytes_get_a_verdict(apdu: bytes, changes: list[tuple[int, int]], size: int, more: bytes) -> None:
+    octets = bytearray(apdu)
+    for at, value in changes:
+        octets[at % len(octets)] = value
+    octets = octets[:size] + more
+    at = desk(ciphered("a", HERE, title=TITLE), entry("b", THERE, identity="S1"), ciphered("c", HERE), entry("d", HERE, profile=OTHER))
+    for address in (HERE, THERE, "192.0.2.9"):
+        verdict = take(at, bytes(octets), address)
+        assert (verdict.outcome in (Outcome.ACCEPTED, Outcome.DUPLICATE)) == (not verdict.reason)
+        assert bool(verdict.records) == (verdict.outcome is Outcome.ACCEPTED)
+        assert verdict.reason.isprintable()

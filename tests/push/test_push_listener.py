@@ -178,8 +178,23 @@ async def test_a_sender_that_reads_no_acknowledgements_is_cut_off() -> None:
 
 # -- limits ------------------------------------------------------------------------------------------------------------
 
+async def test_strangers_leave_half_of_the_connections_to_meters() -> None:
+    book = Book(1_000, "127.0.0.2")
+    async with listening(book, max_connections=4, max_connections_per_address=3) as (listener, port), contextlib.AsyncExitStack() as open_:
+        for _ in range(2):
+            await open_.enter_async_context(connected(port))
+        reader, _ = await open_.enter_async_context(connected(port))
+        assert await closed(reader) == b""
+        for _ in range(2):
+            _, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+            open_.callback(writer.close)
+            writer.write(MESSAGE)
+        await book.until(lambda: len(book.taken) == 2)
+        assert dict(listener.by_address) == {"127.0.0.1": 2, "127.0.0.2": 2}
+
+
 async def test_connections_are_limited_in_all_and_from_one_address() -> None:
-    book = Book()
+    book = Book(1_000, "127.0.0.1", "::1")
     async with listening(book, max_connections=3, max_connections_per_address=2) as (listener, port), contextlib.AsyncExitStack() as open_:
         for _ in range(2):
             await open_.enter_async_context(connected(port))
