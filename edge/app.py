@@ -32,6 +32,7 @@ from edge.clock import SystemClock
 from edge.config import Settings
 from edge.control import serve
 from edge.daemon import storage
+from edge.daemon.air import AirDesk
 from edge.daemon.backfill import BackfillDesk
 from edge.daemon.duties import standing
 from edge.daemon.enrolment import Enrolment
@@ -99,14 +100,16 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         keep = functools.partial(_keep, ring, Stream.INSTANT)
         latest = Latest(clock)
         means = Means(functools.partial(_keep, ring), enrolment.progress, enrolment.keep_progress, clock)
+        links = LinkDesk(lambda: enrolment.meters, keep, clock, settings.radio.record_interval_s,
+                         tell=functools.partial(_keep, ring, Stream.ALARM),
+                         pollers=lambda: fleet.states())      # noqa: PLW0108 - the fleet is made below
+        air = AirDesk(links, lambda: enrolment.meters, settings.radio.width_mhz)
         backfill = BackfillDesk(settings, ring, enrolment, clock)
         resources.push_async_callback(backfill.ledgers.close)
         fleet = await resources.enter_async_context(Fleet(
             profiles, settings=settings.poll, sink=functools.partial(_accept, ring, latest),
             on_learned=enrolment.keep_learned, reserve=enrolment.reserve_counters, clock=clock, promises=promises,
-            rng=rng, errands_of=ErrandDesk([standing(settings, means), backfill.of]).of))
-        links = LinkDesk(lambda: enrolment.meters, keep, clock, settings.radio.record_interval_s,
-                         tell=functools.partial(_keep, ring, Stream.ALARM), pollers=fleet.states)
+            rng=rng, air=air, errands_of=ErrandDesk([standing(settings, means), backfill.of]).of))
         recovery = RadioRecovery(settings.recovery, lambda: links.radio, functools.partial(_keep, ring, Stream.ALARM),
                                  clock, state_dir)
         pushes = Pushes(settings.push, enrolment, profiles, ring.put, clock)

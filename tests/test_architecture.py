@@ -66,7 +66,7 @@ PURE = [
     "edge/discovery/doors.py", "edge/discovery/pace.py", "edge/discovery/greeting.py", "edge/discovery/objects.py",
     "edge/discovery/quantities.py", "edge/discovery/fit.py", "edge/discovery/proposal.py",
     "edge/poll/schedule.py", "edge/poll/recovery.py", "edge/poll/budget.py",
-    "edge/poll/errand.py", "edge/poll/pacing.py", "edge/meters/clock.py", "edge/meters/dutyspec.py", "edge/meters/table.py",
+    "edge/poll/errand.py", "edge/poll/pacing.py", "edge/poll/air.py", "edge/meters/clock.py", "edge/meters/dutyspec.py", "edge/meters/table.py",
     "edge/errands/clock_policy.py", "edge/errands/relay_policy.py", "edge/errands/requests.py", "edge/meters/relay.py",
     "edge/meters/typed.py", "edge/meters/targets.py",
     "edge/meters/ranges.py", "edge/meters/ledger.py", "edge/meters/localtime.py", "edge/meters/loadrows.py", "edge/meters/loadrecord.py",
@@ -80,7 +80,7 @@ PURE = [
     # all of the simulated meter but meter_tcp, and meter_physics, which draws its phases from the seed
     "edge/demo/meter_[!pt]*.py", "edge/demo/meter_profile.py", "edge/demo/meter_push.py", "edge/demo/meter_timeline.py",
     "edge/demo/story.py", "edge/demo/verdict.py",
-    "halow/model.py", "halow/quality.py", "halow/s1g.py", "halow/airtime.py", "halow/plan.py", "halow/survey.py", "halow/recovery.py", "halow/health.py", "halow/daemonwords.py", "halow/regions.py", "halow/tracker.py", "halow/trace.py", "halow/table.py",
+    "halow/model.py", "halow/quality.py", "halow/s1g.py", "halow/airtime.py", "halow/plan.py", "halow/duty.py", "halow/survey.py", "halow/recovery.py", "halow/health.py", "halow/daemonwords.py", "halow/regions.py", "halow/tracker.py", "halow/trace.py", "halow/table.py",
     "halow/radios/vendor.py",
 ]
 IMPURE = {"asyncio", "socket", "os", "time", "random", "threading", "subprocess", "selectors", "ssl", "sqlite3"}

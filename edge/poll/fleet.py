@@ -21,11 +21,12 @@ from edge.health.supervise import EXPENDABLE, RestartPolicy, WorkerState, superv
 from edge.meters.profile import Profile
 from edge.model import Keys, Learned, Meter
 from edge.poll.addressing import NO_KEYS, association_settings, lane
+from edge.poll.air import Air
 from edge.poll.budget import GateState
 from edge.poll.counters import Reserve, counter_desk
 from edge.poll.errand import Errand, ErrandsOf
 from edge.poll.link import OnLearned
-from edge.poll.poller import Poller, Sink
+from edge.poll.poller import FREE, Poller, Sink
 from edge.poll.state import PollerState
 from edge.poll.turn import Turnstile
 
@@ -86,6 +87,7 @@ class Fleet:
         policy: RestartPolicy = EXPENDABLE,
         reserve: Reserve | None = None,
         errands_of: ErrandsOf = _no_errands,
+        air: Air = FREE,
     ) -> None:
         """`on_learned` keeps what was found out about a meter in the registry, off the loop.
 
@@ -104,6 +106,7 @@ class Fleet:
         self._policy = policy
         self._reserve = reserve
         self._errands_of = errands_of
+        self._air = air
         self._running: dict[str, _Running] = {}
         self._refused: dict[str, str] = {}
         self._applying = asyncio.Lock()
@@ -207,7 +210,7 @@ class Fleet:
                 item.meter, item.password, running.profile, running.learned,
                 settings=self._settings, gate=self.turnstile.gate, sink=self._sink, on_learned=self._note_learned,
                 clock=self._clock, promise=pulse, rng=self._rng, shares_lane=shares_lane, keys=item.keys,
-                client_title=item.client_title, reserve=self._reserve, on_asked=self.turnstile.asked,
+                client_title=item.client_title, reserve=self._reserve, on_asked=self.turnstile.asked, air=self._air,
                 errands=self._errands_of(item.meter, self._profiles[item.meter.profile]))
             await running.poller.run()
 

@@ -76,6 +76,7 @@ class Link:
             trace=trace, pulse=pulse, counters=desk)
         self._look = None if desk is None or not counter_obis else _Look(desk, connect, settings, counter_obis, trace)
         self._refused: dict[Attribute, AccessError] = {}
+        self._carried = (0, 0)
         self._identified = False
         self._plan: Plan | None = None
 
@@ -88,6 +89,12 @@ class Link:
     def last_exchange_at(self) -> float:
         """Return when the meter last answered, in loop time."""
         return self._session.last_exchange_at
+
+    def carried_bytes(self) -> tuple[int, int]:
+        """Return the octets sent and received since this was asked last, whatever they were for."""
+        now = self._session.sent_bytes, self._session.received_bytes
+        before, self._carried = self._carried, now
+        return now[0] - before[0], now[1] - before[1]
 
     async def poll(self) -> Answers:
         """Read everything the profile wants, opening an association first where there is none.

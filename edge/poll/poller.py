@@ -28,6 +28,7 @@ from edge.meters import reading
 from edge.meters.profile import Profile
 from edge.model import Keys, Kind, Learned, Meter, Record
 from edge.poll.addressing import NO_KEYS, association_settings, lane, poll_interval_s
+from edge.poll.air import Air, FreeAir
 from edge.poll.budget import Gate
 from edge.poll.counters import Reserve, counter_desk
 from edge.poll.errand import Errand, Errands
@@ -43,6 +44,8 @@ log = logging.getLogger(__name__)
 
 Sink = Callable[[Record], Awaitable[int]]
 """Where records go: `Ring.append` bound to Stream.INSTANT. Raises RingError."""
+
+FREE = FreeAir()
 
 UNANSWERED = frozenset((FailReason.NO_ANSWER, FailReason.CONNECTION_LOST, FailReason.UNREACHABLE))
 """Failures that too many meters asked at once may cause."""
@@ -82,12 +85,13 @@ class Poller:
         reserve: Reserve | None = None,
         errands: Iterable[Errand] = (),
         on_asked: OnAsked = _nobody,
+        air: Air = FREE,
     ) -> None:
         """`shares_lane`: another meter stands behind the same one-client bridge, so the connection is not kept.
 
         `reserve` sets invocation counters aside, for meters with keys. `errands` are the standing ones. `on_asked`
-        is told how each attempt ended. Raises ConfigError when the meter cannot be addressed, or lacks its password or
-        keys.
+        is told how each attempt ended, `air` says when one may be made. Raises ConfigError when the meter cannot be
+        addressed, or lacks its password or keys.
         """
         self.meter = meter
         self.profile = profile
@@ -111,6 +115,7 @@ class Poller:
         self._learned = learned
         self._errands = Errands(errands)
         self._on_asked = on_asked
+        self._air = air
         self._link: Link | None = None
         self._rest: Rest | None = None
         self._schedule: Schedule | None = None
@@ -127,7 +132,8 @@ class Poller:
         rest = self._rest = Rest(
             self.meter.name, interval_s=self.interval_s, between=self.between,
             keep_alive_s=self.profile.timing.keep_alive_s, link=self._link, errands=self._errands, gate=self._gate,
-            lane=self._lane, recovery=self.recovery, counters=self.counters, clock=self._clock, pulse=self._promise)
+            lane=self._lane, recovery=self.recovery, counters=self.counters, clock=self._clock, pulse=self._promise,
+            air=self._air)
         schedule = self._schedule = Schedule.spread(self.meter.name, self.interval_s, self._clock.monotonic())
         tick = schedule.first()
         try:
@@ -166,6 +172,7 @@ class Poller:
             due=self._schedule.due(now) if self._schedule is not None else 0,
             slots=counters.readings + failed, readings=counters.readings, partial=counters.partial, failed=failed,
             failures={reason.value: count for reason, count in counters.failures.items()}, skipped=counters.skipped,
+            held=counters.held,
             connects=counters.connects, drops_idle=counters.drops_idle, keep_alives=counters.keep_alives,
             round_trips=counters.round_trips, round_trip_s=counters.round_trip_s, lost_records=counters.lost_records,
             steps=counters.steps, steps_failed=counters.steps_failed,
@@ -189,14 +196,8 @@ class Poller:
         """Serve one slot of the schedule: exactly one record, at the latest when `end` has come and no try is open."""
         first = True
         while True:
-            now = self._clock.monotonic()
-            if not self.recovery.may_try(now):
-                not_before = self.recovery.not_before()
-                if not_before >= end:
-                    await self._tell_waiting(not_before - now)
-                    return
-                await self._sleep_until(not_before)
-                continue
+            if not await self._may_ask(end, tried=not first):
+                return
             doubtful = self.recovery.failures_in_row > 0
             try:
                 async with turn(self._gate, self._lane, self._promise, doubtful=doubtful):
@@ -218,11 +219,38 @@ class Poller:
             await self._succeeded(record)
             return
 
+    async def _may_ask(self, end: float, *, tried: bool) -> bool:
+        """Wait until ladder and air let the meter be asked; False where the slot is over before, which is told then."""
+        while True:
+            now = self._clock.monotonic()
+            if not self.recovery.may_try(now):
+                not_before = self.recovery.not_before()
+                if not_before >= end:
+                    await self._tell_waiting(not_before - now)
+                    return False
+            else:
+                not_before = self._air.ready_at(self.meter.name, now)
+                if not_before <= now:
+                    return True
+                if not_before >= end:
+                    await self._hold(tried=tried)
+                    return False
+            await self._sleep_until(not_before)
+
+    async def _hold(self, *, tried: bool) -> None:
+        """Leave the slot: the air is used up. One that was tried has its failure recorded."""
+        self.counters.held += 1
+        if tried:
+            await self._keep(self._failure(self._last_reason, "the duty cycle leaves no time to try again"))
+        else:
+            self.counters.skipped += 1
+
     async def _attempt(self, link: Link) -> Record:
         self._promise(self._connect_timeout_s + PROMISE_MARGIN_S)
         try:
             answers = await link.poll()
         finally:
+            self._air.spent(self.meter.name, *link.carried_bytes(), self._clock.monotonic())
             if self.between is Between.HANG_UP:
                 await link.close()      # within the turn: behind the same bridge somebody may be next
         if answers.repeated:

@@ -13,6 +13,7 @@ from collections.abc import Hashable
 from edge.clock import Clock
 from edge.errors import EdgeError, LocalStateError, MeterError
 from edge.health.promise import Pulse
+from edge.poll.air import Air
 from edge.poll.budget import Gate
 from edge.poll.errand import Errand, Errands
 from edge.poll.link import Link
@@ -54,6 +55,7 @@ class Rest:
         counters: Counters,
         clock: Clock,
         pulse: Pulse,
+        air: Air,
     ) -> None:
         """Nothing runs yet. `between` and `keep_alive_s` as the schedule and the profile have them."""
         self._name = name
@@ -68,6 +70,7 @@ class Rest:
         self._counters = counters
         self._clock = clock
         self._pulse = pulse
+        self._air = air
         self._nudged = asyncio.Event()
         self._starving_since: float | None = None
 
@@ -121,7 +124,9 @@ class Rest:
         if self._counters.last_reading_at is None or self._recovery.failures_in_row:
             return best      # the way to the meter, and that it is the right one, is for a poll to find out
         orders = self._errands.orders()
-        for errand, due in self._errands.wanted(now):
+        ready_at = self._air.ready_at(self._name, now)
+        for errand, wanted_at in self._errands.wanted(now):
+            due = max(wanted_at, ready_at)
             cost_s = errand.lasts_s + (0.0 if self._link.is_open else OPENING_S)
             fits = due + cost_s <= at or errand in orders or self._starved(now)
             crowded = crowded or (due <= now and not fits)
@@ -159,6 +164,12 @@ class Rest:
                 await self._link.close()      # within the turn: behind the same bridge somebody may be next
 
     async def _step(self, errand: Errand, at: float) -> None:
+        try:
+            await self._try(errand, at)
+        finally:
+            self._air.spent(self._name, *self._link.carried_bytes(), self._clock.monotonic())
+
+    async def _try(self, errand: Errand, at: float) -> None:
         """Do one step. What goes wrong in it is the errand's to know: no fault of it ever stops the polls."""
         limit_s = max(at - self._clock.monotonic() + self._interval_s / 2, 2 * errand.lasts_s, OPENING_S)
         self._pulse(limit_s + PROMISE_MARGIN_S)

@@ -82,6 +82,7 @@ class MeterSession:
         self.lists = lists or ListSize(None)
         self.round_trips = 0                 # requests answered, over all associations of this object
         self.last_exchange_at = 0.0          # loop time
+        self.sent_bytes = self.received_bytes = 0
         self.took_s = 0.0                    # the newest exchange, from its request to its whole answer
         self._connect = connect
         self._request_gap_s = request_gap_s
@@ -320,6 +321,7 @@ class MeterSession:
                 if self._trace is not None:
                     self._trace("TX", data)
                 transport.write(data)
+                self.sent_bytes += len(data)
             event = _heard(association, wanted)
             if event is not None:
                 self.last_exchange_at = self._loop.time()
@@ -353,6 +355,7 @@ class MeterSession:
             raise ConnectionLost(f"{told} ({lost})") from lost
 
     def _receive(self, association: Association, data: bytes) -> float:
+        self.received_bytes += len(data)
         if self._trace is not None:
             self._trace("RX", data)
         now = self._loop.time()

@@ -20,6 +20,7 @@ class PollerState:
     `due` slots of the schedule have come so far. Each was served and left one record (`slots == readings + failed`),
     or was run over by the poll before it (`skipped`), or is being served now. `failures` counts by reason; `lateness_s`
     are the newest polls', oldest first. `steps` are those of errands, done between polls.
+    Of the skipped ones `held` were, because the duty cycle left no time for them.
     """
 
     meter: str
@@ -34,6 +35,7 @@ class PollerState:
     failed: int
     failures: dict[str, int]
     skipped: int
+    held: int
     connects: int
     drops_idle: int
     keep_alives: int
@@ -59,6 +61,7 @@ class Counters:
     partial: int = 0
     failures: Counter[FailReason] = field(default_factory=Counter)
     skipped: int = 0
+    held: int = 0                # slots given up because the duty cycle left no time
     connects: int = 0
     drops_idle: int = 0          # kept connections found ended between two polls
     keep_alives: int = 0

@@ -188,7 +188,7 @@ async def test_no_more_meters_than_the_gate_allows_are_asked_at_once() -> None:
 
 
 async def test_dead_meters_do_not_starve_the_living() -> None:
-    settings = slower(at_once=2, interval_s=0.1, exchange_timeout_s=0.5, breaker_failures=1000)
+    settings = slower(at_once=2, interval_s=0.5, exchange_timeout_s=2.0, breaker_failures=1000)
     dead = [simulated(name=f"dead{n}", quirks=Quirks(meter_silent=True)) for n in range(6)]
     async with simulated(name="alive") as (_, alive), Yard(settings).open() as yard:
         rows = [(await meter.__aenter__())[1] for meter in dead]
@@ -198,7 +198,7 @@ async def test_dead_meters_do_not_starve_the_living() -> None:
         await yard.readings_of("alive", 10)
         after = yard.fleet.states()["alive"]
         assert after.skipped == before.skipped
-        assert max(after.lateness_s[-10:]) < 0.1
+        assert max(after.lateness_s[-10:]) < 0.5
         assert len(yard.sink.reasons()) > 6, "the dead are still tried"
         await yard.fleet.apply([])
         for meter in dead:

@@ -228,7 +228,7 @@ async def test_a_long_interval_hangs_up_politely_after_each_poll() -> None:
             await bench.sink.until(lambda records: len(records) >= 3)
             await asyncio.sleep(0)
         assert bench.sink.reasons() == []
-        assert meter.counters.connections == len(bench.sink.records)
+        assert meter.counters.connections - len(bench.sink.records) in (0, 1), "the next may have begun"
         assert bench.poller.state().drops_idle == 0
 
 

@@ -1,0 +1,98 @@
+"""Keeps polling within the country's duty cycle: the gateway's own, and each peer's.
+
+    meter ─► its peer (LinkDesk) ─► width, MCS, retries ─► halow.airtime ─► what an exchange costs either side
+                                                                            ─► halow.duty: when the next may come
+
+A meter without a known peer costs nothing here: nobody tells that it is behind the radio. Without a radio, or in a
+country without a limit, nothing is held back.
+"""
+
+from collections.abc import Callable, Iterable
+
+from edge.daemon.links import LinkDesk
+from edge.model import Meter
+from halow.airtime import Air, Way, exchange, way_for
+from halow.duty import DutyBudget
+from halow.model import LinkState, Mode, RadioState
+from halow.plan import POLL_BYTES
+from halow.regions import NO_LIMIT_PCT, region_of
+
+FAIR_DBM = -85.0      # of a peer whose signal is not known
+
+
+class AirDesk:
+    """Implements `edge.poll.air.Air` over what the link desk knows."""
+
+    def __init__(self, links: LinkDesk, meters: Callable[[], Iterable[Meter]], width_mhz: int) -> None:
+        """`width_mhz` stands in where the radio's true width is not known."""
+        self._links = links
+        self._meters = meters
+        self._width_mhz = width_mhz
+        self._seen: Iterable[Meter] | None = None
+        self._by_name: dict[str, Meter] = {}
+        self._country = ""
+        self._near: DutyBudget | None = None
+        self._far_pct = NO_LIMIT_PCT
+        self._far: dict[str, DutyBudget] = {}
+        self._usual: dict[str, tuple[int, int]] = {}      # octets of a meter's last exchange
+
+    def ready_at(self, meter: str, now: float) -> float:
+        """See `edge.poll.air.Air`."""
+        peer = self._peer(meter)
+        if peer is None or self._near is None:
+            return now
+        cost = self._cost(peer, *self._usual.get(meter, POLL_BYTES))
+        return max(self._near.ready_at(cost.near_s, now), self._budget(peer).ready_at(cost.far_s, now))
+
+    def spent(self, meter: str, out_bytes: int, in_bytes: int, now: float) -> None:
+        """See `edge.poll.air.Air`."""
+        if out_bytes or in_bytes:
+            self._usual[meter] = (out_bytes, in_bytes)
+        peer = self._peer(meter)
+        if peer is None or self._near is None:
+            return
+        cost = self._cost(peer, out_bytes, in_bytes)
+        self._near.spent(cost.near_s, now)
+        self._budget(peer).spent(cost.far_s, now)
+
+    def _peer(self, name: str) -> LinkState | None:
+        """Return the meter's peer where a duty cycle holds; look whether the radio still stands where it stood."""
+        radio = self._links.radio
+        if radio is None or not radio.present or radio.facts is None:
+            return None
+        self._follow(radio)
+        if self._near is None:
+            return None
+        meters = self._meters()
+        if meters is not self._seen:
+            self._seen, self._by_name = meters, {meter.name: meter for meter in meters}
+        meter = self._by_name.get(name)
+        return None if meter is None else self._links.peer_of(meter)
+
+    def _follow(self, radio: RadioState) -> None:
+        assert radio.facts is not None
+        if radio.facts.country == self._country:
+            return
+        self._country = radio.facts.country
+        region = region_of(self._country)
+        ap = radio.facts.mode is not Mode.STATION
+        near_pct = NO_LIMIT_PCT if region is None else region.duty_pct(access_point=ap)
+        self._far_pct = NO_LIMIT_PCT if region is None else region.duty_pct(access_point=not ap)
+        self._near = DutyBudget(near_pct) if min(near_pct, self._far_pct) < NO_LIMIT_PCT else None
+        self._far.clear()
+
+    def _budget(self, peer: LinkState) -> DutyBudget:
+        return self._far.setdefault(peer.mac, DutyBudget(self._far_pct))
+
+    def _cost(self, peer: LinkState, out_bytes: int, in_bytes: int) -> Air:
+        radio = self._links.radio
+        facts = radio.facts if radio is not None else None
+        width = facts.width_mhz if facts is not None and facts.width_mhz else self._width_mhz
+        retry_pct = peer.retries_per_100 or 0.0
+        rate = peer.tx_rate
+        if rate is not None and rate.mcs is not None and rate.width_mhz is not None:
+            way = Way(rate.width_mhz, rate.mcs, retry_pct, bool(rate.short_gi))
+        else:
+            known_dbm = peer.rssi_avg_dbm if peer.rssi_avg_dbm is not None else FAIR_DBM
+            way = way_for(known_dbm, width, retry_pct=retry_pct)
+        return exchange(out_bytes, in_bytes, way)
