@@ -3,12 +3,13 @@
     settings ─► clock ─► ring ─┬─► fleet ◄── enrolment ◄── registry            resources open outermost first
                                ├─► links ◄── monitor ◄── radio                 and close in reverse, each within
                                ├─► pushes ◄── enrolment                        its own deadline
+                               ├─► finder ◄── enrolment
                                ├─► vitals
                                ├─► upstream ─► uplink ─► ThingsBoard
                                ├─► status ◄── control socket
                                └─► storage
 
-    one TaskGroup:  upstream*  enrolment*  ring*  watchdog*  vitals  pushes  links  radio
+    one TaskGroup:  upstream*  enrolment*  ring*  watchdog*  vitals  pushes  links  radio  finder
                     (and one poller per meter, owned by the fleet)        * vital: keeps failing -> exit 1
                                                                           the others are parked and shown
 
@@ -37,6 +38,7 @@ from edge.daemon.backfill import BackfillDesk
 from edge.daemon.duties import standing
 from edge.daemon.enrolment import Enrolment
 from edge.daemon.errands import ErrandDesk
+from edge.daemon.finder import Finder
 from edge.daemon.latest import Latest
 from edge.daemon.links import LinkDesk
 from edge.daemon.orders import OrderDesk
@@ -138,6 +140,10 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
             crew.append(("upstream", upstream.run, VITAL))
         if settings.push.enabled:
             crew.append(("pushes", pushes.run, EXPENDABLE))
+        if settings.discovery.subnet:
+            finder = Finder(settings.discovery, enrolment, profiles, fleet.states, fleet.turnstile.gate,
+                            functools.partial(_keep, ring, Stream.ALARM), clock)
+            crew.append(("finder", finder.run, EXPENDABLE))
         if settings.radio.kind != "none":
             crew += [("links", links.run, EXPENDABLE), ("radio", _monitor(settings, links).run, EXPENDABLE)]
             if recovery.configured:

@@ -136,6 +136,16 @@ class RecoverySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     command_timeout_s: Annotated[Period, "a command that takes longer is ended"] = 60.0
 
 
+class DiscoverySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Looking for meters whose address has changed. A meter is known again by the identity that was learned of it."""
+
+    subnet: Annotated[Text, "where they are looked for, such as 10.30.0.0/24, at most a /22; empty: not at all"] = ""
+    missing_after_s: Annotated[Period, "a meter that has not answered for so long is looked for"] = 900.0
+    probe_interval_s: Annotated[Period, "one address is looked at in this time: the radio is one channel for all"] = 5.0
+    sweep_rest_s: Annotated[Period, "rest between two rounds through the subnet"] = 3_600.0
+    answer_s: Annotated[Period, "wait so long for a connection and an answer"] = 5.0
+
+
 class PushSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The listener for what meters send by themselves (docs/push.md). The packet filter has to let them in, too."""
 
@@ -206,6 +216,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     uplink: UplinkSettings = UplinkSettings()
     radio: RadioSettings = RadioSettings()
     recovery: RecoverySettings = RecoverySettings()
+    discovery: DiscoverySettings = DiscoverySettings()
     duties: DutySettings = DutySettings()
     push: PushSettings = PushSettings()
     clock_sync: ClockSyncSettings = ClockSyncSettings()

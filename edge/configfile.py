@@ -16,7 +16,15 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from edge.config import IDENTITY, IDENTITY_LIMIT, MIB, PushSettings, RingSettings, Settings
+from edge.config import (
+    IDENTITY,
+    IDENTITY_LIMIT,
+    MIB,
+    DiscoverySettings,
+    PushSettings,
+    RingSettings,
+    Settings,
+)
 from edge.errors import ConfigError, SettingsError
 
 FILE_LIMIT_BYTES = 262_144
@@ -24,6 +32,7 @@ SOCKET_PATH_LIMIT_BYTES = 107     # sockaddr_un.sun_path without its closing zer
 # no fault of the file
 STORAGE_FAILS = (errno.EIO, errno.ENXIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 NAME_LIMIT = 64
+SUBNET_LIMIT = 1_024
 
 
 def load(path: Path | None) -> Settings:
@@ -126,6 +135,7 @@ def _relations(settings: Settings) -> Iterator[tuple[str, str]]:
             yield f"{path} = {first}", f"must be at most {most_path} = {most}"
     yield from _ring_relations(settings.ring)
     yield from _push_relations(push)
+    yield from _discovery_relations(settings.discovery)
     if len(settings.gateway.name.replace(IDENTITY, "x" * IDENTITY_LIMIT)) > NAME_LIMIT:
         yield (f"gateway.name = {_shown(settings.gateway.name)}",
                f"too long: at most {NAME_LIMIT} characters, of which {IDENTITY} takes up to {IDENTITY_LIMIT}")
@@ -149,6 +159,18 @@ def _ring_relations(ring: RingSettings) -> Iterator[tuple[str, str]]:
                f"must leave 2 of the {slots} slots for polled values")
     if ring.record_limit_bytes > ring.slot_mib * MIB / 2:
         yield f"ring.record_limit_bytes = {ring.record_limit_bytes}", "must be at most half of slot_mib"
+
+
+def _discovery_relations(discovery: DiscoverySettings) -> Iterator[tuple[str, str]]:
+    if not discovery.subnet:
+        return
+    try:
+        size = ipaddress.ip_network(discovery.subnet).num_addresses
+    except ValueError as error:
+        yield f"discovery.subnet = {_shown(discovery.subnet)}", f"must be a net like 10.30.0.0/24: {error}"
+    else:
+        if size > SUBNET_LIMIT:
+            yield f"discovery.subnet = {_shown(discovery.subnet)}", f"has {size} addresses; at most {SUBNET_LIMIT}"
 
 
 def _push_relations(push: PushSettings) -> Iterator[tuple[str, str]]:

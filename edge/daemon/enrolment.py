@@ -102,6 +102,13 @@ class Enrolment:
             self.enrolled = tuple(replace(item, learned=learned) if item.meter.name == name else item
                                   for item in self.enrolled)
 
+    async def move(self, name: str, host: str, was: str) -> bool:
+        """Let a meter be reached at another host, where it is still registered at `was`; RegistryError. See `Registry`.
+
+        The pollers follow with the next look, or `reload`.
+        """
+        return await self._call(lambda registry: registry.move(name, host, was))
+
     async def reserve_counters(self, scope: str, count: int, at_least: int) -> int:
         """Set invocation counters aside on flash; RegistryError if that cannot be done. See `Registry`."""
         return await self._call(lambda registry: registry.reserve_counters(scope, count, at_least))

@@ -45,9 +45,9 @@ SCHEMA = Schema(Kind.GATEWAY, (
 EVENT = Schema(Kind.EVENT, (Field("event"), Field("detail")))
 
 
-def event(name: str, detail: str, clock: Clock) -> Record:
-    """Return an EVENT record of the gateway."""
-    return Record(EVENT, "", clock.stamp(), (name, detail))
+def event(name: str, detail: str, clock: Clock, device: str = "") -> Record:
+    """Return an EVENT record of the gateway, or of a meter."""
+    return Record(EVENT, device, clock.stamp(), (name, detail))
 
 
 async def figures_of(ring: Ring, uplink: UplinkState | str, pushes: Mapping[str, int],

@@ -32,8 +32,9 @@ from edge.dlms.cosem import Attribute
 from edge.dlms.get import GetResult
 from edge.dlms.settings import AssociationSettings
 from edge.errors import MeterError
-from edge.meters.exact import Exact, exact
+from edge.meters.exact import exact
 from edge.meters.profile import SCALER_ATTRIBUTE, ObjectSpec, Profile
+from edge.meters.reading import identity_text
 from edge.poll.counters import CounterDesk
 from edge.poll.lists import ListSize
 from edge.poll.session import Connect, MeterSession
@@ -149,8 +150,7 @@ class Surveyor:
     async def _who(self, profiles: Collection[Profile]) -> None:
         names = [profile.identity.target for profile in profiles if profile.identity is not None]
         for result in await self._ask(list(dict.fromkeys([DEVICE_NAME, *SERIALS, *names]))):
-            told = exact(result.data) if result.error is None else ""
-            self.survey.identities[result.attribute] = str(told.raw) if isinstance(told, Exact) else ""
+            self.survey.identities[result.attribute] = identity_text(result)
         self._note(f"logical device name {self.survey.device_name or 'not told'}, "
                    f"serial {self.survey.serial or 'not told'}")
 

@@ -271,5 +271,10 @@ def _identity(plan: Plan, results: Sequence[GetResult]) -> str | None:
     if result.error is not None and result.error.temporary:
         raise Refused("the meter cannot tell its identity now: " + result.error.text, reason=FailReason.ACCESS_REFUSED,
                       temporary=True)
+    return identity_text(result)
+
+
+def identity_text(result: GetResult) -> str:
+    """Return what an identity object says, as it is kept and compared; "" where it says nothing."""
     told = exact(result.data) if result.error is None else ""
     return str(told.raw)[:DETAIL_LIMIT] if isinstance(told, Exact) else ""

@@ -177,7 +177,9 @@ class Poller:
             round_trips=counters.round_trips, round_trip_s=counters.round_trip_s, lost_records=counters.lost_records,
             steps=counters.steps, steps_failed=counters.steps_failed,
             last_reading_age_s=None if counters.last_reading_at is None else now - counters.last_reading_at,
-            last_failure=counters.last_failure, not_read=counters.not_read, list_limit=learned.list_limit,
+            last_failure=counters.last_failure,
+            last_reason=self._last_reason.value if counters.last_failure else "",
+            not_read=counters.not_read, list_limit=learned.list_limit,
             identity=learned.identity, lateness_s=tuple(counters.lateness_s))
 
     # -- waiting ---------------------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ class PollerState:
     steps_failed: int
     last_reading_age_s: float | None
     last_failure: str
+    last_reason: str             # why the last attempt failed, also while the circuit is open; "" after a reading
     not_read: str
     list_limit: int | None
     identity: str

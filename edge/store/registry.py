@@ -120,6 +120,19 @@ class Registry:
             connection.execute("DELETE FROM meters WHERE name = ?", (name,))
             duties.forget(connection, name)
 
+    def move(self, name: str, host: str, was: str) -> bool:
+        """Let a meter that was found by its identity be reached at `host`; what was learned about it stays.
+
+        Returns False, and changes nothing, where it is registered at another host than `was` by now, or no more.
+        """
+        with self._writing() as connection:
+            row = connection.execute(f"{_SELECT} WHERE name = ? AND host = ?", (name, was)).fetchone()
+            if row is None:
+                return False
+            _checked(dataclasses.replace(self._meter(row), host=host))
+            connection.execute("UPDATE meters SET host = ? WHERE name = ?", (host, name))
+            return True
+
     def set_paused(self, name: str, paused: bool) -> bool:      # noqa: FBT001 - the verb names it: set_paused(name, True)
         """Stop or resume polling a meter. Returns False when it was so already."""
         with self._writing() as connection:

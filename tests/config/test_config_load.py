@@ -115,6 +115,8 @@ def test_one_wrong_value_is_one_line_with_path_value_and_what_is_allowed(tmp_pat
     (f'[gateway]\nruntime_dir = "/{"r" * 100}"', 'gateway.runtime_dir = "/rrr'),
     ('[push]\nlisten = "10.41.0.999"', 'push.listen = "10.41.0.999": must be an IP address of this machine'),
     ("[push]\nenabled = true\ntcp_port = 0\nudp_port = 0", "push.tcp_port = 0, push.udp_port = 0: one of them must be a port"),
+    ('[discovery]\nsubnet = "10.0.0.1/24"', 'discovery.subnet = "10.0.0.1/24": must be a net like 10.30.0.0/24'),
+    ('[discovery]\nsubnet = "10.0.0.0/20"', 'discovery.subnet = "10.0.0.0/20": has 4096 addresses; at most 1024'),
     ("[push]\nmax_connections = 7", "push.max_connections_per_address = 8: must be at most max_connections = 7"),
     ("[push]\nmessages_per_minute = 2000", "push.messages_per_minute = 2000: must be at most messages_per_minute_in_all = 1200"),
     (f'[gateway]\nname = "{"g" * 33}{{id}}"', f'gateway.name = "{"g" * 33}{{id}}": too long: at most 64 characters, of which {{id}} takes up to 32'),

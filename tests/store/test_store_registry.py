@@ -76,6 +76,22 @@ def test_editing_keeps_the_password_and_forgets_what_may_belong_to_another_meter
     assert registry.password("m1") == SECRET
 
 
+def test_a_meter_that_was_found_elsewhere_keeps_what_was_learned(registry: Registry) -> None:
+    registry.add(M1, SECRET)
+    registry.keep_learned("m1", Learned("4711", 9))
+    version = registry.data_version()
+    assert registry.move("m1", "10.0.0.9", was="10.0.0.1")
+    assert registry.get("m1") == dataclasses.replace(M1, host="10.0.0.9")
+    assert registry.learned("m1") == Learned("4711", 9)
+    assert registry.data_version() > version, "the pollers follow"
+    version = registry.data_version()
+    assert not registry.move("m1", "10.0.0.7", was="10.0.0.1"), "it was moved meanwhile"
+    assert not registry.move("zz", "10.0.0.7", was="10.0.0.1")
+    assert registry.data_version() == version
+    with pytest.raises(RegistryError, match="must be an IP address"):
+        registry.move("m1", "not an address", was="10.0.0.9")
+
+
 def test_removing_takes_everything_along(registry: Registry) -> None:
     registry.add(M1, SECRET)
     registry.keep_learned("m1", Learned("4711"))
