@@ -73,7 +73,7 @@ async def test_start_pause_resume_remove() -> None:
 
 
 async def test_another_table_for_its_type_restarts_a_meter_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with simulated(name="a") as (one, a), simulated(name="b") as (two, b), Yard().open() as yard:
+    async with simulated(name="a") as (one, a), simulated(name="b") as (two, b), Yard(slower(exchange_timeout_s=20.0)).open() as yard:
         rows = [enrol(a), enrol(b, profile="other")]
         monkeypatch.setitem(PROFILES, "other", GENERIC_PROFILE)
         await yard.fleet.apply(rows)
