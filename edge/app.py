@@ -39,6 +39,7 @@ from edge.daemon.duties import standing
 from edge.daemon.enrolment import Enrolment
 from edge.daemon.errands import ErrandDesk
 from edge.daemon.finder import Finder
+from edge.daemon.images import ImageDesk
 from edge.daemon.latest import Latest
 from edge.daemon.links import LinkDesk
 from edge.daemon.orders import OrderDesk
@@ -47,6 +48,7 @@ from edge.daemon.radiorecovery import RadioRecovery
 from edge.daemon.status import StatusDesk
 from edge.daemon.upstream import Upstream
 from edge.daemon.vitals import Vitals, figures_of
+from edge.errands.image_store import ImageStore
 from edge.errands.means import Means
 from edge.errors import RingError, WorkerFailed
 from edge.health.deadline import Deadline
@@ -106,12 +108,14 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
                          tell=functools.partial(_keep, ring, Stream.ALARM),
                          pollers=lambda: fleet.states())      # noqa: PLW0108 - the fleet is made below
         air = AirDesk(links, lambda: enrolment.meters, settings.radio.width_mhz)
+        images = ImageDesk(settings, ImageStore(state_dir), enrolment, means)
         backfill = BackfillDesk(settings, ring, enrolment, clock)
         resources.push_async_callback(backfill.ledgers.close)
         fleet = await resources.enter_async_context(Fleet(
             profiles, settings=settings.poll, sink=functools.partial(_accept, ring, latest),
             on_learned=enrolment.keep_learned, reserve=enrolment.reserve_counters, clock=clock, promises=promises,
-            rng=rng, air=air, errands_of=ErrandDesk([standing(settings, means), backfill.of]).of))
+            rng=rng, air=air, errands_of=ErrandDesk([standing(settings, means), backfill.of, images.of]).of))
+        images.nudge = fleet.nudge
         recovery = RadioRecovery(settings.recovery, lambda: links.radio, functools.partial(_keep, ring, Stream.ALARM),
                                  clock, state_dir)
         pushes = Pushes(settings.push, enrolment, profiles, ring.put, clock)
@@ -126,7 +130,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         orders = OrderDesk(settings, profiles, enrolment, fleet.order, latest, means)
         await resources.enter_async_context(serve(Path(settings.gateway.runtime_dir), {
             "status": status.answer, "reload": _reload(enrolment), "order": orders.order,
-            "order_state": orders.state, **backfill.handlers(fleet.nudge)}))
+            "order_state": orders.state, "image": images.answer, **backfill.handlers(fleet.nudge)}))
         watchdog = Watchdog(notifier, promises, status=status.line, monotonic=clock.monotonic)
 
         crew: list[tuple[str, Worker, RestartPolicy]] = [

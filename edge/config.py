@@ -190,6 +190,14 @@ class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     min_between_s: Annotated[float, Meta(ge=0, le=86_400), "one switching after another"] = 60.0
 
 
+class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Firmware images for meters: `halow-gateway meter image`. Activating one is an order of its own."""
+
+    allow: Annotated[bool, "false: no image is sent to any meter, none is activated"] = False
+    blocks_per_step: Annotated[int, Meta(ge=1, le=256), "sent in one go between two polls, where there is room"] = 8
+    line_share: Annotated[Share, "of a meter's time between polls that a transfer may take"] = 0.5
+
+
 class OrderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An engineer's own requests to meters: `halow-gateway meter get`, `set`, `action`. Reading is always allowed."""
 
@@ -221,5 +229,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     push: PushSettings = PushSettings()
     clock_sync: ClockSyncSettings = ClockSyncSettings()
     relay: RelaySettings = RelaySettings()
+    image: ImageSettings = ImageSettings()
     orders: OrderSettings = OrderSettings()
     backfill: BackfillSettings = BackfillSettings()

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from edge.commands import orders, table
+from edge.commands import image, orders, table
 from edge.commands.context import State, pass_state, poke, read_input
 from edge.commands.discover import discover
 from edge.commands.password import from_file, from_prompt, key_from_file, key_from_prompt, password_options
@@ -350,5 +350,5 @@ def _print_json(value: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
-for command in orders.COMMANDS:
+for command in (*orders.COMMANDS, image.image):
     meter.add_command(command)

@@ -1,12 +1,14 @@
 """The tables of a profile that say what is done on such a meter besides polling it (pure)."""
 
-from collections.abc import Sequence
-from typing import Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
 from edge.meters.localtime import Deviation
 from edge.meters.table import Key, ObisText, Positive, Table, bad_obis
+
+if TYPE_CHECKING:
+    from edge.meters.profile import Profile
 
 
 class ClockSpec(Table, frozen=True):
@@ -35,25 +37,24 @@ class RelaySpec(Table, frozen=True):
     power_key: Key = "active_power"
 
 
-class Named(Protocol):
-    """What of a polled object counts here."""
+class ImageSpec(Table, frozen=True):
+    """The image transfer object, and where the meter tells which firmware runs (class 1), "" where it does not."""
 
-    @property
-    def key(self) -> str:
-        """Its telemetry key."""
-
-    @property
-    def unit(self) -> str:
-        """The unit of its values."""
+    obis: ObisText = "0-0:44.0.0"
+    firmware_obis: Annotated[str, Meta(pattern=r"^([0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}(\.[0-9]{1,3}){2,3})?\Z")] = ""
 
 
-def duty_problems(clock: ClockSpec | None, relay: RelaySpec | None, objects: Sequence[Named]) -> list[tuple[str, str]]:
+def duty_problems(profile: "Profile") -> list[tuple[str, str]]:
     """Return what types alone cannot say: (key path, what is wrong with which value)."""
     found: list[tuple[str, str]] = []
+    clock, relay, image = profile.clock, profile.relay, profile.image
     if clock is not None:
         found += [("clock.obis", wrong) for wrong in bad_obis(clock.obis)]
+    if image is not None:
+        found += [("image.obis", wrong) for wrong in bad_obis(image.obis)]
+        found += [("image.firmware_obis", wrong) for wrong in bad_obis(image.firmware_obis)]
     if relay is not None:
         found += [("relay.obis", wrong) for wrong in bad_obis(relay.obis)]
-        if not any(spec.key == relay.power_key and spec.unit == "W" for spec in objects):
+        if not any(spec.key == relay.power_key and spec.unit == "W" for spec in profile.objects):
             found.append(("relay.power_key", f"{relay.power_key!r} is no object in W: nobody would know the load"))
     return found

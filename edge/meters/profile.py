@@ -19,7 +19,7 @@ from msgspec import Meta
 from edge.dlms.cosem import Attribute, Obis
 from edge.dlms.selection import Column
 from edge.errors import ConfigError
-from edge.meters.dutyspec import ClockSpec, RelaySpec, duty_problems
+from edge.meters.dutyspec import ClockSpec, ImageSpec, RelaySpec, duty_problems
 from edge.meters.layout import TIME_DOUBT, PushLayout, push_problems
 from edge.meters.localtime import DAY_S
 from edge.meters.table import UNITLESS, Key, Name, NotNegative, ObisText, Positive, Sap, Table, bad_obis
@@ -187,6 +187,7 @@ class Profile(Table, frozen=True):
     identity: Identity | None = None
     clock: ClockSpec | None = None
     relay: RelaySpec | None = None
+    image: ImageSpec | None = None
     push: tuple[PushLayout, ...] = ()
     load_profile: LoadProfile | None = None
 
@@ -245,7 +246,7 @@ def _contradictions(profile: Profile) -> list[tuple[str, str]]:
         found += _bad_objects("load_profile.columns", profile.load_profile.columns)
     if profile.identity is not None:
         found += [("identity.obis", wrong) for wrong in bad_obis(profile.identity.obis)]
-    found += duty_problems(profile.clock, profile.relay, profile.objects)
+    found += duty_problems(profile)
     found += push_problems(profile.push, profile.objects, RESERVED)
     timing = profile.timing
     if timing.inactivity_s and timing.keep_alive_s >= timing.inactivity_s:

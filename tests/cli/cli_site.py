@@ -59,7 +59,7 @@ class Site:
     @contextmanager
     def daemon(
         self, status: dict[str, Any] | None = None, reloaded: dict[str, Any] | None = None,
-        orders: list[dict[str, Any]] | None = None,
+        orders: list[dict[str, Any]] | None = None, image: dict[str, Any] | None = None,
     ) -> Iterator[list[dict[str, Any]]]:
         """Be the running gateway's control socket; the list grows with every request. `orders`: what comes of each."""
         requests: list[dict[str, Any]] = []
@@ -84,8 +84,12 @@ class Site:
             assert request["order"] == 7
             return next(outcomes)
 
+        async def tell_image(request: dict[str, Any]) -> dict[str, Any]:
+            requests.append(request)
+            return image or {}
+
         async def main() -> None:
-            handlers = {"reload": reload, "status": tell, "order": order, "order_state": order_state}
+            handlers = {"reload": reload, "status": tell, "order": order, "order_state": order_state, "image": tell_image}
             async with serve(self.runtime_dir, handlers):
                 ready.set()
                 await stop.wait()
