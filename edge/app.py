@@ -118,7 +118,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         images.nudge = fleet.nudge
         recovery = RadioRecovery(settings.recovery, lambda: links.radio, functools.partial(_keep, ring, Stream.ALARM),
                                  clock, state_dir)
-        pushes = Pushes(settings.push, enrolment, profiles, ring.put, clock)
+        pushes = Pushes(settings.push, enrolment, profiles, ring.put, clock, meters_zone=settings.clock.meters_zone)
         upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of)
         vitals = Vitals(lambda: figures_of(ring, upstream.state(), pushes.figures(), clock), fleet.states, keep,
                         functools.partial(_keep, ring, Stream.ALARM), clock, state_dir,

@@ -6,7 +6,9 @@ import logging
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 
+from edge.daemon.backfill import reckoning
 from edge.dlms.ciphering import Cipher, Protection
+from edge.meters.localtime import Reckoning
 from edge.meters.profile import Profile
 from edge.poll.addressing import PROTECTION
 from edge.poll.fleet import Enrolled
@@ -63,15 +65,18 @@ class Hosts:
             self.generation += 1
 
 
-def entries(enrolled: Iterable[Enrolled], profiles: Mapping[str, Profile], hosts: Hosts) -> Iterator[Entry]:
-    """Yield what is known of each meter; one of an unknown type has no entry, its pollers say so."""
+def entries(enrolled: Iterable[Enrolled], profiles: Mapping[str, Profile], hosts: Hosts, zone: str) -> Iterator[Entry]:
+    """Yield what is known of each meter; one of an unknown type has no entry, its pollers say so.
+
+    `zone` is that of meters which leave it open (`clock.meters_zone`).
+    """
     for item in enrolled:
         profile = profiles.get(item.meter.profile)
         if profile is not None:
-            yield _entry(item, profile, hosts.of(item.meter.host))
+            yield _entry(item, profile, hosts.of(item.meter.host), reckoning(profile.clock, zone))
 
 
-def _entry(item: Enrolled, profile: Profile, addresses: frozenset[str]) -> Entry:
+def _entry(item: Enrolled, profile: Profile, addresses: frozenset[str], times: Reckoning) -> Entry:
     meter, keys, told = item.meter, item.keys, profile.association
     protection = PROTECTION[meter.security or told.security]
     suite = meter.security_suite if meter.security_suite is not None else told.security_suite
@@ -82,7 +87,7 @@ def _entry(item: Enrolled, profile: Profile, addresses: frozenset[str]) -> Entry
         except ValueError as error:
             problem = str(error)
     return Entry(meter.name, profile, item.learned, addresses, protection, bytes.fromhex(meter.meter_title), cipher,
-                 key_digest(keys.encryption), problem)
+                 key_digest(keys.encryption), problem, times)
 
 
 def _missing(item: Enrolled, protection: Protection) -> str:

@@ -65,7 +65,7 @@ class Pushes:
     """The push listener of the daemon. `run` is one task; it may be started again after a fault."""
 
     def __init__(self, settings: PushSettings, enrolment: Enrolment, profiles: Mapping[str, Profile], put: Put,
-                 clock: Clock) -> None:
+                 clock: Clock, *, meters_zone: str = "") -> None:
         """`put` gives a record to the ring without waiting; RingError where it is refused."""
         self.counts = Counts()
         self._settings = settings
@@ -73,6 +73,7 @@ class Pushes:
         self._profiles = profiles
         self._put = put
         self._clock = clock
+        self._meters_zone = meters_zone
         self._hosts = Hosts()
         self._listener = Listener(settings, self)
         self._wake = asyncio.Event()
@@ -216,7 +217,8 @@ class Pushes:
         enrolled, generation = self._enrolment.enrolled, self._hosts.generation
         if self._seen[0] is not enrolled or self._seen[1] != generation:
             self._seen = (enrolled, generation)
-            desk.replace(Directory(entries(enrolled or (), self._profiles, self._hosts), desk.directory))
+            found = entries(enrolled or (), self._profiles, self._hosts, self._meters_zone)
+            desk.replace(Directory(found, desk.directory))
             self._last = {name: last for name, last in self._last.items() if name in desk.directory.entries}
 
     async def _keep(self) -> None:

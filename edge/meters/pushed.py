@@ -15,10 +15,11 @@ from typing import NamedTuple
 from edge.dlms.axdr import AxdrValue
 from edge.dlms.cosem import Attribute, Obis
 from edge.dlms.get import GetResult
+from edge.meters.dutyspec import ClockSpec
 from edge.meters.exact import Exact, exact
 from edge.meters.layout import CLOCK, PUSH_SETUP, TIME_DOUBT, PushLayout, PushObject
 from edge.meters.profile import NOT_READ, ObjectSpec, Profile
-from edge.meters.pushtime import STANDARD, MeterTime
+from edge.meters.pushtime import MeterTime
 from edge.meters.reading import DETAIL_LIMIT, Ask, Plan, cut, schema_of, valued
 from edge.meters.selftold import Told, self_told
 from edge.model import Field, Kind, Learned, Record, Scalar, Stamp, Stream
@@ -74,8 +75,7 @@ class PushReader:
     def __init__(self, profile: Profile, learned: Learned) -> None:
         """`learned` has the scalers that polling has found out."""
         self.profile = profile
-        self.clock = profile.clock or STANDARD
-        self._clock_obis = Obis.parse(self.clock.obis)
+        self._clock_obis = Obis.parse((profile.clock or ClockSpec()).obis)
         self._identity = None if profile.identity is None else profile.identity.target
         self._learned = learned
         self._layouts = [_looked_up(layout, profile) for layout in profile.push]

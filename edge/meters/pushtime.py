@@ -7,13 +7,10 @@ has the time of its receipt, and a word on what was wrong.
 
 from typing import NamedTuple
 
-from edge.dlms.datetimes import DOUBTFUL, INVALID, INVALID_STATUS, ClockTime
+from edge.dlms.datetimes import ClockTime
 from edge.errors import Violation
-from edge.meters.clock import Shown, shown
-from edge.meters.dutyspec import ClockSpec
+from edge.meters.localtime import INVALID_TIME, NO_ZONE, WHICH_HOUR, Instant, Reckoning
 from edge.model import Stamp
-
-STANDARD = ClockSpec()
 
 FUTURE_MS = 24 * 3_600_000
 PAST_MS = 45 * 24 * 3_600_000
@@ -23,7 +20,8 @@ PAST_MS = 45 * 24 * 3_600_000
 class MeterTime(NamedTuple):
     """Unix milliseconds, None where the meter tells no time or none that can be believed; `doubt` says why not.
 
-    `trusted` is False where the meter itself calls its time doubtful, and yet it is the best there is.
+    `trusted` is False where it is the best there is and yet not certain: the meter itself calls it doubtful, or it lies
+    in an hour that the change of the clocks doubles or leaves out.
     """
 
     ms: int | None = None
@@ -35,26 +33,27 @@ class MeterTime(NamedTuple):
         return receipt if self.ms is None else receipt.dated_by_meter(self.ms, trusted=self.trusted)
 
 
-def meter_time(octets: bytes, receipt: Stamp, spec: ClockSpec = STANDARD) -> MeterTime:
-    """Judge twelve octets of date-time, or none; `spec` is how such a meter writes them."""
+def meter_time(octets: bytes, receipt: Stamp, reckoning: Reckoning) -> MeterTime:
+    """Judge twelve octets of date-time, or none; `reckoning` is how the meter writes them."""
     if not octets:
         return MeterTime()
     try:
         clock = ClockTime.parse(octets)
     except Violation:
         return MeterTime(doubt=f"malformed: {octets.hex()}")
-    look = shown(octets, spec)
-    ms = round(look.utc_s * 1000) if isinstance(look, Shown) else None
-    doubt = _doubt(clock, ms, receipt)
-    if doubt:
-        return MeterTime(doubt=f"{doubt}: {clock.text()}")
-    return MeterTime(ms, trusted=not (clock.status or 0) & DOUBTFUL)
+    instant = reckoning.instant(clock)
+    if instant is None:
+        return MeterTime(doubt=f"incomplete: {clock.text()}")
+    ms, trusted = _instant_ms(instant, receipt)
+    far_off = ms <= 0 or (receipt.synchronised and not -PAST_MS <= ms - receipt.wall_ms <= FUTURE_MS)
+    doubt = instant.doubt if instant.doubt in (INVALID_TIME, NO_ZONE) else "far_off" if far_off else ""
+    return MeterTime(doubt=f"{doubt}: {clock.text()}") if doubt else MeterTime(ms, trusted=trusted)
 
 
-def _doubt(clock: ClockTime, ms: int | None, receipt: Stamp) -> str:
-    if (clock.status or 0) & (INVALID | INVALID_STATUS):
-        return "invalid"
-    if ms is None:
-        return "incomplete" if clock.local() is None else "no_zone"
-    far_off = receipt.synchronised and not -PAST_MS <= ms - receipt.wall_ms <= FUTURE_MS
-    return "far_off" if far_off or ms <= 0 else ""
+def _instant_ms(instant: Instant, receipt: Stamp) -> tuple[int, bool]:
+    """Return the instant, and whether it is beyond doubt. Of an hour that comes twice a push means the nearer one."""
+    if instant.second is None or not receipt.synchronised:
+        return instant.utc_s * 1000, not instant.doubt
+    now_s = receipt.wall_ms / 1000
+    nearer = min((instant.utc_s, instant.second), key=lambda utc_s: abs(now_s - utc_s))
+    return nearer * 1000, instant.doubt in ("", WHICH_HOUR)

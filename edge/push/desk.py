@@ -180,7 +180,7 @@ class Desk:
         understood = entry.reader.read(pushed.data)
         if not isinstance(understood, Understood):
             return ((Stream.INSTANT, events.unread(pushed, understood, profile, stamp, name)),)
-        time = meter_time(pushed.date_time or understood.clock, stamp, entry.reader.clock)
+        time = meter_time(pushed.date_time or understood.clock, stamp, entry.reckoning)
         made = record(understood, time, stamp, name)
         if not isinstance(made, Record):
             return ((Stream.INSTANT, events.unread(pushed, made, profile, stamp, name)),)

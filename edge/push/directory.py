@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from edge.dlms.axdr import AxdrValue
 from edge.dlms.ciphering import Cipher, Protection
+from edge.meters.localtime import Reckoning
 from edge.meters.profile import Profile
 from edge.meters.pushed import PushReader
 from edge.meters.selftold import self_told
@@ -23,7 +24,7 @@ class Entry:
 
     `addresses` are those of its host, resolved, in the form of `edge.push.addresses`. `protection`: what its pushes
     must have; NONE takes them in clear. `title` is the registered system title, b"" for none. `problem`: why its
-    ciphered pushes cannot be opened.
+    ciphered pushes cannot be opened. `reckoning`: how it writes times.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Entry:
     cipher: Cipher | None = field(default=None, repr=False)
     key_digest: bytes = field(default=b"", repr=False)
     problem: str = ""
+    reckoning: Reckoning = field(default_factory=Reckoning)
     reader: PushReader = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

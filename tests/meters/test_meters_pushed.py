@@ -1,5 +1,6 @@
 """Bodies of pushes become records: by the profile's layout, by what they say of themselves, or as an event in words."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from edge.dlms.cosem import Obis
 from edge.dlms.push import Pushed, notification
 from edge.errors import ConfigError
 from edge.meters import events
-from edge.meters.dutyspec import ClockSpec
+from edge.meters.localtime import Reckoning, Zone
 from edge.meters.profile import Profile, load_profile, load_profiles
 from edge.meters.pushed import PushReader, Understood, record
 from edge.meters.pushtime import MeterTime, meter_time
@@ -77,7 +78,7 @@ def test_a_recorded_push_becomes_the_profiles_values() -> None:
     assert isinstance(understood, Understood)
     assert (understood.stream, understood.strangers) == (Stream.INSTANT, ())
     assert understood.clock.hex() == "07ea01020503000000000000"
-    made = record(understood, meter_time(pushed.date_time, STAMP), STAMP, "m")
+    made = record(understood, meter_time(pushed.date_time, STAMP, Reckoning()), STAMP, "m")
     assert isinstance(made, Record)
     assert (made.schema.kind, made.schema.profile, made.device) == (Kind.PUSHED, "generic-three-phase", "m")
     assert made.stamp == STAMP.dated_by_meter(NOW_MS - 55_000)
@@ -256,7 +257,6 @@ def test_any_body_is_read_or_told_in_words(body: Any) -> None:
     ("07ea0102ff03040500000000", -55_000, ""),
     ("07ea0102ff030405003200ff"[:18] + "800000", None, "no_zone: 2026-01-02T03:04:05"),
     ("07ea0102ff04040500ffc400", -55_000, ""),                 # deviation -60: an hour ahead of UTC
-    ("07ea0102ff03040532000000", -54_500, ""),                 # hundredths
     ("07ea0102ff03040500000001", None, "invalid: 2026-01-02T03:04:05+00:00"),
     ("07ea0102ff03040500000008", None, "invalid: 2026-01-02T03:04:05+00:00"),
     ("07ea0102ff03040500000080", -55_000, ""),                 # daylight saving is no doubt
@@ -267,30 +267,39 @@ def test_any_body_is_read_or_told_in_words(body: Any) -> None:
     ("07b10101ff00000500000000", None, "far_off: 1969-01-01T00:00:05+00:00"),
 ])
 def test_the_meters_time_where_it_can_be_believed(octets: str, offset_ms: int | None, doubt: str) -> None:
-    assert meter_time(bytes.fromhex(octets), STAMP) == MeterTime(None if offset_ms is None else NOW_MS + offset_ms, doubt)
+    assert meter_time(bytes.fromhex(octets), STAMP, Reckoning()) == MeterTime(None if offset_ms is None else NOW_MS + offset_ms, doubt)
 
 
 def test_a_doubtful_time_is_taken_as_such() -> None:
     """The meter could set its clock again after an outage, and would not swear to it."""
-    doubtful = meter_time(bytes.fromhex("07ea0102ff03040500000002"), STAMP)
+    doubtful = meter_time(bytes.fromhex("07ea0102ff03040500000002"), STAMP, Reckoning())
     assert doubtful == MeterTime(NOW_MS - 55_000, trusted=False)
     assert doubtful.dated(STAMP) == STAMP.dated_by_meter(NOW_MS - 55_000, trusted=False)
     assert MeterTime(doubt="no_zone: x").dated(STAMP) == STAMP
 
 
-@pytest.mark.parametrize(("octets", "spec", "offset_ms"), [
-    ("07ea0102ff04040500003c00", ClockSpec(deviation="reversed"), -55_000),      # +60: an hour ahead, the other way round
-    ("07ea0102ff04040500800000", ClockSpec(utc_offset_minutes=60), -55_000),     # the deviation is left open
-    ("07ea0102ff04040500ffc400", ClockSpec(utc_offset_minutes=300), -55_000),    # what the meter tells counts first
+@pytest.mark.parametrize(("octets", "reckoning", "offset_ms"), [
+    ("07ea0102ff04040500003c00", Reckoning("reversed"), -55_000),      # +60: an hour ahead, the other way round
+    ("07ea0102ff04040500800000", Reckoning(zone=Zone(3_600)), -55_000),     # the deviation is left open
+    ("07ea0102ff04040500ffc400", Reckoning(zone=Zone(18_000)), -55_000),    # what the meter tells counts first
 ])
-def test_the_profile_says_how_such_a_meter_writes_times(octets: str, spec: ClockSpec, offset_ms: int) -> None:
-    assert meter_time(bytes.fromhex(octets), STAMP, spec) == MeterTime(NOW_MS + offset_ms)
+def test_type_and_settings_say_how_such_a_meter_writes_times(octets: str, reckoning: Reckoning, offset_ms: int) -> None:
+    assert meter_time(bytes.fromhex(octets), STAMP, reckoning) == MeterTime(NOW_MS + offset_ms)
+
+
+@pytest.mark.parametrize(("now_utc", "meant"), [("2026-10-25 00:31", "2026-10-25 00:30"), ("2026-10-25 01:31", "2026-10-25 01:30")])
+def test_of_an_hour_that_comes_twice_a_push_means_the_nearer_one(now_utc: str, meant: str) -> None:
+    """Clocks go back at 01:00 UTC; half past two comes before and after, and this meter does not say which it is."""
+    octets, central = bytes.fromhex("07ea0a19ff021e00008000ff"), Reckoning(zone=Zone(3_600, daylight_saving=True))
+    now, expected = (int(datetime.fromisoformat(f"{text}+00:00").timestamp() * 1000) for text in (now_utc, meant))
+    assert meter_time(octets, Stamp(5, now, "boot", synchronised=True), central) == MeterTime(expected)
+    assert meter_time(octets, Stamp(5, 5, "boot", synchronised=False), central).trusted is False
 
 
 def test_an_unset_clock_of_ours_judges_nobody() -> None:
     unset = Stamp(5_000, 5_000, "boot", synchronised=False)
-    assert meter_time(bytes.fromhex("07ea0102ff03040500000000"), unset) == MeterTime(NOW_MS - 55_000)
-    assert meter_time(bytes.fromhex("07b10101ff00000500000000"), unset).doubt.startswith("far_off")
+    assert meter_time(bytes.fromhex("07ea0102ff03040500000000"), unset, Reckoning()) == MeterTime(NOW_MS - 55_000)
+    assert meter_time(bytes.fromhex("07b10101ff00000500000000"), unset, Reckoning()).doubt.startswith("far_off")
 
 
 def test_a_doubt_stands_in_the_record() -> None:
