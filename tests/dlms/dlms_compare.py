@@ -69,12 +69,12 @@ def same(expected: dict[str, Any], result: GetResult) -> None:
         assert len(axdr.encode(result.data)) == expected["data_length"]
     if "rows" in expected:
         assert len(result.data) == expected["row_count"]
-        for row, (when, *values) in zip(result.data, expected["rows"], strict=False):
+        for row, (when, *values) in zip(result.data, expected["rows"], strict=True):
             assert str(ClockTime.parse(row[0]).local()).replace(" ", "T") == when
             assert list(row[1:]) == values
     if "objects" in expected:
         assert len(result.data) == expected["count"]
-        for entry, told in zip(result.data, expected["objects"], strict=False):
+        for entry, told in zip(result.data, expected["objects"], strict=True):
             assert (entry[0], entry[1], entry[2]) == (told["class"], told["version"], bytes(map(int, told["obis"].split("."))))
 
 
