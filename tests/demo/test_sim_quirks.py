@@ -204,6 +204,20 @@ def test_pieces_never_overtake() -> None:
     assert dues == sorted(dues)
 
 
+async def test_joined_answers_come_in_one_piece() -> None:
+    """What was held back arrives together with what follows it, in order."""
+    line = Line(Quirks(join_share=1.0, join_s=0.3), seed=1)
+    ((first, one),) = line.plan(b"first", now=10.0)
+    line.quirks.join_share = 0.0
+    ((second, two),) = line.plan(b"second", now=10.1)
+    assert (first, second, one + two) == (10.3, 10.3, b"firstsecond")
+    async with scene(Quirks(join_share=1.0, join_s=0.2)) as s:
+        client = await s.client()
+        client.send(get(0xC1))
+        client.send(get(0xC2))
+        assert [(await client.receive())[2] for _ in range(2)] == [0xC1, 0xC2]
+
+
 async def test_noise_and_flipped_bits_spare_no_answer_unharmed() -> None:
     async with scene(Quirks(noise_share=1.0), framing="hdlc") as s:
         client = await s.client()

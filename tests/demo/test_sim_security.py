@@ -37,12 +37,13 @@ def new_meter(client: Secured, *, framing: str = "wrapper", conformance: int = E
                           now=lambda: now)
 
 
-async def meet(meter: SimulatedMeter, access: Access, work: Callable[[SecureReader], None], *, max_pdu: int = 1024) -> None:
+async def meet(meter: SimulatedMeter, access: Access, work: Callable[[SecureReader], None], *, max_pdu: int = 1024,
+               client_sap: int = 3) -> None:
     """Run `work` with an associated foreign reader in a thread."""
     host, port = await meter.start()
 
     def run() -> None:
-        reader = SecureReader(host, port, meter.settings.framing, access, max_pdu=max_pdu)
+        reader = SecureReader(host, port, meter.settings.framing, access, max_pdu=max_pdu, client_sap=client_sap)
         try:
             reader.connect()
             work(reader)
@@ -88,6 +89,14 @@ async def test_every_protection_form_and_suite(form: Any, protection: Security, 
     meter = new_meter(secured(5, suite))
     access = Access(HLS[5], protection, suite, form)
     await meet(meter, access, reads_all(meter))
+    assert (meter.counters.associations, meter.counters.security_faults) == (1, 0)
+
+
+@pytest.mark.parametrize(("form", "protection", "suite"), [
+    ("general", BOTH, 0), ("service", BOTH, 1), ("general", Security.AUTHENTICATION, 2), ("service", Security.ENCRYPTION, 0)])
+async def test_ciphering_over_hdlc(form: Any, protection: Security, suite: int) -> None:
+    meter = new_meter(secured(5, suite), framing="hdlc")
+    await meet(meter, Access(HLS[5], protection, suite, form), reads_all(meter))
     assert (meter.counters.associations, meter.counters.security_faults) == (1, 0)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from gurux_dlms import GXByteBuffer, GXDateTime
-from gurux_dlms.enums import AccessServiceCommandType, DataType, ObjectType
+from gurux_dlms.enums import AccessServiceCommandType, Authentication, DataType, ObjectType
 from gurux_dlms.GXDLMSAccessItem import GXDLMSAccessItem
 from gurux_dlms.GXWriteItem import GXWriteItem
 from gurux_dlms.objects import (
@@ -23,7 +23,10 @@ from gurux_dlms.objects import (
 from gurux_secure import Access, SecureReader
 from test_sim_security import BOTH, CODES, HLS, NOW, meet, new_meter, secured
 
-from edge.demo.meter_apdu import EVERYTHING
+from edge.demo.meter_apdu import EVERYTHING, Manners
+from edge.demo.meter_model import MeterModel
+from edge.demo.meter_settings import MeterSettings
+from edge.demo.meter_tcp import SimulatedMeter
 
 LOAD, DAILY, BILLING, EVENTS = "1.0.99.1.0.255", "1.0.99.2.0.255", "0.0.98.1.0.255", "0.0.99.98.0.255"
 NO_GENERAL_BLOCKS = EVERYTHING & ~0x200000
@@ -68,6 +71,24 @@ async def test_load_profile_by_entry_and_by_range(access: Access, framing: str) 
     seen: list[int] = []
     await meet(meter, access, work)
     assert seen == [96]
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("password", [b"", b"41414141"], ids=["none", "password"])
+async def test_profiles_without_and_with_a_password(password: bytes, framing: str) -> None:
+    access = Access(Authentication.LOW if password else Authentication.NONE, secret=password)
+    manners = Manners(passwords={16: None, 1: b"41414141"})
+    meter = SimulatedMeter("m", MeterModel(serial="0000123456", seed=3), MeterSettings(framing=framing, manners=manners),
+                           now=lambda: NOW)
+
+    def work(reader: SecureReader) -> None:
+        assert [moment(row[0]) for row in reader.rows_by_entry(LOAD, 2880, 1)] == [utc("2026-03-01T12:30:00")]
+        assert len(reader.rows_by_range(LOAD, utc("2026-02-27T00:00"), utc("2026-02-27T23:59"))) == 96
+        seen.append(1)
+
+    seen: list[int] = []
+    await meet(meter, access, work, client_sap=1 if password else 16)
+    assert seen
 
 
 async def test_columns_by_range_and_by_entry() -> None:
