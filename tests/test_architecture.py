@@ -69,7 +69,7 @@ PURE = [
     "edge/poll/schedule.py", "edge/poll/recovery.py", "edge/poll/budget.py",
     "edge/poll/errand.py", "edge/poll/pacing.py", "edge/poll/air.py", "edge/meters/clock.py", "edge/meters/dutyspec.py", "edge/meters/table.py",
     "edge/errands/clock_policy.py", "edge/errands/relay_policy.py", "edge/errands/requests.py", "edge/meters/relay.py",
-    "edge/errands/image_job.py", "edge/errands/image_checking.py", "edge/meters/image.py",
+    "edge/meters/eventlog.py", "edge/errands/image_job.py", "edge/errands/image_checking.py", "edge/meters/image.py",
     "edge/meters/typed.py", "edge/meters/targets.py",
     "edge/meters/ranges.py", "edge/meters/ledger.py", "edge/meters/localtime.py", "edge/meters/loadrows.py", "edge/meters/loadrecord.py",
     "edge/errands/pace.py", "edge/errands/ways.py", "edge/errands/meterclock.py", "edge/errands/backfillstate.py",

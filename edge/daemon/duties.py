@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 from edge.config import Settings
+from edge.daemon.backfill import reckoning
 from edge.errands.clock_keeper import ClockKeeper
+from edge.errands.event_log import EventLog
 from edge.errands.means import Means, Subject
 from edge.meters.profile import Profile
 from edge.model import Meter
@@ -17,5 +19,8 @@ def standing(settings: Settings, means: Means) -> ErrandsOf:
         subject, duties = Subject(meter.name, profile.name), settings.duties
         if profile.clock is not None:
             yield ClockKeeper(subject, profile.clock, settings.clock_sync, duties.clock_interval_s, means)
+        times = reckoning(profile.clock, settings.clock.meters_zone)
+        for number in range(len(profile.event_logs)):
+            yield EventLog(subject, profile, number, times, duties.events_interval_s, means)
 
     return make

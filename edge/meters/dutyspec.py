@@ -44,6 +44,23 @@ class ImageSpec(Table, frozen=True):
     firmware_obis: Annotated[str, Meta(pattern=r"^([0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}(\.[0-9]{1,3}){2,3})?\Z")] = ""
 
 
+class EventLogSpec(Table, frozen=True):
+    """A log of events: a profile generic object (class 7) of clock, event code and perhaps more.
+
+    `code_obis` names the column with the code, "" = the first number behind the clock. `confirmed` false: nobody has
+    seen this log in such a meter yet, so one without it is no fault. What the codes mean is in `[event_codes]`.
+    """
+
+    name: Key
+    obis: ObisText
+    code_obis: Annotated[str, Meta(pattern=r"^([0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}(\.[0-9]{1,3}){2,3})?\Z")] = ""
+    confirmed: bool = True
+
+
+EventCode = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,47}( (info|warning|critical))?\Z")]
+"""What a code means: a name, and how bad it is where that is more than "info"."""
+
+
 def duty_problems(profile: "Profile") -> list[tuple[str, str]]:
     """Return what types alone cannot say: (key path, what is wrong with which value)."""
     found: list[tuple[str, str]] = []
@@ -53,6 +70,12 @@ def duty_problems(profile: "Profile") -> list[tuple[str, str]]:
     if image is not None:
         found += [("image.obis", wrong) for wrong in bad_obis(image.obis)]
         found += [("image.firmware_obis", wrong) for wrong in bad_obis(image.firmware_obis)]
+    for index, log in enumerate(profile.event_logs):
+        found += [(f"event_logs[{index}].obis", wrong) for wrong in bad_obis(log.obis)]
+        if log.name in [other.name for other in profile.event_logs[:index]]:
+            found.append((f"event_logs[{index}].name", f"{log.name!r} is used already"))
+    found += [(f"event_codes.{code}", "is no number of 0 to 65535") for code in profile.event_codes
+              if not (code.isascii() and code.isdigit() and int(code) <= 0xFFFF)]
     if relay is not None:
         found += [("relay.obis", wrong) for wrong in bad_obis(relay.obis)]
         if not any(spec.key == relay.power_key and spec.unit == "W" for spec in profile.objects):

@@ -68,8 +68,8 @@ class Layout:
 
 def layout(spec: LoadProfile, captured: AxdrValue, period: AxdrValue, sort_method: AxdrValue) -> Layout | str:
     """Read attributes 3, 4 and 5; a plain str says why such a profile is of no use. Raises Violation for nonsense."""
-    columns = _columns(captured)
-    clock_at = next((place for place, column in enumerate(columns) if _tells_time(column)), None)
+    columns = columns_of(captured)
+    clock_at = next((place for place, column in enumerate(columns) if tells_time(column)), None)
     if clock_at is None:
         return f"captures no clock, only {', '.join(str(column.obis) for column in columns[:4]) or 'nothing'}"
     period_s = int(period) if isinstance(period, Integer) and period > 0 else spec.period_s or 0
@@ -128,7 +128,8 @@ def rows(layout: Layout, buffer: AxdrValue, reckoning: Reckoning, until_s: int) 
 # -- entries and cells ---------------------------------------------------------------------------------------------
 
 
-def _columns(captured: AxdrValue) -> tuple[Column, ...]:
+def columns_of(captured: AxdrValue) -> tuple[Column, ...]:
+    """Read attribute 3, capture_objects. Raises Violation for what is none."""
     if not isinstance(captured, list) or len(captured) > MOST_COLUMNS:
         raise Violation(f"capture_objects are no array of at most {MOST_COLUMNS} objects")
     return tuple(_column(item) for item in captured)
@@ -141,7 +142,8 @@ def _column(item: AxdrValue) -> Column:
     raise Violation("a capture object is no structure of class, logical name, attribute and data index")
 
 
-def _tells_time(column: Column) -> bool:
+def tells_time(column: Column) -> bool:
+    """Tell whether a column is the meter's clock."""
     if column.class_id == CLOCK_CLASS:
         return column.attribute == 2 and column.data_index == 0
     return column.class_id == DATA_CLASS and column.obis == UNIX_CLOCK and column.attribute == 2

@@ -19,7 +19,7 @@ from msgspec import Meta
 from edge.dlms.cosem import Attribute, Obis
 from edge.dlms.selection import Column
 from edge.errors import ConfigError
-from edge.meters.dutyspec import ClockSpec, ImageSpec, RelaySpec, duty_problems
+from edge.meters.dutyspec import ClockSpec, EventCode, EventLogSpec, ImageSpec, RelaySpec, duty_problems
 from edge.meters.layout import TIME_DOUBT, PushLayout, push_problems
 from edge.meters.localtime import DAY_S
 from edge.meters.table import UNITLESS, Key, Name, NotNegative, ObisText, Positive, Sap, Table, bad_obis
@@ -188,6 +188,8 @@ class Profile(Table, frozen=True):
     clock: ClockSpec | None = None
     relay: RelaySpec | None = None
     image: ImageSpec | None = None
+    event_logs: tuple[EventLogSpec, ...] = ()
+    event_codes: dict[str, EventCode] = msgspec.field(default_factory=dict)
     push: tuple[PushLayout, ...] = ()
     load_profile: LoadProfile | None = None
 

@@ -8,7 +8,7 @@ import pytest
 
 from edge.daemon import backfill, vitals
 from edge.dlms.push import notification
-from edge.errands import clock_keeper, means
+from edge.errands import clock_keeper, event_log, means
 from edge.health import linkrecords
 from edge.meters import events
 from edge.meters.layout import TIME_DOUBT
@@ -34,6 +34,7 @@ SCHEMAS = {
     "gap": (GAP_SCHEMA, "gateway"),
     "clock": (clock_keeper.schema("p"), "meter"),
     "deed": (means.deed_schema("p"), "meter"),
+    "event log": (event_log.schema("p"), "meter"),
     "push": (Schema(Kind.PUSHED, (Field(NOT_READ), Field(TIME_DOUBT)), "p"), "meter"),
     "meter event": (events.notification(NOTIFICATION, load_profiles()["generic-three-phase"], Stamp(0, 0, "b", synchronised=True), "m").schema, "meter"),
     "backfill": (backfill.SCHEMA, "meter"),
