@@ -44,6 +44,7 @@ class Pace:
 
     def answered(self, rows: int, took_s: float) -> float:
         """Learn from a request that brought `rows`; return how long to rest before the next."""
+        self._overhead_s = min(self._overhead_s, took_s)
         if rows:
             row_s = max(took_s - self._overhead_s, took_s / 10) / rows
             # what is dearer than thought counts at once, what is cheaper has to show it again

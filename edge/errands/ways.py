@@ -20,9 +20,6 @@ Access = Literal["range", "entry", "whole"]
 WAYS: tuple[Access, ...] = ("range", "entry", "whole")
 """The better ones first."""
 
-FRUITLESS = 3
-"""Answers in a row that told nothing: the buffer is not what it was when the search began."""
-
 _DOUBLE_LONG_UNSIGNED = 6
 
 
@@ -79,7 +76,7 @@ class Whole:
 
 
 class ByEntry:
-    """By number: the place is guessed, read, and the guess mended.
+    """By number: the place is guessed, read, and the guess mended. An answer with all entries ends any search.
 
     Entries lie in the order of capture, one a period, except where the meter was off (fewer) or captured out of turn
     (more). Neighbouring entries of one answer on both sides of an interval show that the meter has no row for it, and
@@ -93,19 +90,16 @@ class ByEntry:
         self._newest_first = layout.newest_first
         self._known: dict[int, int] = {}      # place -> time of its row
         self._asked = (0, 0)
-        self._fruitless = 0
+        self._more = 0                        # rows to ask for besides: many may lie within one interval
 
     def selection(self, span: Pair, count: int) -> bytes:
         """See `Way`; two rows at least."""
         after, before = self._bracket(span)
-        if after is None:
-            first = 0
-        elif before - after <= 1:
-            first = after
-        else:
-            first = after + max(1, -(-(self._known[after] - span[1]) // self._period_s))
+        first = 0
+        if after is not None:
+            first = after + (self._known[after] - span[1]) // self._period_s
             first = first if first < before else (after + before) // 2
-        self._asked = (first, min(first + max(count, 2), self._total) - 1)
+        self._asked = (first, min(first + max(count, 2) + self._more, self._total) - 1)
         newest, oldest = self._asked
         if self._newest_first:
             return by_entry(newest + 1, oldest + 1)
@@ -113,27 +107,37 @@ class ByEntry:
 
     def covered(self, span: Pair, window: Pair, rows: Sequence[Row]) -> Ranges:
         """See `Way`."""
-        del span
         newest, oldest = self._asked
         wanted = oldest - newest + 1
         dated = [(oldest - place, row.at_s) for place, row in enumerate(rows) if row.at_ms is not None]
         if len(rows) != wanted or not dated:
             raise Violation(f"of {wanted} entries of the profile {len(rows)} came, {len(dated)} of them with a date")
-        self._fruitless = 0 if any(place not in self._known for place, _ in dated) else self._fruitless + 1
-        if self._fruitless >= FRUITLESS:
-            raise Violation("the entries of the profile have moved while they were searched")
+        fresh = any(place not in self._known for place, _ in dated)
         self._known.update((dated[0], dated[-1]))
-        times = [at_s for _, at_s in dated]
+        found = self._between([at_s for _, at_s in dated], window)
+        told = fresh or found & Ranges.of(span)
+        # nothing new where the interval must be: it holds more rows than were asked for
+        self._more = 0 if told else max(2 * self._more, 1)
+        return found
+
+    def _between(self, times: Sequence[int], window: Pair) -> Ranges:
+        """Return the intervals of which the entries of one answer hold all rows."""
+        newest, oldest = self._asked
         spans = [(one, other) for one, other in pairwise(times) if one < other]
-        spans += [(at_s - self._period_s, at_s) for at_s in times]
         if oldest == self._total - 1:
             spans.append((window[0], times[0]))
         if newest == 0:      # the interval that has just ended may still get its row
             spans.append((times[-1], window[1] - self._period_s))
-        return Ranges.of(*spans)
+        return Ranges.of(*(self._whole(pair, window[1]) for pair in Ranges.of(*spans).pairs))
 
     def _bracket(self, span: Pair) -> tuple[int | None, int]:
-        """Return the nearest known places on both sides: newer than the span's end (if any), and not newer than it."""
-        after = max((place for place, at_s in self._known.items() if at_s > span[1]), default=None)
-        older = [place for place, at_s in self._known.items() if at_s <= span[1] and place > (after or 0)]
+        """Return the nearest known places on both sides: not older than the span's end (if any), and older."""
+        after = max((place for place, at_s in self._known.items() if at_s >= span[1]), default=None)
+        older = [place for place, at_s in self._known.items() if at_s < span[1] and place > (after or 0)]
         return after, min(older, default=self._total)
+
+    def _whole(self, pair: Pair, grid: int) -> Pair:
+        """Return the whole intervals in it: half of one is not all of its rows."""
+        start, end = pair
+        start += (grid - start) % self._period_s
+        return start, max(start, end - (end - grid) % self._period_s)
