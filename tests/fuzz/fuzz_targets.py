@@ -29,6 +29,7 @@ from fuzz_opening import (
     sealed_opening,
     sealed_openings,
 )
+from fuzz_profile import load_profile, load_profiles_seen
 from fuzz_push import push, pushes
 from fuzz_values import axdr_value, clock_time, exact_number, poll_record, polls, times, values
 
@@ -36,7 +37,7 @@ TARGETS: dict[str, Target] = {target.name: target for target in (
     Target(hdlc_deframer, hdlc_streams, 140_000),
     Target(wrapper_deframer, wrapper_streams, 100_000),
     Target(hdlc_link, link_conversations, 120_000),
-    Target(axdr_value, values, 200_000),
+    Target(axdr_value, values, 140_000),
     Target(clock_time, times, 80_000),
     Target(exact_number, values, 100_000),
     Target(poll_record, polls, 80_000),
@@ -55,5 +56,6 @@ TARGETS: dict[str, Target] = {target.name: target for target in (
     Target(ciphered_apdu, genuine_apdus, 80_000),
     Target(sealed_answer, sealed_answers, 100_000),
     Target(push, pushes, 80_000),
+    Target(load_profile, load_profiles_seen, 60_000),
 )}
 WHOLE_RUN = 2_000_000
