@@ -47,7 +47,7 @@ REFUSED_S = 3_600.0
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 15.0, 900.0
 
 STRIKES = 2
-"""Exceptions in a row in answer to one way of access, before the next one is tried."""
+"""Exceptions, or answers to something else, in a row on one way of access, before the next one is tried."""
 
 
 class Book(Protocol):
@@ -103,7 +103,9 @@ class Backfill:
     def lasts_s(self) -> float:
         """See `Errand`."""
         ready = self._facts.layout is not None and not self._facts.wanted
-        return self._pace.lasts_s if ready and self._clock.monotonic() < self._look_at else 2 * self._pace.overhead_s
+        if ready and self._clock.monotonic() < self._look_at:
+            return self._pace.lasts_s
+        return (2 if ready else self._facts.requests) * self._pace.overhead_s
 
     def due(self, now: float) -> float | None:
         """See `Errand`."""
@@ -126,13 +128,14 @@ class Backfill:
         elif layout is None or columns is None or now >= self._layout_at:
             await self._learn(ask, now)
         elif columns.wanted:
-            await self._facts.learn_scalers(ask)
+            if not await self._facts.learn_scalers(ask):
+                self._rest(now + BACKOFF_FIRST_S, "the meter cannot tell its scalers now")
         elif now >= self._look_at:
             await self._look(ask, layout)
         else:
             self._fetching = True
             await self._fetch(ask, layout, columns)
-        self._failures = self._strikes = 0
+        self._failures = 0
         if self._not_before <= now:
             self.progress.trouble = ""
 
@@ -145,10 +148,8 @@ class Backfill:
             return
         self._pace.failed()
         if isinstance(error, Refused) and error.reason is FailReason.EXCEPTION_RESPONSE and not error.temporary:
-            self._strikes += 1
-            if self._strikes >= STRIKES:
-                self._next_way(str(error), now)
-        if self._access == "entry":      # where entries stand may have changed: look again
+            self._strike(str(error), now)
+        elif self._access == "entry":      # where entries stand may have changed: look again
             self._look_at = now
 
     # -- what the daemon asks --------------------------------------------------------------------------------------
@@ -174,7 +175,7 @@ class Backfill:
     async def _learn(self, ask: Ask, now: float) -> None:
         await self._facts.learn(ask)
         self._layout_at = now + LAYOUT_S
-        self._oldest_asked = False
+        self._oldest_asked, self._access = False, WAYS[0]
         if self._facts.identity and not self._book.ledger.belongs_to(self._facts.identity):
             log.warning("meter %s: another meter answers now: its intervals are read anew", self._meter.name)
         if Conformance.SELECTIVE_ACCESS not in ask.association.server_conformance:
@@ -265,7 +266,12 @@ class Backfill:
             return
         found = rows(layout, result.data, self._facts.reckoning, self._meter_clock.at(now))
         self._fetch_at = now + self._pace.answered(len(found), now - began)
-        known = way.covered(span, self._book.ledger.window, found).within(*self._book.ledger.window)
+        covered = way.covered(span, self._book.ledger.window, found)
+        if isinstance(covered, str):
+            self._strike(covered, now)
+            return
+        self._strikes = 0
+        known = covered.within(*self._book.ledger.window)
         if not any(row.at_ms is not None and row.at_s > self._newest().first for row in found):
             # no row of the interval that ended last: it may be late, so the next look asks again
             self._edge = self._edge or span[1] == self._book.ledger.window[1]
@@ -291,6 +297,13 @@ class Backfill:
             self._rest(now + BACKOFF_FIRST_S, f"the load profile: {error.text}")
         else:
             self._next_way(error.text, now)
+
+    def _strike(self, why: str, now: float) -> None:
+        """Note an answer that is none to what was asked: look again, and in the end ask in another way."""
+        self._strikes += 1
+        self._look_at = now
+        if self._strikes >= STRIKES:
+            self._next_way(why, now)
 
     def _next_way(self, why: str, now: float) -> None:
         """Try another way of access; after the last of them the first again, in an hour."""

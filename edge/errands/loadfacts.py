@@ -22,6 +22,8 @@ TIME_ZONE = 3
 """The attribute of a clock that says its normal time's deviation (IEC 62056-6-2, 4.5.1)."""
 
 SCALERS_AT_ONCE = 8
+WITH_LIST, SINGLE = 2, 5
+"""Requests of one step: the layout and the zone, or each attribute by itself."""
 
 
 class LoadFacts:
@@ -33,6 +35,7 @@ class LoadFacts:
         self.layout: Layout | None = None
         self.columns: Columns | None = None
         self.reckoning = reckoning
+        self.requests = SINGLE if profile.quirks.no_list else WITH_LIST      # of one step, at the most
         self.identity = ""                   # of the meter that answered; "" where none is known
         self.problem = ""
         self._meter = meter
@@ -46,6 +49,7 @@ class LoadFacts:
 
     async def learn(self, ask: Ask) -> None:
         """Read the layout. Raises Refused where the meter says that it cannot tell now."""
+        self.requests = WITH_LIST if ask.association.offers_list else SINGLE
         identity = () if self._profile.identity is None else (self._profile.identity.target,)
         numbers = (CAPTURE_OBJECTS, CAPTURE_PERIOD, SORT_METHOD)
         captured, period, sort_method, *told = await ask.get(
@@ -65,10 +69,12 @@ class LoadFacts:
         await self._learn_zone(ask, found)
         self.layout, self.columns, self.problem = found, Columns(found, self._profile.name), ""
 
-    async def learn_scalers(self, ask: Ask) -> None:
-        """Read some of the scalers that are not known yet."""
+    async def learn_scalers(self, ask: Ask) -> bool:
+        """Read some of the scalers that are not known yet; False where the meter could tell none of them now."""
         assert self.columns is not None
-        self.columns.learn(await ask.get(self.columns.wanted[:SCALERS_AT_ONCE]))
+        wanted = self.columns.wanted
+        self.columns.learn(await ask.get(wanted[:self.requests if self.requests > WITH_LIST else SCALERS_AT_ONCE]))
+        return self.columns.wanted != wanted
 
     async def _learn_zone(self, ask: Ask, found: Layout) -> None:
         """Take the zone from the meter's clock object where nobody told another: it may leave deviations open."""

@@ -11,14 +11,16 @@ from typing import Literal, Protocol
 from edge.dlms.axdr import Integer
 from edge.dlms.datetimes import ClockTime
 from edge.dlms.selection import by_clock_range, by_entry, by_range
-from edge.errors import Violation
 from edge.meters.loadrows import Layout, Row
-from edge.meters.localtime import Reckoning
+from edge.meters.localtime import HOUR_S, Reckoning
 from edge.meters.ranges import Pair, Ranges
 
 Access = Literal["range", "entry", "whole"]
 WAYS: tuple[Access, ...] = ("range", "entry", "whole")
 """The better ones first."""
+
+WIDE_S = 3 * HOUR_S
+"""Limits in local time may be wider than what is wanted, by the hours of daylight saving."""
 
 _DOUBLE_LONG_UNSIGNED = 6
 
@@ -29,10 +31,10 @@ class Way(Protocol):
     def selection(self, span: Pair, count: int) -> bytes:
         """Return the selection that brings (some of) the intervals of `span`, about `count` rows; b"" for none."""
 
-    def covered(self, span: Pair, window: Pair, rows: Sequence[Row]) -> Ranges:
+    def covered(self, span: Pair, window: Pair, rows: Sequence[Row]) -> Ranges | str:
         """Take the answer, in the order of capture; return of which seconds all rows are known now.
 
-        Raises Violation where the search has to begin anew.
+        A plain str says why it is no answer to what was asked.
         """
 
 
@@ -55,10 +57,11 @@ class ByRange:
         low, high = self._reckoning.limits(first_s, last_s, self._shown)
         return by_clock_range(low, high, clock=self._layout.clock)
 
-    def covered(self, span: Pair, window: Pair, rows: Sequence[Row]) -> Ranges:
+    def covered(self, span: Pair, window: Pair, rows: Sequence[Row]) -> Ranges | str:
         """See `Way`."""
-        del window, rows
-        return Ranges.of(span)
+        del window
+        strange = sum(row.at_ms is not None and not span[0] - WIDE_S < row.at_s <= span[1] + WIDE_S for row in rows)
+        return f"{strange} of {len(rows)} rows are of other times than asked for" if strange else Ranges.of(span)
 
 
 class Whole:
@@ -105,13 +108,13 @@ class ByEntry:
             return by_entry(newest + 1, oldest + 1)
         return by_entry(self._total - oldest, self._total - newest)
 
-    def covered(self, span: Pair, window: Pair, rows: Sequence[Row]) -> Ranges:
+    def covered(self, span: Pair, window: Pair, rows: Sequence[Row]) -> Ranges | str:
         """See `Way`."""
         newest, oldest = self._asked
         wanted = oldest - newest + 1
         dated = [(oldest - place, row.at_s) for place, row in enumerate(rows) if row.at_ms is not None]
         if len(rows) != wanted or not dated:
-            raise Violation(f"of {wanted} entries of the profile {len(rows)} came, {len(dated)} of them with a date")
+            return f"of {wanted} entries {len(rows)} came, {len(dated)} of them with a date"
         fresh = any(place not in self._known for place, _ in dated)
         self._known.update((dated[0], dated[-1]))
         found = self._between([at_s for _, at_s in dated], window)

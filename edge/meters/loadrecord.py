@@ -7,6 +7,7 @@ As with polled values nothing is guessed: a column whose scaler cannot be read, 
 meter type says, has no values, and `Columns.problems` tells why.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 
 from edge.dlms.axdr import AxdrValue, Integer
@@ -18,6 +19,9 @@ from edge.meters.loadrows import Layout, Row
 from edge.meters.profile import ColumnSpec
 from edge.meters.reading import SCHEMAS_KEPT, TEXT_LIMIT
 from edge.model import Field, Kind, Record, Scalar, Schema, Stamp
+
+REFUSALS = 2
+"""So often a scaler is asked for that the meter refuses."""
 
 
 class Columns:
@@ -31,6 +35,7 @@ class Columns:
         self._scalers = {spec.key: spec.scaler or 0 for _, spec in layout.mapped if spec.scaler_target is None}
         self._schemas: dict[tuple[int, ...], Schema] = {}
         self._fractions: dict[int, int] = {}
+        self._refused: Counter[str] = Counter()
 
     @property
     def wanted(self) -> tuple[Attribute, ...]:
@@ -38,12 +43,19 @@ class Columns:
         return tuple(spec.scaler_target for spec in self._unknown() if spec.scaler_target is not None)
 
     def learn(self, results: Iterable[GetResult]) -> None:
-        """Take answers to `wanted`, all or some of them; what is refused for now stays wanted."""
+        """Take answers to `wanted`, all or some of them; what is refused for now, or for the first time, stays wanted.
+
+        Some meters refuse the rest of a list behind the first item that they refuse, whatever is behind.
+        """
         answers = {result.attribute: result for result in results}
         for spec in tuple(self._unknown()):
             result = answers.get(spec.scaler_target) if spec.scaler_target is not None else None
-            if result is None or (result.error is not None and result.error.temporary):
+            if result is None:
                 continue
+            if result.error is not None:
+                self._refused[spec.key] += not result.error.temporary
+                if self._refused[spec.key] < REFUSALS:
+                    continue
             pair = scaler_unit(result.data)
             if pair is None:
                 why = f"scaler_unit {result.error.text if result.error is not None else 'is malformed'}"

@@ -284,6 +284,44 @@ async def test_a_meter_without_access_by_time_is_read_by_entry(order: Order, gap
         assert max(Counter(yard.at()).values()) == 1
 
 
+@pytest.mark.parametrize("deaf", [(1,), (1, 2)], ids=["by time", "by both"])
+async def test_a_meter_that_does_not_listen_to_what_is_asked_is_read_in_another_way(deaf: tuple[int, ...]) -> None:
+    """It answers every selection of a kind with its whole buffer."""
+    yard = Yard(load_entries=150)
+    profile: Any = yard.site.meter.model._objects[key(7, objects.LOAD_PROFILE, 0)[:8]]
+
+    class Deaf(type(profile)):  # type: ignore[misc]
+        __slots__ = ()
+
+        def select(self, attribute: int, selection: Any, now: float) -> Any:
+            return self.value(2, now) if selection.selector in deaf else super().select(attribute, selection, now)
+
+    profile.__class__ = Deaf
+    async with yard.site.running():
+        await yard.until_quiet()
+        assert yard.backfill.state().access == ("whole" if 2 in deaf else "entry")
+        assert sorted(yard.at()) == yard.truth()
+        assert yard.book.ledger.counts().missing == 0
+
+
+async def test_scalers_that_cannot_be_told_now_are_asked_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    yard = Yard(days=1)
+    model = yard.site.meter.model
+    plain, busy = type(model).read, [True]
+
+    def read(self: Any, descriptor: bytes, now: float, *, public: bool) -> Any:
+        refused = busy[0] and descriptor[:2] == b"\x00\x03" and descriptor[8] == 3
+        return 2 if refused else plain(self, descriptor, now, public=public)
+
+    monkeypatch.setattr(type(model), "read", read)
+    async with yard.site.running():
+        assert await yard.until_quiet() < 5
+        assert yard.backfill.state().problem == "the meter cannot tell its scalers now"
+        busy[0] = False
+        await yard.later(20)
+        assert sorted(yard.at()) == yard.truth()
+
+
 async def test_a_meter_without_selective_access_is_read_whole_while_its_buffer_is_short() -> None:
     yard = Yard(load_entries=96)
     only(yard)

@@ -13,7 +13,6 @@ from edge.dlms.selection import Column
 from edge.errands.meterclock import MeterClock
 from edge.errands.pace import FIRST_ROWS, MOST_ROWS, Pace
 from edge.errands.ways import ByEntry, ByRange, Whole
-from edge.errors import Violation
 from edge.meters.ledger import Ledger, next_span
 from edge.meters.loadrows import Layout, Row
 from edge.meters.localtime import Instant, Reckoning
@@ -68,7 +67,9 @@ def test_the_search_by_entry_finds_every_row_and_calls_none_absent_that_is_there
     while (span := next_span(ledger.missing() - newest if edge else ledger.missing(), order, count, P)) is not None:
         assert buffer.requests <= 4 * len(times) + 20, "the search leads nowhere"
         rows = buffer.read(way.selection(span, count))
-        known = way.covered(span, ledger.window, rows).within(*ledger.window)
+        covered = way.covered(span, ledger.window, rows)
+        assert isinstance(covered, Ranges)
+        known = covered.within(*ledger.window)
         if not any(row.at_s > end - P for row in rows):
             edge, known = edge or span[1] == end, known - newest
         ledger.taken(known, ledger.rows_at(row.at_s for row in rows) & known)
@@ -81,19 +82,19 @@ def test_the_search_by_entry_finds_every_row_and_calls_none_absent_that_is_there
 def test_entries_that_do_not_come_as_asked_for_begin_the_search_anew() -> None:
     way = ByEntry(LAYOUT, 50)
     way.selection((0, P), 4)
-    with pytest.raises(Violation, match="of 4 entries of the profile 3 came"):
-        way.covered((0, P), (0, 9 * P), [Row(1000, "", ())] * 3)
-    with pytest.raises(Violation, match="0 of them with a date"):
-        way.covered((0, P), (0, 9 * P), [Row(None, "", ())] * 4)
+    assert way.covered((0, P), (0, 9 * P), [Row(1000, "", ())] * 3) == "of 4 entries 3 came, 3 of them with a date"
+    assert way.covered((0, P), (0, 9 * P), [Row(None, "", ())] * 4) == "of 4 entries 4 came, 0 of them with a date"
 
 
 def test_a_buffer_that_makes_no_sense_is_read_whole_in_the_end() -> None:
     """Every row of the same moment: nothing is ever found between two of them."""
-    way, buffer, found = ByEntry(LAYOUT, 700), Buffer([99 * P] * 700), Ranges()
+    way, buffer = ByEntry(LAYOUT, 700), Buffer([99 * P] * 700)
+    found: Ranges | str = Ranges()
     span = (8 * P, 9 * P)
     while not found & Ranges.of(span):
         assert buffer.requests < 40
         found = way.covered(span, (0, 99 * P), buffer.read(way.selection(span, 2)))
+        assert isinstance(found, Ranges)
     assert found.pairs == ((0, 99 * P),)
 
 
@@ -102,9 +103,12 @@ def test_by_range_and_whole() -> None:
     way = ByRange(unix, Reckoning(), None)
     assert decode(way.selection((900, 2700), 2)[1:]) == (
         (Integer(18, 1), bytes((0, 0, 1, 1, 0, 255)), Integer(15, 2), Integer(18, 0)), 901, 2700, [])
-    assert way.covered((900, 2700), (0, 9000), []).pairs == ((900, 2700),)
+    assert way.covered((900, 2700), (0, 9000), []) == Ranges.of((900, 2700))
+    hour = [Row(1000 * (2_700 + late), "", ()) for late in (0, 3_600, 86_400)]
+    assert way.covered((900, 2700), (0, 9000), hour[:2]) == Ranges.of((900, 2700))
+    assert way.covered((900, 2700), (0, 9000), hour) == "1 of 3 rows are of other times than asked for"
     assert Whole().selection((900, 2700), 2) == b""
-    assert Whole().covered((900, 2700), (0, 9000), []).pairs == ((0, 9000),)
+    assert Whole().covered((900, 2700), (0, 9000), []) == Ranges.of((0, 9000))
 
 
 # -- how many rows -------------------------------------------------------------------------------------------------

@@ -297,6 +297,8 @@ def test_another_unit_or_no_scaler_leaves_the_column_out_and_says_so() -> None:
     told[1] = GetResult(told[1].attribute, None, AccessError.READ_WRITE_DENIED)
     told[2] = GetResult(told[2].attribute, None, AccessError.TEMPORARY_FAILURE)
     columns.learn(told)
+    assert columns.wanted == (told[1].attribute, told[2].attribute), "refused once is not refused"
+    columns.learn(told[1:3])
     assert columns.problems == {"voltage_l1": "unit A instead of V", "voltage_l2": "scaler_unit read write denied (3)"}
     assert columns.wanted == (told[2].attribute,)
     record = columns.record(rows(layout_of(model), buffer_of(model, now), Reckoning(), now)[-1], Stamp(1, 1, "b", synchronised=True), "m")
