@@ -167,6 +167,7 @@ class DutySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """What is read from meters besides their polls, where the meter's profile has it. Nothing here changes a meter."""
 
     clock_interval_s: Annotated[Period, "each meter's clock is looked at this often"] = 3_600.0
+    billing_interval_s: Annotated[Period, "billing registers: this often, and after each billing period"] = 86_400.0
     events_interval_s: Annotated[Period, "each event log is looked at this often"] = 900.0
 
 

@@ -33,6 +33,7 @@ class Kind(IntEnum):
     PUSHED = 8       # values that a meter sent by itself
     CLOCK = 9        # a meter's clock compared with ours
     INTERVAL = 10    # one row of a meter's load profile; its time is the meter's
+    BILLING = 11     # billing registers: tariffs, maximum demands, read apart from the polls
 
 
 class Stream(IntEnum):

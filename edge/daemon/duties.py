@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from edge.config import Settings
 from edge.daemon.backfill import reckoning
+from edge.errands.billing import Billing
 from edge.errands.clock_keeper import ClockKeeper
 from edge.errands.event_log import EventLog
 from edge.errands.means import Means, Subject
@@ -19,6 +20,8 @@ def standing(settings: Settings, means: Means) -> ErrandsOf:
         subject, duties = Subject(meter.name, profile.name), settings.duties
         if profile.clock is not None:
             yield ClockKeeper(subject, profile.clock, settings.clock_sync, duties.clock_interval_s, means)
+        if profile.billing is not None:
+            yield Billing(subject, profile, profile.billing, duties.billing_interval_s, means)
         times = reckoning(profile.clock, settings.clock.meters_zone)
         for number in range(len(profile.event_logs)):
             yield EventLog(subject, profile, number, times, duties.events_interval_s, means)

@@ -32,6 +32,9 @@ SCALER_ATTRIBUTE = {3: 3, 4: 3, 5: 4}
 SCALED_ATTRIBUTES = {3: (2,), 4: (2,), 5: (2, 3)}
 """Which attributes of these classes are numbers that scaler and unit belong to."""
 
+TIME_ATTRIBUTES = frozenset(((4, 5), (5, 6), (5, 7)))
+"""Class and attribute of what is a date-time: capture times, and when a demand period began."""
+
 NOT_READ = "not_read"
 """The column of a partial reading that says what is missing and why; no object may have this key."""
 
@@ -60,9 +63,14 @@ class ObjectSpec(Table, frozen=True):
     def scaler_target(self) -> Attribute | None:
         """The attribute that holds scaler and unit; None where the class has none or the profile states the scaler."""
         where = SCALER_ATTRIBUTE.get(self.class_id)
-        if where is None or self.scaler is not None:
+        if where is None or self.scaler is not None or self.attribute not in SCALED_ATTRIBUTES[self.class_id]:
             return None
         return Attribute(self.class_id, Obis.parse(self.obis), where)
+
+    @property
+    def tells_time(self) -> bool:
+        """Tell whether the value is a date-time."""
+        return (self.class_id, self.attribute) in TIME_ATTRIBUTES
 
     @cached_property
     def canonical(self) -> str:
@@ -108,6 +116,17 @@ class LoadProfile(Table, frozen=True):
     def attribute(self, number: int) -> Attribute:
         """Return one attribute of the object: 2 buffer, 3 capture_objects, 4 capture_period, 5 sort_method, ..."""
         return Attribute(7, Obis.parse(self.obis), number)
+
+
+class BillingSpec(Table, frozen=True):
+    """Registers that are read apart from the polls, and the counter of billing periods (class 1), "" = none is asked.
+
+    Tariffs are the E of an OBIS code, earlier billing periods its F; extended and demand registers have status and
+    times in attributes of their own, each an entry here.
+    """
+
+    objects: Annotated[tuple[ObjectSpec, ...], Meta(min_length=1)]
+    counter_obis: Annotated[str, Meta(pattern=r"^([0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}(\.[0-9]{1,3}){2,3})?\Z")] = ""
 
 
 class Identity(Table, frozen=True):
@@ -190,6 +209,7 @@ class Profile(Table, frozen=True):
     image: ImageSpec | None = None
     event_logs: tuple[EventLogSpec, ...] = ()
     event_codes: dict[str, EventCode] = msgspec.field(default_factory=dict)
+    billing: BillingSpec | None = None
     push: tuple[PushLayout, ...] = ()
     load_profile: LoadProfile | None = None
 
@@ -246,6 +266,9 @@ def _contradictions(profile: Profile) -> list[tuple[str, str]]:
     if profile.load_profile is not None:
         found += [("load_profile.obis", wrong) for wrong in bad_obis(profile.load_profile.obis)]
         found += _bad_objects("load_profile.columns", profile.load_profile.columns)
+    if profile.billing is not None:
+        found += _bad_objects("billing.objects", profile.billing.objects)
+        found += [("billing.counter_obis", wrong) for wrong in bad_obis(profile.billing.counter_obis)]
     if profile.identity is not None:
         found += [("identity.obis", wrong) for wrong in bad_obis(profile.identity.obis)]
     found += duty_problems(profile)
@@ -267,6 +290,8 @@ def _bad_objects(where: str, specs: Sequence[ObjectSpec]) -> list[tuple[str, str
         seen.setdefault(spec.key, index)
         if spec.key in RESERVED:
             found.append((f"{at}.key", f"{spec.key!r} {RESERVED[spec.key]}"))
+        if spec.tells_time and not spec.key.endswith("_time"):
+            found.append((f"{at}.key", f"{spec.key!r} is a date-time: its key ends in _time"))
         if spec.unit not in UNITLESS:
             found.append((f"{at}.unit", f"{spec.unit!r} is not a COSEM unit (IEC 62056-6-2, table of units)"))
         found += [(f"{at}.obis", wrong) for wrong in bad_obis(spec.obis)]

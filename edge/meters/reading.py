@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from edge.dlms.axdr import Integer
 from edge.dlms.cosem import UNITS, AccessError, Attribute
+from edge.dlms.datetimes import ClockTime
 from edge.dlms.get import GetResult
-from edge.errors import FailReason, Refused, WrongMeter
+from edge.errors import FailReason, Refused, Violation, WrongMeter
 from edge.meters.exact import PLAIN_NUMBERS, Exact, exact, other_unit, scaler_unit, steady
 from edge.meters.profile import NOT_READ, ObjectSpec, Profile
 from edge.model import Field, Kind, Learned, Record, Scalar, Schema, Stamp
@@ -217,12 +218,19 @@ def _value(plan: Plan, index: int, ask: Ask, results: Sequence[GetResult]) -> tu
         return None, scaler, why
     if isinstance(data, Integer) and data.tag in PLAIN_NUMBERS:      # nearly every value of nearly every meter
         return int(data), scaler, ""
-    number = exact(data)
+    number = Exact(_moment(data), 0) if ask.spec.tells_time and isinstance(data, bytes) else exact(data)
     if not isinstance(number, Exact):
         return None, scaler, number
     if isinstance(number.raw, str):
         return _text(ask, number.raw, scaler)
     return steady(plan.fractions, index, number.raw, number.shift + scaler)
+
+
+def _moment(data: bytes) -> str:
+    try:
+        return ClockTime.parse(data).text()
+    except Violation:
+        return data.hex()
 
 
 def _text(ask: Ask, text: str, scaler: int) -> tuple[Scalar, int, str]:

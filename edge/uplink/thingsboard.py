@@ -40,6 +40,7 @@ _PREFIX = {
     Kind.INTERVAL: "load_",
     Kind.PUSHED: "",
     Kind.CLOCK: "clock_",
+    Kind.BILLING: "billing_",
 }
 _OPENING = {Kind.READING: b'"poll_ok":true', Kind.FAILURE: b'"poll_ok":false'}
 _DOUBTFUL = {"clock": b'"ts_q":"unsynchronised"', "meter": b'"ts_q":"meter_doubtful"',

@@ -34,6 +34,7 @@ SCHEMAS = {
     "gap": (GAP_SCHEMA, "gateway"),
     "clock": (clock_keeper.schema("p"), "meter"),
     "deed": (means.deed_schema("p"), "meter"),
+    "billing": (Schema(Kind.BILLING, (Field("active_energy_t1"), Field("active_power_max_time"), Field("not_read"))), "meter"),
     "event log": (event_log.schema("p"), "meter"),
     "push": (Schema(Kind.PUSHED, (Field(NOT_READ), Field(TIME_DOUBT)), "p"), "meter"),
     "meter event": (events.notification(NOTIFICATION, load_profiles()["generic-three-phase"], Stamp(0, 0, "b", synchronised=True), "m").schema, "meter"),
