@@ -1,7 +1,7 @@
 """Where a meter is: what may stand as its host, and what it means."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.endpoint import (
@@ -29,6 +29,7 @@ def test_a_serial_line_is_a_device_and_its_settings() -> None:
     assert (port_at("serial:/dev/ttyS1", 4059), port_at("10.0.0.1", 4059)) == (0, 4059)
 
 
+@settings(deadline=None)
 @given(devices, st.sampled_from(BAUDS), st.sampled_from(FORMATS), st.booleans())
 def test_every_line_has_one_way_of_writing(device: str, baud: int, shape: str, reverse: bool) -> None:
     told = [f"baud={baud}", f"format={shape.lower()}"]
@@ -39,6 +40,7 @@ def test_every_line_has_one_way_of_writing(device: str, baud: int, shape: str, r
     assert len(normal) <= len(host)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_a_line_or_said_to_be_none(text: str) -> None:
     host = f"serial:{text}"

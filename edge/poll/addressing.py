@@ -126,3 +126,10 @@ def lane(meter: Meter, profile: Profile) -> tuple[str, int] | None:
         return None
     place = endpoint(meter.host, meter.port)
     return (place.device, 0) if isinstance(place, SerialLine) else (place.host, place.port)
+
+
+def hdlc_link(meter: Meter, profile: Profile, associate: AssociationSettings) -> tuple[object, ...] | None:
+    """Return what makes an HDLC link one: two meters with equal ones cannot both keep theirs. None without HDLC."""
+    place = lane(meter, profile)
+    return None if place is None else (
+        *place, associate.client_sap, associate.server_logical, associate.server_physical, associate.address_bytes)

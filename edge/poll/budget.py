@@ -4,11 +4,13 @@ The radio link is one shared channel: asking fifty meters at once makes each exc
 TCP-to-RS485 bridge serves one client, so two meters behind one bridge (a *lane*) are never asked together. Meters that
 failed last time (*doubtful*) get half of the places at most: waiting for the dead must not starve the living. What need
 not be done now (*background*: backfill, clocks) gets half of the places at most, and only those that no poll can take.
+
+On a lane that more want than can have it, what is shared out is its time, not its turns: `Lane`.
 """
 
 from collections import deque
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -17,6 +19,39 @@ class _Place(NamedTuple):
     lane: Hashable | None
     doubtful: bool
     background: bool
+    payer: Hashable
+    since: float        # where its lane stood when it was asked for, virtual
+
+
+@dataclass(slots=True)
+class _Lane:
+    """Who has used how much of a lane's time, as long as anybody wants it: start-time fair queueing.
+
+    Each turn begins, in virtual seconds, where its payer's last one ended, or where the lane stands if that is later:
+    who used little comes soon, who used much has to wait, and time that nobody wanted gives no credit. Who has the
+    smallest start is next, the living before the doubtful where they are equal; and after a doubtful one, a living.
+    """
+
+    stands_at: float = 0.0
+    ends: dict[Hashable, float] = field(default_factory=dict)      # payer -> end of its last turn, virtual
+    doubted: bool = False                                          # the last one was doubtful
+
+    def start(self, place: _Place) -> float:
+        """Return where a turn begins."""
+        return max(place.since, self.ends.get(place.payer, 0.0))
+
+    def rank(self, place: _Place) -> tuple[bool, bool, float, bool]:
+        """Return the order of those who wait; the least is next."""
+        return place.background, place.doubtful and self.doubted, self.start(place), place.doubtful
+
+    def admit(self, place: _Place) -> None:
+        """Note that this one has the lane."""
+        self.stands_at, self.doubted = max(self.stands_at, self.start(place)), place.doubtful
+
+    def leave(self, place: _Place, used_s: float) -> None:
+        """Note how long it had it. Background work costs its payer nothing: it makes room for polls anyway."""
+        if not place.background:
+            self.ends[place.payer] = self.start(place) + used_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +68,9 @@ class Gate:
     """Admits at most `limit` tickets, one per lane, in the order in which they asked.
 
     A ticket is any hashable object, used once. First come, first served, except that somebody whose lane is taken, or
-    who is doubtful when half of the places are, is passed over without losing the place in the queue. Background work
-    queues behind all others. `ask` and `leave` return at once; waking up who is admitted is the caller's.
+    who is doubtful when half of the places are, is passed over without losing the place in the queue; and within a
+    lane, who has used least of it. Background work queues behind all others. `ask` and `leave` return at once; waking
+    up who is admitted is the caller's.
     """
 
     def __init__(self, limit: int) -> None:
@@ -44,24 +80,40 @@ class Gate:
         self.limit = limit
         self._inside: dict[Hashable, _Place] = {}
         self._queue: deque[_Place] = deque()
+        self._lanes: dict[Hashable, _Lane] = {}       # those that anybody is in or wants
         self._longest = 0
 
     def ask(
         self, ticket: Hashable, lane: Hashable | None = None, *, doubtful: bool = False, background: bool = False,
+        payer: Hashable = None,
     ) -> bool:
-        """Return True when the ticket is admitted now; else it waits until `leave` names it. ValueError if known."""
+        """Return True when the ticket is admitted now; else it waits until `leave` names it. ValueError if known.
+
+        `payer`: whose use of the lane it is, over many tickets.
+        """
         if ticket in self._inside or any(place.ticket == ticket for place in self._queue):
             raise ValueError("this ticket is in use")
-        self._queue.append(_Place(ticket, lane, doubtful, background))
+        since = 0.0 if lane is None else self._lanes.setdefault(lane, _Lane()).stands_at
+        self._queue.append(_Place(ticket, lane, doubtful, background, payer, since))
         admitted = self._admit()     # alone: whoever waited before could not go, and still cannot
         self._longest = max(self._longest, len(self._queue))
         return ticket in admitted
 
-    def leave(self, ticket: Hashable) -> tuple[Hashable, ...]:
-        """End a ticket, inside or still waiting (unknown ones are fine); return those admitted by it, in order."""
-        if self._inside.pop(ticket, None) is None:
-            self._queue = deque(place for place in self._queue if place.ticket != ticket)
-        return self._admit()
+    def leave(self, ticket: Hashable, used_s: float = 0.0) -> tuple[Hashable, ...]:
+        """End a ticket, inside or still waiting (unknown ones are fine); return those admitted by it, in order.
+
+        `used_s` is how long it was inside.
+        """
+        left = self._inside.pop(ticket, None)
+        if left is not None:
+            if left.lane is not None:
+                self._lanes[left.lane].leave(left, used_s)
+        elif (left := next((place for place in self._queue if place.ticket == ticket), None)) is not None:
+            self._queue.remove(left)
+        admitted = self._admit()
+        if left is not None and not any(place.lane == left.lane for place in (*self._inside.values(), *self._queue)):
+            self._lanes.pop(left.lane, None)
+        return admitted
 
     def resize(self, limit: int) -> tuple[Hashable, ...]:
         """Change the limit; return those admitted by it, in order. Who is inside stays, also above a smaller limit."""
@@ -80,22 +132,25 @@ class Gate:
         """Return how busy it is."""
         return GateState(self.limit, len(self._inside), len(self._queue), self._longest)
 
-    def _fits(self, place: _Place) -> bool:
-        inside = self._inside.values()
-        if place.lane is not None and any(other.lane == place.lane for other in inside):
-            return False
-        half = max(1, self.limit // 2)
-        return ((not place.doubtful or sum(other.doubtful for other in inside) < half)
-                and (not place.background or sum(other.background for other in inside) < half))
+    def _next(self) -> _Place | None:
+        """Return who is admitted next, None when nobody who waits may go."""
+        inside, half = self._inside.values(), max(1, self.limit // 2)
+        taken = {place.lane for place in inside if place.lane is not None}
+        no_doubtful = sum(place.doubtful for place in inside) >= half
+        no_background = sum(place.background for place in inside) >= half
+        may_go = [place for place in self._queue if place.lane not in taken
+                  and not (place.doubtful and no_doubtful) and not (place.background and no_background)]
+        first = min(may_go, key=lambda place: place.background, default=None)      # of equals the one that came first
+        if first is None or first.lane is None:
+            return first
+        return min((place for place in may_go if place.lane == first.lane), key=self._lanes[first.lane].rank)
 
     def _admit(self) -> tuple[Hashable, ...]:
         admitted: list[Hashable] = []
-        for place in sorted(self._queue, key=lambda place: place.background):
-            if len(self._inside) >= self.limit:
-                break
-            if self._fits(place):
-                self._inside[place.ticket] = place
-                admitted.append(place.ticket)
-        if admitted:
-            self._queue = deque(place for place in self._queue if place.ticket not in self._inside)
+        while len(self._inside) < self.limit and (place := self._next()) is not None:
+            self._queue.remove(place)
+            self._inside[place.ticket] = place
+            admitted.append(place.ticket)
+            if place.lane is not None:
+                self._lanes[place.lane].admit(place)
         return tuple(admitted)

@@ -5,6 +5,7 @@ the meters it touches; everybody else's association, phase and counters go on.
 """
 
 import asyncio
+import functools
 import logging
 import random
 from collections import Counter
@@ -15,22 +16,28 @@ from typing import Self
 
 from edge.clock import Clock
 from edge.config import PollSettings
+from edge.dlms.settings import AssociationSettings
+from edge.endpoint import endpoint, is_serial
 from edge.errors import ConfigError, LocalStateError
 from edge.health.promise import Promises, Pulse
 from edge.health.supervise import EXPENDABLE, RestartPolicy, WorkerState, supervise
 from edge.meters.profile import Profile
 from edge.model import Keys, Learned, Meter
-from edge.poll.addressing import NO_KEYS, association_settings, lane
+from edge.poll.addressing import NO_KEYS, association_settings, hdlc_link, lane
 from edge.poll.air import Air
-from edge.poll.budget import GateState
+from edge.poll.budget import Gate, GateState
 from edge.poll.counters import Reserve, counter_desk
 from edge.poll.errand import Errand, ErrandsOf
+from edge.poll.line import Line
 from edge.poll.link import OnLearned
-from edge.poll.poller import FREE, Poller, Sink
+from edge.poll.poller import FREE, Poller, Sink, nobody
 from edge.poll.state import PollerState
 from edge.poll.turn import Turnstile
 
 log = logging.getLogger(__name__)
+
+WIRED_AT_ONCE = 64
+"""Serial lines of the board that are spoken on at once: more than a board has. They take nothing of the air."""
 
 STOP_S = 5.0
 """How long stopping a poller may take: a polite leave has its own, shorter deadline."""
@@ -65,7 +72,8 @@ def _no_errands(_meter: Meter, _profile: Profile) -> tuple[Errand, ...]:
 class _Running:
     enrolled: Enrolled
     profile: Profile
-    shares_lane: bool
+    lane: tuple[str, int] | None
+    hang_up: bool
     task: asyncio.Task[None]
     learned: Learned
     poller: Poller | None = None
@@ -108,6 +116,8 @@ class Fleet:
         self._errands_of = errands_of
         self._air = air
         self._running: dict[str, _Running] = {}
+        self._wired = Gate(WIRED_AT_ONCE)
+        self._lines: dict[tuple[str, int], Line] = {}      # by lane
         self._refused: dict[str, str] = {}
         self._applying = asyncio.Lock()
 
@@ -135,14 +145,16 @@ class Fleet:
                 if self._refused.get(name) != why:
                     log.error("meter %s cannot be polled: %s", name, why)
             self._refused = refused
-            lanes = self._shared_lanes(item for name, item in wanted.items() if name not in refused)
+            twins = self._twins(item for name, item in wanted.items() if name not in refused)
             gone = [name for name in self._running if name not in wanted or name in refused]
             changed = [name for name, running in self._running.items()
-                       if name not in gone and self._differs(running, wanted[name], name in lanes)]
+                       if name not in gone and self._differs(running, wanted[name], name in twins)]
             new = [name for name in wanted if name not in refused and name not in self._running]
             await self._stop([*gone, *changed])
             for name in (*changed, *new):
-                self._start(wanted[name], shares_lane=name in lanes)
+                self._start(wanted[name], hang_up=name in twins)
+            used = {running.lane for running in self._running.values()}
+            self._lines = {place: line for place, line in self._lines.items() if place in used}
             return Change(tuple(sorted(new)), tuple(sorted(gone)), tuple(sorted(changed)), refused)
 
     def states(self) -> dict[str, PollerState]:
@@ -179,45 +191,55 @@ class Fleet:
         if profile is None:
             return f"profile {item.meter.profile!r} is unknown; there are {', '.join(sorted(self._profiles))}"
         try:
-            associate = association_settings(
-                item.meter, profile, item.password, self._settings, item.keys, item.client_title)
-            counter_desk(item.meter.name, associate, self._reserve)
+            counter_desk(item.meter.name, self._associate(item), self._reserve)
         except ConfigError as error:
             return str(error)
         return ""
 
-    def _shared_lanes(self, items: Iterable[Enrolled]) -> set[str]:
-        """Return the meters that stand behind one bridge with another."""
-        places = {item.meter.name: lane(item.meter, self._profiles[item.meter.profile]) for item in items}
-        crowds = Counter(place for place in places.values() if place is not None)
-        return {name for name, place in places.items() if place is not None and crowds[place] > 1}
+    def _twins(self, items: Iterable[Enrolled]) -> set[str]:
+        """Return the meters that are one HDLC link with another, and would take it from each other if they kept it."""
+        links = {item.meter.name: hdlc_link(item.meter, self._profiles[item.meter.profile], self._associate(item))
+                 for item in items}
+        crowds = Counter(link for link in links.values() if link is not None)
+        return {name for name, link in links.items() if link is not None and crowds[link] > 1}
 
-    def _differs(self, running: _Running, item: Enrolled, shares_lane: bool) -> bool:  # noqa: FBT001 - private, named at the call
+    def _associate(self, item: Enrolled) -> AssociationSettings:
+        return association_settings(item.meter, self._profiles[item.meter.profile], item.password, self._settings,
+                                    item.keys, item.client_title)
+
+    def _differs(self, running: _Running, item: Enrolled, hang_up: bool) -> bool:  # noqa: FBT001 - private, named at the call
         """Tell whether a restart is due. What the poller itself has learned meanwhile is no difference."""
         adopted = item.learned.identity not in ("", running.learned.identity)
         before = running.enrolled
         return ((before.meter, before.password, before.keys, before.client_title)
                 != (item.meter, item.password, item.keys, item.client_title)
-                or running.shares_lane != shares_lane or adopted
+                or running.hang_up != hang_up or adopted
                 or running.profile != self._profiles[item.meter.profile])
 
-    def _start(self, item: Enrolled, *, shares_lane: bool) -> None:
-        name = item.meter.name
+    def _start(self, item: Enrolled, *, hang_up: bool) -> None:
+        name, profile = item.meter.name, self._profiles[item.meter.profile]
+        place = lane(item.meter, profile)
+        connect = None if place is None else functools.partial(
+            self._lines.setdefault(place, Line()).seat, endpoint(item.meter.host, item.meter.port),
+            self._settings.connect_timeout_s)
+
+        gate, on_asked = (self._wired, nobody) if is_serial(item.meter.host) else (
+            self.turnstile.gate, self.turnstile.asked)
 
         async def work(pulse: Pulse) -> None:
             running = self._running[name]
             running.poller = Poller(
                 item.meter, item.password, running.profile, running.learned,
-                settings=self._settings, gate=self.turnstile.gate, sink=self._sink, on_learned=self._note_learned,
-                clock=self._clock, promise=pulse, rng=self._rng, shares_lane=shares_lane, keys=item.keys,
-                client_title=item.client_title, reserve=self._reserve, on_asked=self.turnstile.asked, air=self._air,
-                errands=self._errands_of(item.meter, self._profiles[item.meter.profile]))
+                settings=self._settings, gate=gate, sink=self._sink, on_learned=self._note_learned,
+                clock=self._clock, promise=pulse, rng=self._rng, connect=connect, hang_up=hang_up, keys=item.keys,
+                client_title=item.client_title, reserve=self._reserve, on_asked=on_asked, air=self._air,
+                errands=self._errands_of(item.meter, profile))
             await running.poller.run()
 
         task = asyncio.create_task(
             supervise(f"poll {name}", work, self._policy, promises=self._promises, monotonic=self._clock.monotonic,
                       rng=self._rng, states=self.workers), name=f"poll {name}")
-        self._running[name] = _Running(item, self._profiles[item.meter.profile], shares_lane, task, item.learned)
+        self._running[name] = _Running(item, profile, place, hang_up, task, item.learned)
 
     async def _note_learned(self, name: str, learned: Learned) -> None:
         running = self._running.get(name)

@@ -15,6 +15,7 @@ connection does not cost a quarter-hour value. Each served slot leaves exactly o
 """
 
 import asyncio
+import functools
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable
@@ -36,8 +37,9 @@ from edge.poll.link import Link, OnLearned
 from edge.poll.recovery import Circuit, Level, Limits, Recovery
 from edge.poll.rest import PROMISE_MARGIN_S, Rest
 from edge.poll.schedule import Between, Schedule, Tick, between_polls
+from edge.poll.session import Connect
 from edge.poll.state import Counters, PollerState
-from edge.poll.transport import Transport, connect_for
+from edge.poll.transport import connect_for
 from edge.poll.turn import turn
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,9 @@ Sink = Callable[[Record], Awaitable[int]]
 """Where records go: `Ring.append` bound to Stream.INSTANT. Raises RingError."""
 
 FREE = FreeAir()
+
+LEAVE_S = 3.0
+"""How long a poller that is stopped waits for its turn to take leave of the meter."""
 
 UNANSWERED = frozenset((FailReason.NO_ANSWER, FailReason.CONNECTION_LOST, FailReason.UNREACHABLE))
 """Failures that too many meters asked at once may cause."""
@@ -57,7 +62,7 @@ class OnAsked(Protocol):
     def __call__(self, *, answered: bool) -> None: ...
 
 
-def _nobody(*, answered: bool) -> None:
+def nobody(*, answered: bool) -> None:
     """Stand in for one whom it does not concern."""
     _ = answered
 
@@ -79,15 +84,16 @@ class Poller:
         clock: Clock,
         promise: Pulse,
         rng: random.Random,
-        shares_lane: bool = False,
+        connect: Connect | None = None,
+        hang_up: bool = False,
         keys: Keys = NO_KEYS,
         client_title: bytes = b"",
         reserve: Reserve | None = None,
         errands: Iterable[Errand] = (),
-        on_asked: OnAsked = _nobody,
+        on_asked: OnAsked = nobody,
         air: Air = FREE,
     ) -> None:
-        """`shares_lane`: another meter stands behind the same one-client bridge, so the connection is not kept.
+        """`connect`: a way to the meter that is shared with others, None for its own. `hang_up`: close after each poll.
 
         `reserve` sets invocation counters aside, for meters with keys. `errands` are the standing ones. `on_asked`
         is told how each attempt ended, `air` says when one may be made. Raises ConfigError when the meter cannot be
@@ -96,13 +102,14 @@ class Poller:
         self.meter = meter
         self.profile = profile
         self.interval_s = poll_interval_s(meter, profile, settings)
-        self.between = Between.HANG_UP if shares_lane else between_polls(
+        self.between = Between.HANG_UP if hang_up else between_polls(
             self.interval_s, inactivity_s=profile.timing.inactivity_s, keep_alive_s=profile.timing.keep_alive_s)
         self.counters = Counters()
         self.recovery = Recovery(
             Limits(settings.backoff_first_s, settings.backoff_max_s, settings.breaker_failures,
                    settings.breaker_open_s, settings.breaker_open_max_s), rng.random)
         self._connect_timeout_s = settings.connect_timeout_s
+        self._connect = connect or functools.partial(connect_for, meter, settings.connect_timeout_s)
         self._gate = gate
         self._lane = lane(meter, profile)
         self._sink = sink
@@ -145,7 +152,20 @@ class Poller:
         finally:
             for order in self._errands.orders():
                 order.failed(LocalStateError(f"meter {self.meter.name} is polled no longer"), self._clock.monotonic())
-            await self._link.close()
+            await self._leave(self._link)
+
+    async def _leave(self, link: Link) -> None:
+        """End the association in turn: on a shared line somebody else may be speaking."""
+        if self._lane is None or not link.is_open:
+            await link.close()
+            return
+        try:
+            async with asyncio.timeout(LEAVE_S), turn(self._gate, self._lane, self._promise, payer=self.meter.name):
+                await link.close()
+        except TimeoutError:
+            log.debug("meter %s: no turn to take leave in", self.meter.name)
+        finally:
+            link.abort()
 
     def order(self, errand: Errand) -> None:
         """Have this done as soon as no poll is in the way. Unreachable where the meter is not to be reached now."""
@@ -184,9 +204,6 @@ class Poller:
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
-    async def _connect(self) -> Transport:
-        return await connect_for(self.meter, self._connect_timeout_s)
-
     async def _sleep_until(self, at: float) -> None:
         wait_s = max(at - self._clock.monotonic(), 0.0)
         self._promise(wait_s + PROMISE_MARGIN_S)
@@ -202,7 +219,7 @@ class Poller:
                 return
             doubtful = self.recovery.failures_in_row > 0
             try:
-                async with turn(self._gate, self._lane, self._promise, doubtful=doubtful):
+                async with turn(self._gate, self._lane, self._promise, payer=self.meter.name, doubtful=doubtful):
                     if first:
                         self.counters.lateness_s.append(self._clock.monotonic() - tick.at)
                         first = False

@@ -108,7 +108,7 @@ class Rest:
 
     async def _keep_alive(self) -> None:
         try:
-            async with turn(self._gate, self._lane, self._pulse):
+            async with turn(self._gate, self._lane, self._pulse, payer=self._name):
                 await self._link.keep_alive()
         except MeterError as ended:
             self._counters.drops_idle += 1
@@ -146,7 +146,7 @@ class Rest:
             try:
                 async with asyncio.timeout(max(at - self._clock.monotonic(), 0.0)):
                     await inside.enter_async_context(
-                        turn(self._gate, self._lane, self._pulse, background=not ordered))
+                        turn(self._gate, self._lane, self._pulse, payer=self._name, background=not ordered))
             except TimeoutError:      # the slot has come first
                 return
             entered = self._clock.monotonic()

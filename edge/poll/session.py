@@ -149,6 +149,7 @@ class MeterSession:
             self._invoke_id = (self._invoke_id + 4) % INVOKE_IDS
             association = Association(fresh(self.settings, self._invoke_id, stretch=self._patience.factor),
                                       None if self.counters is None else self.counters.supply)
+            await transport.ready(self._request_gap_s)      # before the deadline begins
             association.open(self._loop.time())
             await self._until(association, transport, Opened)
         except NoAnswer as silence:
@@ -284,8 +285,9 @@ class MeterSession:
         assert transport is not None
         if self.counters is not None:
             await self._reserve(self.counters)
-        began = self._loop.time()
         try:
+            await transport.ready(self._request_gap_s)
+            began = self._loop.time()
             begin(association, asked, began)
         except LocalStateError:      # nothing was sent
             raise

@@ -21,18 +21,25 @@ FIRST = 8
 
 @asynccontextmanager
 async def turn(
-    gate: Gate, lane: Hashable | None, pulse: Pulse, *, doubtful: bool = False, background: bool = False,
+    gate: Gate, lane: Hashable | None, pulse: Pulse, *, payer: str = "", doubtful: bool = False,
+    background: bool = False,
 ) -> AsyncIterator[None]:
-    """Hold a place inside the gate. Cancelling gives the place, or the place in the queue, to those behind."""
-    ticket: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    """Hold a place inside the gate. Cancelling gives the place, or the place in the queue, to those behind.
+
+    `payer` is the meter whose use of the lane it is; background work needs none.
+    """
+    loop = asyncio.get_running_loop()
+    ticket: asyncio.Future[None] = loop.create_future()
+    entered = None
     try:
-        if not gate.ask(ticket, lane, doubtful=doubtful, background=background):
+        if not gate.ask(ticket, lane, doubtful=doubtful, background=background, payer=payer):
             while not ticket.done():
                 pulse(PULSE_S * 2)
                 await asyncio.wait({ticket}, timeout=PULSE_S)
+        entered = loop.time()
         yield
     finally:
-        _wake(gate.leave(ticket))
+        _wake(gate.leave(ticket, 0.0 if entered is None else loop.time() - entered))
 
 
 class Turnstile:

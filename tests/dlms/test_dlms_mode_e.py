@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edge.dlms import mode_e
@@ -80,6 +80,7 @@ def test_the_common_way(confirmed: bool | str) -> None:
     assert not talk.machine.wants_to_send
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=120), st.lists(st.integers(0, 250), max_size=12), st.booleans(), st.sampled_from(range(7)),
        st.sampled_from([300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 115200]))
 def test_noise_before_and_any_cut_change_nothing(noise: bytes, cuts: list[int], parity: bool, speed: int, top: int) -> None:
@@ -159,6 +160,7 @@ def test_half_an_identification_is_none(damaged: bytes) -> None:
     assert talk.machine.state is SignOnState.LEAVING
 
 
+@settings(deadline=None)
 @given(st.one_of(st.none(), st.sampled_from([300, 9600, 115200])),
        st.lists(st.tuples(st.floats(0.0, 3.0), st.one_of(st.binary(max_size=40), st.sampled_from([LINE, even(LINE), b"\x06252\r\n", b"/APA"]))),
                 max_size=60))

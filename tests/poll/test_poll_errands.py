@@ -78,7 +78,7 @@ async def test_nothing_is_done_before_the_first_poll_has_shown_that_it_is_the_ri
 
 async def test_an_order_to_a_meter_that_hangs_up_after_each_poll_asks_who_answers_first() -> None:
     async with simulated() as (meter, row):
-        bench = Bench(row, settings=slower(interval_s=1.0), shares_lane=True)
+        bench = Bench(row, settings=slower(interval_s=1.0), hang_up=True)
         async with bench.running():
             await bench.sink.until(lambda records: records)
             meter.model.become("another meter")

@@ -157,8 +157,8 @@ async def test_a_meter_that_cannot_be_polled_is_refused_and_stops_nobody() -> No
         assert (await yard.fleet.apply([enrol(a)])).refused == {}
 
 
-async def test_two_meters_behind_one_bridge_take_turns() -> None:
-    # Two registry rows for one HDLC address stand for two meters on one bus: the bridge serves one client at a time.
+async def test_two_rows_for_one_meter_take_turns_and_neither_keeps_it() -> None:
+    # One HDLC link: what the one had open would be gone, and its numbers wrong, after the other.
     async with simulated("hdlc", Quirks(second_client="refused", latency_s=(0.005, 0.01)), name="a") as (meter, a), Yard().open() as yard:
         await yard.fleet.apply([enrol(a), enrol(a, name="b")])
         await yard.readings_of("a", 3)

@@ -76,7 +76,7 @@ async def test_a_meter_that_refuses_its_identity_leaves_the_bridge_to_its_neighb
     async with simulated("hdlc") as (meter, row):
         meter.settings.manners.list_stops_at_error = False
         refusing(meter, IDENTITY.target.obis.to_bytes(), TEMPORARY)
-        async with Bench(row, settings=slower(interval_s=0.3), shares_lane=True).running() as bench:
+        async with Bench(row, settings=slower(interval_s=0.3), hang_up=True).running() as bench:
             await bench.sink.until(lambda records: records)
             assert bench.sink.reasons() == ["access_refused"]
             assert bench.gate.state().inside == 0
