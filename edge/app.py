@@ -103,7 +103,8 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         resources.push_async_callback(enrolment.close)
         keep = functools.partial(_keep, ring, Stream.INSTANT)
         latest = Latest(clock)
-        means = Means(functools.partial(_keep, ring), enrolment.progress, enrolment.keep_progress, clock)
+        means = Means(functools.partial(_keep, ring), enrolment.progress, enrolment.keep_progress, clock,
+                      ring.meter_clock)
         links = LinkDesk(lambda: enrolment.meters, keep, clock, settings.radio.record_interval_s,
                          tell=functools.partial(_keep, ring, Stream.ALARM),
                          pollers=lambda: fleet.states())      # noqa: PLW0108 - the fleet is made below

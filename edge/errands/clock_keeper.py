@@ -38,10 +38,12 @@ _NO_METHOD = (ActionError.OBJECT_UNDEFINED, ActionError.OBJECT_CLASS_INCONSISTEN
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A clock, and how far it was from ours when it was looked at."""
+    """A clock, and how far it was from ours when it was looked at: `wall_ms` is its time at our `boottime_ms`."""
 
     shown: Shown
     drift: Drift
+    wall_ms: int
+    boottime_ms: int
 
 
 class ClockKeeper:
@@ -83,7 +85,9 @@ class ClockKeeper:
             return
         self._unreadable = ""
         synchronised = means.clock.synchronised()
-        if not synchronised:      # then our own clock says nothing about the meter's
+        if not synchronised:      # then our own clock says nothing about the meter's, and that may help ours
+            means.meter_clock(self._subject.meter, wall_ms=look.wall_ms, boottime_ms=look.boottime_ms,
+                              sound=look.shown.sound, error_ms=round(look.drift.uncertainty_s * 1000))
             self._next_at = means.clock.monotonic() + min(RETRY_S, self._interval_s)
             return
         means.keep(Stream.INSTANT, self._record(look))
@@ -97,7 +101,7 @@ class ClockKeeper:
     async def _look(self, ask: Ask) -> Look | str:
         """Read the time, and the zone once where the time does not tell it; a plain str says why there is none."""
         clock = self._means.clock
-        began, asked_s = clock.monotonic(), clock.stamp().wall_ms / 1000
+        began, asked = clock.monotonic(), clock.stamp()
         [answer] = await ask.get((clocks.attribute(self._spec, clocks.TIME),))
         took_s = clock.monotonic() - began      # not the wall's difference: it may be stepped meanwhile
         if answer.error is not None:
@@ -110,7 +114,9 @@ class ClockKeeper:
             shown = clocks.shown(answer.data, self._spec, self._zone)
         if isinstance(shown, str):
             return shown
-        return Look(shown, clocks.drift(shown, asked_s, asked_s + took_s))
+        asked_s = asked.wall_ms / 1000
+        return Look(shown, clocks.drift(shown, asked_s, asked_s + took_s),
+                    round((shown.utc_s + shown.resolution_s / 2) * 1000), asked.boottime_ms + round(took_s * 500))
 
     def _cannot_read(self, why: str) -> None:
         level = logging.DEBUG if why == self._unreadable else logging.WARNING

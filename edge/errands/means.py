@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 from edge.clock import Clock
 from edge.meters.reading import cut
@@ -10,6 +11,18 @@ from edge.model import Field, Kind, Record, Schema, Stream
 
 BY_ITSELF = "gateway"
 """Who did something that no person asked for."""
+
+
+class MeterClock(Protocol):
+    """Takes what a meter's clock said, for a boot that may never get the time: `Ring.meter_clock`."""
+
+    def __call__(self, meter: str, *, wall_ms: int, boottime_ms: int, sound: bool, error_ms: int | None = None) -> None:
+        """Keep that the meter showed `wall_ms` (UTC) at our `boottime_ms`; `sound`: it calls itself right."""
+
+
+def _no_clock(meter: str, *, wall_ms: int, boottime_ms: int, sound: bool, error_ms: int | None = None) -> None:
+    """Stand in where there is no ring to tell."""
+    del meter, wall_ms, boottime_ms, sound, error_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +36,7 @@ class Means:
     progress: Callable[[str, str], Awaitable[str]]
     keep_progress: Callable[[str, str, str], Awaitable[None]]
     clock: Clock
+    meter_clock: MeterClock = _no_clock
 
 
 @dataclass(frozen=True, slots=True)

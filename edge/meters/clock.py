@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from edge.dlms.axdr import DateTime, Integer
 from edge.dlms.cosem import Attribute, Obis
-from edge.dlms.datetimes import DAYLIGHT_SAVING, INVALID, ClockTime
+from edge.dlms.datetimes import DAYLIGHT_SAVING, DOUBTFUL, INVALID, INVALID_STATUS, ClockTime
 from edge.errors import Violation
 from edge.meters.dutyspec import ClockSpec
 
@@ -58,6 +58,11 @@ class Shown:
     def valid(self) -> bool:
         """Tell whether the meter itself believes its time."""
         return not (self.time.status or 0) & INVALID
+
+    @property
+    def sound(self) -> bool:
+        """Tell whether nothing that the meter says of its time casts doubt on it."""
+        return not (self.time.status or 0) & (INVALID | DOUBTFUL | INVALID_STATUS)
 
 
 def attribute(spec: ClockSpec, number: int) -> Attribute:

@@ -1,5 +1,6 @@
 """Keeping the clocks of simulated meters over real TCP: read, told, moved, verified, and what is refused."""
 
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -100,14 +101,22 @@ async def test_setting_back_over_boundaries_is_told_or_recorded_with_what_it_cro
         assert "boundary(ies) of the load profile" in event["detail"]
 
 
-async def test_without_a_synchronised_clock_of_our_own_nothing_is_said_or_done() -> None:
-    async with Site(clock_drift_s=500.0).running() as site:
+@pytest.mark.parametrize(("status", "sound"), [(0, True), (2, False)])
+async def test_without_a_synchronised_clock_of_our_own_the_meters_time_is_kept_for_ours(status: int, sound: bool) -> None:
+    said: list[Any] = []
+
+    def meter_clock(meter: str, *, wall_ms: int, boottime_ms: int, sound: bool, error_ms: int | None = None) -> None:
+        said.append((meter, wall_ms, boottime_ms, error_ms, sound))
+
+    async with Site(fittings=Fittings(clock_status=status), clock_drift_s=500.0).running() as site:
         site.clock.is_synchronised = False
+        site.means = dataclasses.replace(site.means, meter_clock=meter_clock)
         errand = keeper(site)
         await site.steps(errand)
         assert site.records == []
         assert errand.due(0.0) == 300.0
         assert off_s(site) == 500.0
+        assert said == [("m1", round((site.clock.wall_s + 500.5) * 1000), 1, 500, sound)]
 
 
 @pytest.mark.parametrize("style", [TimeStyle(deviation="unspecified"), TimeStyle(hundredths=255, weekday=False),
