@@ -89,4 +89,7 @@ class WrapperDeframer:
         if not all(32 <= octet < 127 or octet in b"\r\n\t" for octet in heard):
             raise Violation(f"0x{heard[0]:02x} instead of a wrapper header")
         if b"\n" in heard or len(heard) == KEPT_BYTES:
-            raise BridgeBusy(f"the bridge says {plain_text(heard) or heard.decode('ascii')!r}")
+            words = plain_text(heard) or " ".join(heard.decode("ascii").split())
+            if not words:
+                raise Violation(f"0x{heard[0]:02x} instead of a wrapper header")
+            raise BridgeBusy(f"the bridge says {words!r}")

@@ -22,7 +22,7 @@ from edge.dlms.cosem import Attribute, Obis
 from edge.dlms.datetimes import ClockTime
 from edge.dlms.selection import Column
 from edge.errors import Violation
-from edge.meters.localtime import DAY_S, WHICH_HOUR, Instant, Reckoning
+from edge.meters.localtime import DAY_S, RECKONED, WHICH_HOUR, Instant, Reckoning
 from edge.meters.profile import ColumnSpec, LoadProfile
 
 CLOCK_CLASS, DATA_CLASS = 8, 1
@@ -179,7 +179,7 @@ def moment(cell: AxdrValue, reckoning: Reckoning) -> tuple[Instant | None, Clock
     if isinstance(cell, bytes) and len(cell) == 12:
         shown = ClockTime.parse(cell)
         return reckoning.instant(shown), shown
-    if isinstance(cell, Integer):
+    if isinstance(cell, Integer) and int(cell) in RECKONED:
         return Instant(int(cell)), None
     return None, None
 

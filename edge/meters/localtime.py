@@ -16,6 +16,10 @@ HOUR_S = 3_600
 DAY_S = 86_400
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+RECKONED = range(int((datetime(100, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds()),
+                 int((datetime(9000, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds()))
+"""Unix seconds that are taken for a time. A meter can write any, and near the calendar's ends zones lead out of it."""
+
 Deviation = Literal["standard", "reversed", "ignored"]
 
 
@@ -93,11 +97,13 @@ class Reckoning:
     zone: Zone | None = None
 
     def instant(self, clock: ClockTime) -> Instant | None:
-        """Return the instant of a date-time; None where parts down to the minute are missing."""
+        """Return the instant of a date-time; None outside of RECKONED, or without some part down to the minute."""
         local = clock.local()
         if local is None:
             return None
         local_s = int((local.replace(tzinfo=UTC, microsecond=0) - _EPOCH).total_seconds())
+        if local_s not in RECKONED:
+            return None
         status = clock.status or 0
         doubt = (INVALID_TIME if status & (INVALID | INVALID_STATUS) else DOUBTFUL_TIME if status & DOUBTFUL else "")
         minutes = self._minutes(clock)

@@ -210,6 +210,10 @@ def test_wrapper_meets_a_bridge() -> None:
             assert deframer.feed(piece) == []
         with pytest.raises(BridgeBusy, match="Port already in use"):
             deframer.feed(last)
+    with pytest.raises(BridgeBusy, match="says 'NO CARR'"):
+        wrapper.WrapperDeframer().feed(b"NO\r CARR\n")
+    with pytest.raises(Violation, match="0x0a instead of a wrapper header"):
+        wrapper.WrapperDeframer().feed(b"\n" * KEPT_BYTES)
     deframer = wrapper.WrapperDeframer()
     deframer.feed(b"busy")
     assert deframer.text() == "busy"

@@ -35,6 +35,13 @@ def sealed(plain: bytes, counter: int, form: str, protection: Protection = Prote
     return bytes((GENERAL_DED if dedicated else GENERAL_GLO, len(title))) + title + length + body
 
 
+def pushed_sealed(plain: bytes, counter: int, protection: Protection, title: bytes, *, named: bool) -> bytes:
+    """Cipher an APDU as a meter that pushes it, with or without its title in the APDU."""
+    body = _METER.seal(protection, title, counter, plain)
+    name = title if named else b""
+    return bytes((GENERAL_GLO, len(name))) + name + axdr.encode_length(len(body)) + body
+
+
 def sealed_initiate(plain: bytes, counter: int) -> bytes:
     """Cipher an initiate-response as the meter would."""
     body = _METER.seal(Protection.BOTH, METER_TITLE, counter, plain)

@@ -39,7 +39,7 @@ def hdlc_deframer(case: Case) -> str:
     _old.feed(stream)
     assert _old.pending_bytes <= hdlc.LIMIT_BYTES + 2
     assert len(_old.text()) <= 200
-    return f"{len(found)} frames, {min(len(behind), 3)} behind, {bool(whole.discarded_bytes)}, text {bool(pieces.text())}"
+    return f"{min(len(found), 8)} frames, {min(len(behind), 3)} behind, {bool(whole.discarded_bytes)}, text {bool(pieces.text())}"
 
 
 def wrapper_deframer(case: Case) -> str:

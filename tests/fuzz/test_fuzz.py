@@ -30,7 +30,9 @@ REACHED = {
     "clock_time": "time ++++++++++", "exact_number": "Float32 int", "poll_record": "READING, 9 scalers", "aare": "ready, True",
     "hdlc_opening": "ready, True", "digest_opening": "ready, True", "sealed_opening": "ready, True", "get": "ready", "get_list": "ready",
     "set_one": "ready", "set_list": "ready", "action": "ready", "action_list": "ready", "access": "ready", "general_blocks": "ready",
-    "ciphered_apdu": "open True True", "sealed_answer": "ready", "push": "notification", "load_profile": "8 rows, 8 dated",
+    "ciphered_apdu": "open True True", "sealed_answer": "ready", "push": "notification",
+    "push_stream": "4 messages", "push_datagrams": "2 messages", "push_desk": "accepted", "load_profile": "8 rows, 8 dated",
+    "meter_clock": "dated dated dated", "told_objects": "1 objects", "value_in_words": "array",
 }
 
 

@@ -11,7 +11,9 @@ from edge.config import Zone as ZoneText
 from edge.demo.meter_device import central_europe
 from edge.demo.meter_zone import TimeStyle, read_date_time
 from edge.demo.meter_zone import Zone as MeterZone
+from edge.dlms.axdr import Integer
 from edge.dlms.datetimes import ClockTime
+from edge.meters.loadrows import moment
 from edge.meters.localtime import UTC_ZONE, Instant, Reckoning, Zone
 
 EUROPE = Zone(3600, daylight_saving=True)
@@ -109,3 +111,21 @@ def test_limits_hold_what_is_asked_for_in_the_meters_own_reading(
     if style.deviation != "unspecified":
         assert (low, high) == (at, at + length)
     assert high - low <= length + 3 * 3600
+
+
+# -- the ends of the calendar ------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("year", [0, 1, 99, 9000, 9999, 10_000, 65_534])
+@pytest.mark.parametrize("deviation", [-0x8000, 0, -720, 840])
+@pytest.mark.parametrize("zone", [None, EUROPE, Zone(-43_200), Zone(50_400)])
+def test_a_time_at_the_ends_of_the_calendar_is_none(year: int, deviation: int, zone: Zone | None) -> None:
+    """A meter without a battery shows year 1, a hostile one year 9999: neither may lead out of what Python can reckon."""
+    for day in ("0101ff000000ff", "0c1fff173b3bff"):
+        octets = year.to_bytes(2, "big") + bytes.fromhex(day) + deviation.to_bytes(2, "big", signed=True) + b"\xff"
+        assert Reckoning("standard", zone).instant(ClockTime.parse(octets)) is None
+
+
+@pytest.mark.parametrize(("seconds", "taken"), [(0, True), (4_000_000_000, True), (2**63 - 1, False), (-2**63, False)])
+def test_a_clock_that_counts_seconds_is_bounded_too(seconds: int, taken: bool) -> None:
+    instant, shown = moment(Integer(20, seconds), Reckoning())
+    assert (instant is not None, shown) == (taken, None)
