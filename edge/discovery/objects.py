@@ -30,6 +30,9 @@ SERIALS = (Attribute(DATA, Obis(0, 0, 96, 1, 0), VALUE), Attribute(DATA, Obis(1,
 LOGICAL_DEVICES = Attribute(SAP_ASSIGNMENT, Obis(0, 0, 41, 0, 0), VALUE)
 OBJECT_LIST = Attribute(ASSOCIATION, Obis(0, 0, 40, 0, 0), VALUE)      # of the current association
 
+_LOAD_PROFILE = (1, 99, 1)      # A, C, D
+CAPTURE_OBJECTS = 3             # attribute of class 7
+
 MOST_OBJECTS = 5_000
 """Of one list that are looked at; the largest meters have some hundreds."""
 
@@ -52,6 +55,12 @@ class ObjectList(NamedTuple):
 
     objects: tuple[Listed, ...]
     strange: int
+
+    @property
+    def load_profile(self) -> Obis | None:
+        """Return the load profile with recording period 1 (IEC 62056-6-1: C = 99, D = 1), None without one."""
+        return next((listed.obis for listed in self.of_class(PROFILE)
+                     if (listed.obis.a, *listed.obis[2:4]) == _LOAD_PROFILE), None)
 
     def of_class(self, *classes: int) -> tuple[Listed, ...]:
         """Return the objects of some classes, in the meter's order."""

@@ -12,11 +12,15 @@ from typing import NamedTuple
 
 from edge.discovery import quantities
 from edge.discovery.doors import DLMS_PORT, Door
-from edge.discovery.objects import CLASS_NAMES, CLOCK, DISCONNECT, PROFILE, REGISTER
+from edge.discovery.objects import CLASS_NAMES, CLOCK, DATA, DISCONNECT, PROFILE, REGISTER, VALUE
 from edge.discovery.survey import Register, Survey
 from edge.dlms.conformance import Conformance
-from edge.dlms.cosem import UNITS, Attribute
+from edge.dlms.cosem import UNITS, Attribute, Obis
+from edge.dlms.selection import Column
+from edge.meters.loadrows import tells_time
 
+POWER_KEY = "active_power"
+STATUS, STATUS_KEY = (DATA, Obis(0, 0, 96, 10, 1)), "status"      # profile status (IEC 62056-6-1, abstract objects)
 OTHER_UNITS = "not a unit of this gateway's table"
 
 
@@ -126,6 +130,8 @@ def _objects(found: Findings) -> Iterator[str]:
         yield f"obis = {_quoted(_short(row.at))}"
         if row.at.class_id != REGISTER:
             yield f"class_id = {row.at.class_id}"
+        if row.at.attribute != VALUE:
+            yield f"attribute = {row.at.attribute}"
         yield f"unit = {_quoted(row.unit)}" + (f"          # {row.note}" if row.note else "")
         yield ""
     others = [row for row in rows if row.why]
@@ -135,21 +141,76 @@ def _objects(found: Findings) -> Iterator[str]:
                     f"{', ' + row.note if row.note else ''}: {row.why}" for row in others)
 
 
+def _clock(found: Findings) -> Iterator[str]:
+    for obis in _of_class(found, CLOCK)[:1]:
+        yield "[clock]"
+        yield f"obis = {_quoted(_without_current(str(obis)))}"
+
+
+def _relay(found: Findings) -> Iterator[str]:
+    """Name the disconnect control, where the load is polled: nobody switches without knowing it."""
+    power = any(row.key == POWER_KEY and row.unit == "W" and not row.why for row in proposed(found.survey))
+    for obis in _of_class(found, DISCONNECT)[:1] if power else ():
+        yield "[relay]"
+        yield f"obis = {_quoted(_without_current(str(obis)))}"
+
+
+def _load_profile(found: Findings) -> Iterator[str]:
+    """Name the load profile and its columns, but for times and what has no unit that was told."""
+    survey = found.survey
+    obis = survey.listing.load_profile if survey.listing is not None else None
+    written: list[str] = []
+    left: list[str] = []
+    keys: set[str] = set()
+    for column in survey.captured:
+        if not tells_time(column):
+            told = _column(column, survey, keys)
+            (left if told is None else written).append(told or str(column.obis))
+    if obis is None or not written:
+        return
+    yield "[load_profile]"
+    yield f"obis = {_quoted(_without_current(str(obis)))}"
+    yield "columns = ["
+    yield from (f"    {{ {line} }}," for line in written)
+    yield "]"
+    if left:
+        yield f"# It also captures, without a unit that was told: {', '.join(left)}"
+
+
+def _column(column: Column, survey: Survey, keys: set[str]) -> str | None:
+    """Return one column as it stands in the file; None where its unit is not known."""
+    register = survey.registers.get(Attribute(*column[:3]))
+    unit = "" if column.class_id == DATA else None if register is None else UNITS.get(
+        -1 if register.unit is None else register.unit)
+    if unit is None:
+        return None
+    key = STATUS_KEY if column[:2] == STATUS else quantities.key_of(column.obis)
+    key = quantities.spelled(column.obis) + f"_{column.attribute}" * (column.attribute != VALUE) if (
+        not key or key in keys) else key
+    keys.add(key)
+    parts = [f"key = {_quoted(key)}", f"obis = {_quoted(_without_current(str(column.obis)))}"]
+    parts += [f"class_id = {column.class_id}"] if column.class_id != REGISTER else []
+    parts += [f"attribute = {column.attribute}"] if column.attribute != VALUE else []
+    parts += [f"data_index = {column.data_index}"] if column.data_index else []
+    return ", ".join(parts + ([f"unit = {_quoted(unit)}"] if unit else []))
+
+
 def _without_a_place(found: Findings) -> Iterator[str]:
     """Name what is worth knowing and has no key in the file."""
     listing = found.survey.listing
     if listing is None:
         yield "# The meter gave no object list to this client; what stands here was asked for one by one."
         return
-    yield "# Also there:"
-    for listed in listing.of_class(PROFILE, CLOCK, DISCONNECT):
+    others = listing.of_class(PROFILE, CLOCK, DISCONNECT)
+    yield "# Profiles, clocks and disconnect controls that the meter has:"
+    for listed in others:
         yield f"#   {_without_current(str(listed.obis))} class {listed.class_id}, {CLASS_NAMES[listed.class_id]}"
-    rest = len(listing.objects) - len(listing.of_class(PROFILE, CLOCK, DISCONNECT))
+    rest = len(listing.objects) - len(others)
     yield f"#   and {rest} objects more: `halow-gateway meter discover --json` names them"
 
 
 TABLES: tuple[Callable[[Findings], Iterator[str]], ...] = (
-    _head, _association, _quirks, _identity, _objects, _without_a_place)
+    _head, _association, _quirks, _identity, _clock, _relay, _objects, _load_profile, _without_a_place)
 
 
 # -- details -----------------------------------------------------------------------------------------------------------
@@ -165,6 +226,11 @@ def _why_not(at: Attribute, register: Register, *, taken: bool) -> str:
     if not quantities.usual(at.obis):
         return "not among the usual quantities"
     return "another channel has this quantity already" if taken else ""
+
+
+def _of_class(found: Findings, class_id: int) -> list[Obis]:
+    listing = found.survey.listing
+    return [] if listing is None else [listed.obis for listed in listing.of_class(class_id)]
 
 
 def _short(at: Attribute) -> str:

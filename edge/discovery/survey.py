@@ -14,9 +14,11 @@ from typing import Any
 from edge.discovery import quantities
 from edge.discovery.knock import Note
 from edge.discovery.objects import (
+    CAPTURE_OBJECTS,
     DEVICE_NAME,
     LOGICAL_DEVICES,
     OBJECT_LIST,
+    PROFILE,
     REGISTERS,
     SERIALS,
     VALUE,
@@ -30,10 +32,12 @@ from edge.dlms.axdr import Integer
 from edge.dlms.conformance import Conformance
 from edge.dlms.cosem import Attribute
 from edge.dlms.get import GetResult
+from edge.dlms.selection import Column
 from edge.dlms.settings import AssociationSettings
-from edge.errors import MeterError
+from edge.errors import MeterError, Violation
 from edge.meters.exact import exact
-from edge.meters.profile import SCALER_ATTRIBUTE, ObjectSpec, Profile
+from edge.meters.loadrows import columns_of
+from edge.meters.profile import SCALED_ATTRIBUTES, SCALER_ATTRIBUTE, ObjectSpec, Profile
 from edge.meters.reading import identity_text
 from edge.poll.counters import CounterDesk
 from edge.poll.lists import ListSize
@@ -72,6 +76,7 @@ class Survey:
     identities: dict[Attribute, str] = field(default_factory=dict)
     devices: tuple[tuple[int, str], ...] = ()
     listing: ObjectList | None = None
+    captured: tuple[Column, ...] = ()                                      # by its load profile
     registers: dict[Attribute, Register] = field(default_factory=dict)     # by value attribute
     notes: list[str] = field(default_factory=list)                         # what was refused or went wrong
     brief: bool = False                                                    # of each type, only `sample` was asked for
@@ -169,6 +174,9 @@ class Surveyor:
             await self._measure(specs, with_values=True)
             return
         self._note(f"{len(survey.listing.objects)} objects")
+        await self._load_profile(survey.listing)
+        specs |= {Attribute(*column[:3]): Attribute(*column[:2], SCALER_ATTRIBUTE[column.class_id])
+                  for column in survey.captured if column.attribute in SCALED_ATTRIBUTES.get(column.class_id, ())}
         there = {(listed.class_id, listed.obis): listed for listed in survey.listing.objects}
         usual = {at: scaler for at, scaler in (specs | _registers(survey.listing, usual=True)).items()
                  if (at.class_id, at.obis) in there and there[at.class_id, at.obis].may_read(at.attribute)}
@@ -178,6 +186,17 @@ class Surveyor:
         if len(others) > most:
             survey.notes.append(f"{len(others) - most} registers were not asked for their units")
         await self._measure(dict(list(others.items())[:most]), with_values=False)
+
+    async def _load_profile(self, listing: ObjectList) -> None:
+        """Ask what the load profile captures."""
+        obis = listing.load_profile
+        if obis is None:
+            return
+        for result in await self._ask([Attribute(PROFILE, obis, CAPTURE_OBJECTS)]):
+            try:
+                self.survey.captured = columns_of(result.data) if result.error is None else ()
+            except Violation as strange:
+                self.survey.notes.append(f"load profile {obis}: {strange}")
 
     async def _measure(self, wanted: Mapping[Attribute, Attribute | None], *, with_values: bool) -> None:
         """Read scaler_unit, and the values, of registers given as value attribute -> scaler attribute."""

@@ -87,7 +87,11 @@ def test_a_profile_is_written_and_the_meter_registered_with_it(site: Site) -> No
         assert len(profile.objects) == 9
         assert (profile.association.framing, profile.association.server_physical, profile.association.authentication) == ("hdlc", 17, "lls")
         text = path.read_text()
-        assert "1-0:99.1.0 class 7, profile" in text
+        assert profile.load_profile is not None
+        assert {spec.key: spec.unit for spec in profile.load_profile.columns}["active_energy"] == "Wh"
+        assert profile.clock is not None
+        assert profile.relay is not None
+        assert "0-0:99.98.0 class 7, profile" in text
         assert "1-0:1.8.1 class 3, active_energy_t1, unit Wh, scaler 0: not among the usual quantities" in text
         assert "1234567890" not in text, "a type, not a meter"
         with site.registry() as registry:

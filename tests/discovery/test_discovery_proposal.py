@@ -12,6 +12,7 @@ from edge.discovery.proposal import Findings, proposed, text
 from edge.discovery.survey import Register, Survey
 from edge.dlms.conformance import OFFERED, Conformance
 from edge.dlms.cosem import Attribute, Obis
+from edge.dlms.selection import Column
 from edge.meters.exact import Exact
 from edge.meters.profile import read_profile
 
@@ -64,18 +65,45 @@ def test_what_the_format_has_no_place_for_is_a_comment() -> None:
     assert "#   1-0:99.1.0 class 7, profile\n#   and 1 objects more" in written(survey)
 
 
+def test_clock_relay_and_load_profile_have_their_tables() -> None:
+    survey = surveyed({"1-0:1.8.0": Register(0, 30, Exact(5, 0)), "1-0:1.7.0": Register(0, 27, Exact(5, 0)), "1-0:99.8.0": Register(0, 99),
+                       "1-0:1.8.1": Register(0, 30)})
+    survey.listing = ObjectList(tuple(Listed(class_id, 0, Obis.parse(obis), None) for class_id, obis in (
+        (8, "0-0:1.0.0"), (70, "0-0:96.3.10"), (7, "1-0:99.1.0"), (7, "1-0:99.2.0"))), 0)
+    survey.captured = (
+        Column(8, Obis.parse("0-0:1.0.0"), 2), Column(1, Obis.parse("0-0:96.10.1"), 2), Column(3, Obis.parse("1-0:1.8.0"), 2),
+        Column(3, Obis.parse("1-0:1.8.1"), 2), Column(3, Obis.parse("1-0:99.8.0"), 2), Column(3, Obis.parse("1-0:2.8.0"), 2),
+        Column(3, Obis.parse("1-0:1.8.0"), 2, 1))
+    profile = read_profile(written(survey), Path("found.toml"))
+    assert profile.clock is not None
+    assert profile.relay is not None
+    assert profile.load_profile is not None
+    assert [(spec.key, spec.class_id, spec.unit, spec.data_index) for spec in profile.load_profile.columns] == [
+        ("status", 1, "", 0), ("active_energy", 3, "Wh", 0), ("active_energy_t1", 3, "Wh", 0), ("obis_1_0_1_8_0", 3, "Wh", 1)]
+    assert "without a unit that was told: 1-0:99.8.0.255, 1-0:2.8.0.255" in written(survey)
+    survey.registers = {at: register for at, register in survey.registers.items() if at.obis.d != 7}
+    assert read_profile(written(survey), Path("found.toml")).relay is None, "nobody would know the load"
+
+
 codes = st.builds(Obis, *[st.integers(0, 255)] * 6)
 registers = st.builds(
     Register, st.none() | st.integers(-128, 127), st.none() | st.integers(0, 255),
     st.none() | st.builds(Exact, st.integers(), st.integers(-20, 20)) | st.text(max_size=5), st.sampled_from(["", "read write denied (3)"]))
 
 
-@given(st.dictionaries(codes, registers, max_size=12), st.text(max_size=20), DOORS, st.booleans())
-@example({Obis(1, 0, 1, 8, 0): Register(0, 30, Exact(1, 0))}, 'a"\\\n[x]\x7f\u2028', Door("wrapper", 16, 1), True)
-def test_whatever_a_meter_said_the_file_loads(found: dict[Obis, Register], name: str, door: Door, listed: bool) -> None:
+columns = st.lists(st.builds(Column, st.sampled_from([1, 3, 4, 5, 8]), codes, st.integers(1, 6), st.integers(0, 3)), max_size=6)
+
+
+@given(st.dictionaries(codes, registers, max_size=12), st.text(max_size=20), DOORS, st.booleans(), columns)
+@example({Obis(1, 0, 1, 8, 0): Register(0, 30, Exact(1, 0))}, 'a"\\\n[x]\x7f\u2028', Door("wrapper", 16, 1), True, [])
+def test_whatever_a_meter_said_the_file_loads(
+    found: dict[Obis, Register], name: str, door: Door, listed: bool, captured: list[Column],
+) -> None:
     survey = surveyed({str(obis): register for obis, register in found.items()}, name)
     if listed:
-        survey.listing = ObjectList(tuple(Listed(3, 0, obis, None) for obis in found), 0)
+        survey.listing = ObjectList((*(Listed(3, 0, obis, None) for obis in found), Listed(7, 1, Obis(1, 0, 99, 1, 0), None),
+                                     Listed(8, 0, Obis(0, 0, 1, 0, 0), None), Listed(70, 0, Obis(0, 0, 96, 3, 10), None)), 0)
+    survey.captured = (*captured, *(Column(3, obis, 2) for obis in found), *captured[:2])
     file = written(survey, door)
     wanted = [row for row in proposed(survey) if not row.why]
     assert len({row.key for row in wanted}) == len(wanted)
