@@ -5,7 +5,7 @@
 
 PY := .venv/bin/python
 
-.PHONY: demo test lint types unit binary binary-aarch64 test-binary bench crash fuzz rehearse rehearse-short rehearse-long images-amd64 images-arm64 check-buildroot clean
+.PHONY: docs demo test lint types unit binary binary-aarch64 test-binary bench crash fuzz rehearse rehearse-short rehearse-long images-amd64 images-arm64 check-buildroot clean
 
 demo: .venv/.demo
 	@.venv/bin/halow-gateway demo
@@ -27,6 +27,10 @@ binary: build/binary/.setup
 binary-aarch64: build/binary/aarch64/.setup
 	@PYTHONHASHSEED=0 /usr/bin/python3.11 -B tools/binary/build.py --machine aarch64 \
 		--sysroot build/binary/aarch64/sysroot --wheels build/binary/aarch64/wheels build/binary/aarch64/halow-gateway
+
+# Pages that are written from data: docs/meters.md from profiles and captures.
+docs: .venv/.test
+	@$(PY) tools/docs/meters.py
 
 # What the binary is, proven: one process, nothing written, nothing heavy inside, two builds alike, the daemon at work.
 # With a binary for aarch64 made before, that one too, under user-mode emulation.

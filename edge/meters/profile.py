@@ -35,6 +35,8 @@ SCALED_ATTRIBUTES = {3: (2,), 4: (2,), 5: (2, 3)}
 TIME_ATTRIBUTES = frozenset(((4, 5), (5, 6), (5, 7)))
 """Class and attribute of what is a date-time: capture times, and when a demand period began."""
 
+CaptureName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*\Z", max_length=100)]
+
 NOT_READ = "not_read"
 """The column of a partial reading that says what is missing and why; no object may have this key."""
 
@@ -193,6 +195,17 @@ class Quirks(Table, frozen=True):
     gbt_window: Annotated[int, Meta(ge=1, le=63)] = 1
 
 
+class Captures(Table, frozen=True):
+    """Recorded exchanges that show such a meter, and what was at the other end: files of tests/captures, without .json.
+
+    "meter": one of this type, in service or on a bench. "independent-server": a meter program that shares no code with
+    this project. "independent-library": bytes made by such a program's library, never sent by a meter.
+    """
+
+    origin: Literal["meter", "independent-server", "independent-library"]
+    files: Annotated[tuple[CaptureName, ...], Meta(min_length=1)]
+
+
 class Profile(Table, frozen=True):
     """A meter type. `source` says where its facts come from; `objects` is never empty and has no key twice."""
 
@@ -212,6 +225,7 @@ class Profile(Table, frozen=True):
     billing: BillingSpec | None = None
     push: tuple[PushLayout, ...] = ()
     load_profile: LoadProfile | None = None
+    captures: tuple[Captures, ...] = ()
 
 
 def load_profiles(extra: Path | None = None) -> dict[str, Profile]:
