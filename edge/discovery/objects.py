@@ -12,7 +12,8 @@ from edge.dlms.axdr import Integer
 from edge.dlms.cosem import Attribute, Obis
 from edge.meters.exact import octets_as_text
 
-DATA, REGISTER, EXTENDED, DEMAND, PROFILE, CLOCK, ASSOCIATION, SAP_ASSIGNMENT, DISCONNECT = 1, 3, 4, 5, 7, 8, 15, 17, 70
+DATA, REGISTER, EXTENDED, DEMAND, PROFILE, CLOCK = 1, 3, 4, 5, 7, 8
+ASSOCIATION, SAP_ASSIGNMENT, IMAGE, DISCONNECT = 15, 17, 18, 70
 REGISTERS = (REGISTER, EXTENDED, DEMAND)
 VALUE = 2
 

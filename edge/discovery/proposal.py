@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from edge.discovery import quantities
 from edge.discovery.doors import DLMS_PORT, Door
-from edge.discovery.objects import CLASS_NAMES, CLOCK, DATA, DISCONNECT, PROFILE, REGISTER, VALUE
+from edge.discovery.objects import CLASS_NAMES, CLOCK, DATA, DISCONNECT, IMAGE, PROFILE, REGISTER, VALUE
 from edge.discovery.survey import Register, Survey
 from edge.dlms.conformance import Conformance
 from edge.dlms.cosem import UNITS, Attribute, Obis
@@ -20,6 +20,8 @@ from edge.dlms.selection import Column
 from edge.meters.loadrows import tells_time
 
 POWER_KEY = "active_power"
+EVENT_LOG = (0, 99, 98)                                           # A, C, D (IEC 62056-6-1, list of profiles)
+FIRMWARE = Obis(1, 0, 0, 2, 0)                                    # active firmware identifier, likewise
 STATUS, STATUS_KEY = (DATA, Obis(0, 0, 96, 10, 1)), "status"      # profile status (IEC 62056-6-1, abstract objects)
 OTHER_UNITS = "not a unit of this gateway's table"
 
@@ -155,6 +157,22 @@ def _relay(found: Findings) -> Iterator[str]:
         yield f"obis = {_quoted(_without_current(str(obis)))}"
 
 
+def _image(found: Findings) -> Iterator[str]:
+    for obis in _of_class(found, IMAGE)[:1]:
+        yield "[image]"
+        yield f"obis = {_quoted(_without_current(str(obis)))}"
+        if FIRMWARE in _of_class(found, DATA):
+            yield f"firmware_obis = {_quoted(_without_current(str(FIRMWARE)))}"
+
+
+def _event_logs(found: Findings) -> Iterator[str]:
+    for obis in dict.fromkeys(_of_class(found, PROFILE)):
+        if (obis.a, obis.c, obis.d) == EVENT_LOG:
+            yield "[[event_logs]]"
+            yield f"name = {_quoted(f'events_{obis.b}_{obis.e}_{obis.f}'.removesuffix('_255').removesuffix('_0_0'))}"
+            yield f"obis = {_quoted(_without_current(str(obis)))}"
+
+
 def _load_profile(found: Findings) -> Iterator[str]:
     """Name the load profile and its columns, but for times and what has no unit that was told."""
     survey = found.survey
@@ -210,7 +228,8 @@ def _without_a_place(found: Findings) -> Iterator[str]:
 
 
 TABLES: tuple[Callable[[Findings], Iterator[str]], ...] = (
-    _head, _association, _quirks, _identity, _clock, _relay, _objects, _load_profile, _without_a_place)
+    _head, _association, _quirks, _identity, _clock, _relay, _image, _objects, _load_profile, _event_logs,
+    _without_a_place)
 
 
 # -- details -----------------------------------------------------------------------------------------------------------

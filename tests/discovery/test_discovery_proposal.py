@@ -69,7 +69,8 @@ def test_clock_relay_and_load_profile_have_their_tables() -> None:
     survey = surveyed({"1-0:1.8.0": Register(0, 30, Exact(5, 0)), "1-0:1.7.0": Register(0, 27, Exact(5, 0)), "1-0:99.8.0": Register(0, 99),
                        "1-0:1.8.1": Register(0, 30)})
     survey.listing = ObjectList(tuple(Listed(class_id, 0, Obis.parse(obis), None) for class_id, obis in (
-        (8, "0-0:1.0.0"), (70, "0-0:96.3.10"), (7, "1-0:99.1.0"), (7, "1-0:99.2.0"))), 0)
+        (8, "0-0:1.0.0"), (70, "0-0:96.3.10"), (7, "1-0:99.1.0"), (7, "1-0:99.2.0"), (18, "0-0:44.0.0"),
+        (1, "1-0:0.2.0"), (7, "0-0:99.98.0"), (7, "0-0:99.98.3"))), 0)
     survey.captured = (
         Column(8, Obis.parse("0-0:1.0.0"), 2), Column(1, Obis.parse("0-0:96.10.1"), 2), Column(3, Obis.parse("1-0:1.8.0"), 2),
         Column(3, Obis.parse("1-0:1.8.1"), 2), Column(3, Obis.parse("1-0:99.8.0"), 2), Column(3, Obis.parse("1-0:2.8.0"), 2),
@@ -78,6 +79,9 @@ def test_clock_relay_and_load_profile_have_their_tables() -> None:
     assert profile.clock is not None
     assert profile.relay is not None
     assert profile.load_profile is not None
+    assert profile.image is not None
+    assert (profile.image.obis, profile.image.firmware_obis) == ("0-0:44.0.0", "1-0:0.2.0")
+    assert [(log.name, log.obis) for log in profile.event_logs] == [("events", "0-0:99.98.0"), ("events_0_3", "0-0:99.98.3")]
     assert [(spec.key, spec.class_id, spec.unit, spec.data_index) for spec in profile.load_profile.columns] == [
         ("status", 1, "", 0), ("active_energy", 3, "Wh", 0), ("active_energy_t1", 3, "Wh", 0), ("obis_1_0_1_8_0", 3, "Wh", 1)]
     assert "without a unit that was told: 1-0:99.8.0.255, 1-0:2.8.0.255" in written(survey)
@@ -102,7 +106,8 @@ def test_whatever_a_meter_said_the_file_loads(
     survey = surveyed({str(obis): register for obis, register in found.items()}, name)
     if listed:
         survey.listing = ObjectList((*(Listed(3, 0, obis, None) for obis in found), Listed(7, 1, Obis(1, 0, 99, 1, 0), None),
-                                     Listed(8, 0, Obis(0, 0, 1, 0, 0), None), Listed(70, 0, Obis(0, 0, 96, 3, 10), None)), 0)
+                                     Listed(8, 0, Obis(0, 0, 1, 0, 0), None), Listed(70, 0, Obis(0, 0, 96, 3, 10), None),
+                                     *(Listed(7, 1, Obis(0, b, 99, 98, 1), None) for b in (0, 1, 0)), Listed(7, 1, Obis(0, 0, 99, 98, 0, 0), None), Listed(7, 1, Obis(0, 0, 99, 98, 0), None)), 0)
     survey.captured = (*captured, *(Column(3, obis, 2) for obis in found), *captured[:2])
     file = written(survey, door)
     wanted = [row for row in proposed(survey) if not row.why]

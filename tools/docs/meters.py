@@ -38,8 +38,8 @@ fresh. What a cell calls recorded, an exchange in `tests/captures` shows, and a 
 rest is what the type's source says. Any other meter that speaks DLMS/COSEM can be tried: [discovery](discovery.md)
 writes a profile for it, [adding a meter](adding-a-meter.md) says how it becomes a supported one.
 
-| type | maker | standing | values with their units | identity | clock | load profile | relay | pushes |
-|---|---|---|---|---|---|---|---|---|
+| type | maker | standing | values with their units | identity | clock | load profile | event log | relay | image | pushes |
+|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -123,13 +123,16 @@ def cells(profile: Profile, captures: list[Capture]) -> list[str]:
         return {"class": class_id, "obis": dotted(obis)}
 
     identity, clock, load, relay = profile.identity, profile.clock, profile.load_profile, profile.relay
+    logs, image = profile.event_logs, profile.image
     shown = sum(value_recorded(spec, captures) for spec in profile.objects)
     return [
         f"`{profile.name}`", profile.vendor, standing(profile, captures), f"{shown} of {len(profile.objects)} recorded",
         cell(identity, "get", **({} if identity is None else named(identity.class_id, identity.obis))),
         cell(clock, "get", **({} if clock is None else named(8, clock.obis))),
         cell(load, "profile", **({} if load is None else named(7, load.obis))),
+        cell(logs, "profile", **({} if not logs else named(7, logs[0].obis))),
         cell(relay, "action", **({} if relay is None else named(70, relay.obis))),
+        cell(image, "action", **({} if image is None else named(18, image.obis))),
         cell(profile.push, "data-notification"),
     ]
 
