@@ -64,7 +64,7 @@ PURE = [
     "edge/capture/cut.py", "edge/capture/redact.py", "edge/capture/reseal.py", "edge/capture/standin.py",
     "edge/capture/expect.py", "edge/capture/document.py",
     "edge/discovery/doors.py", "edge/discovery/pace.py", "edge/discovery/greeting.py", "edge/discovery/objects.py",
-    "edge/discovery/quantities.py", "edge/discovery/fit.py", "edge/discovery/proposal.py", "edge/discovery/moved.py",
+    "edge/discovery/quantities.py", "edge/discovery/fit.py", "edge/discovery/proposal*.py", "edge/discovery/findings.py", "edge/discovery/moved.py",
     "edge/discovery/subnet.py",
     "edge/poll/schedule.py", "edge/poll/recovery.py", "edge/poll/budget.py",
     "edge/poll/errand.py", "edge/poll/pacing.py", "edge/poll/air.py", "edge/meters/clock.py", "edge/meters/dutyspec.py", "edge/meters/table.py",

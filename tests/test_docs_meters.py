@@ -60,13 +60,13 @@ def test_every_capture_that_a_type_names_plays_back(profile: str, file: str, ori
 
 def test_what_stands_there_follows_from_the_captures(tool: ModuleType) -> None:
     generic, microstar = PROFILES["generic-three-phase"], PROFILES["microstar"]
-    assert row(tool, generic)["values with their units"] == "9 of 9 recorded"
+    assert row(tool, generic)["values and units"] == "9 of 9 recorded"
     assert row(tool, generic)["pushes"] == "library's bytes only"
     assert row(tool, microstar)["standing"] == "simulated from what its source says, no capture"
     assert set(list(row(tool, microstar).values())[4:]) <= {"-", "not recorded"}
     none = row(tool, msgspec.structs.replace(generic, captures=(), name="other"))
     assert none["standing"] == "no capture"
-    assert none["values with their units"] == "0 of 9 recorded"
+    assert none["values and units"] == "0 of 9 recorded"
     assert {none[head] for head in ("identity", "clock", "load profile", "relay", "pushes")} == {"not recorded"}
 
 
@@ -74,11 +74,11 @@ def test_each_claim_needs_its_own_evidence(tool: ModuleType) -> None:
     generic = PROFILES["generic-three-phase"]
     reads = msgspec.structs.replace(generic, captures=(Captures(origin="independent-server", files=("wrapper_lls_reads",)),))
     told = row(tool, reads)
-    assert (told["values with their units"], told["clock"], told["relay"], told["load profile"]) == (
+    assert (told["values and units"], told["clock"], told["relay"], told["load profile"]) == (
         "9 of 9 recorded", "recorded", "not recorded", "not recorded")
     wrong = msgspec.structs.replace(generic, objects=(
         msgspec.structs.replace(generic.objects[0], unit="A"), msgspec.structs.replace(generic.objects[1], obis="1-0:99.7.0"), *generic.objects[2:]))
-    assert row(tool, wrong)["values with their units"] == "7 of 9 recorded", "another unit is no evidence, and no more is no answer"
+    assert row(tool, wrong)["values and units"] == "7 of 9 recorded", "another unit is no evidence, and no more is no answer"
     undefined = msgspec.structs.replace(generic, identity=msgspec.structs.replace(generic.identity, obis="0-0:96.1.0"))
     assert row(tool, undefined)["identity"] == "not recorded"
     meter = msgspec.structs.replace(generic, captures=(Captures(origin="meter", files=("wrapper_lls_reads",)),))

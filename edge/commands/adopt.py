@@ -13,7 +13,7 @@ from edge.model import Learned, Meter
 if TYPE_CHECKING:
     from edge.config import Settings
     from edge.discovery.discover import Discovery
-    from edge.discovery.proposal import Findings
+    from edge.discovery.findings import Findings
     from edge.meters.library import Library
     from edge.store.registry import Registry
 
@@ -53,12 +53,13 @@ def use(state: State, settings: "Settings", library: "Library", found: "Discover
          password: bytes | None) -> None:
     """Save and register as wanted. Raises EdgeError."""
     from edge.discovery import proposal
+    from edge.discovery.findings import proposed
     from edge.durable import write_file
     from edge.meters.profile import read_profile
 
     profile_name = ""
     if wanted.save is not None:
-        if found.survey is None or all(row.why for row in proposal.proposed(found.survey)):
+        if found.survey is None or all(row.why for row in proposed(found.survey)):
             raise EdgeError(f"{wanted.save}: not written: no register could be read; "
                             "is there a password or a key to be given?")
         text = proposal.text(_findings(found, wanted.save))
@@ -108,7 +109,7 @@ def registration(found: "Discovery", name: str, profile_name: str) -> tuple[Mete
 
 
 def _findings(found: "Discovery", path: Path) -> "Findings":
-    from edge.discovery.proposal import Findings
+    from edge.discovery.findings import Findings
 
     assert found.door is not None
     assert found.survey is not None

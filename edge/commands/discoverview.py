@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from edge.commands import table
+from edge.discovery.findings import proposed
 from edge.discovery.objects import CLASS_NAMES
-from edge.discovery.proposal import proposed
 from edge.dlms.conformance import Conformance
 from edge.meters.exact import Exact
 

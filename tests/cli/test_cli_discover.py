@@ -92,7 +92,9 @@ def test_a_profile_is_written_and_the_meter_registered_with_it(site: Site) -> No
         assert profile.clock is not None
         assert profile.relay is not None
         assert "0-0:99.98.0 class 7, profile" in text
-        assert "1-0:1.8.1 class 3, active_energy_t1, unit Wh, scaler 0: not among the usual quantities" in text
+        assert profile.billing is not None
+        assert [spec.key for spec in profile.billing.objects] == ["active_energy_t1", "active_energy_t2"]
+        assert "1-0:1.6.0 class 4, obis_1_0_1_6_0, unit W, scaler 0: not among the usual quantities" in text
         assert "1234567890" not in text, "a type, not a meter"
         with site.registry() as registry:
             row, learned = registry.get("m1"), registry.learned("m1")

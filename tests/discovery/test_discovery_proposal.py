@@ -7,8 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.discovery.doors import Door
+from edge.discovery.findings import Findings, proposed
 from edge.discovery.objects import DEVICE_NAME, Listed, ObjectList
-from edge.discovery.proposal import Findings, proposed, text
+from edge.discovery.proposal import text
 from edge.discovery.survey import Register, Survey
 from edge.dlms.conformance import OFFERED, Conformance
 from edge.dlms.cosem import Attribute, Obis
@@ -84,6 +85,8 @@ def test_clock_relay_and_load_profile_have_their_tables() -> None:
     assert [(log.name, log.obis) for log in profile.event_logs] == [("events", "0-0:99.98.0"), ("events_0_3", "0-0:99.98.3")]
     assert [(spec.key, spec.class_id, spec.unit, spec.data_index) for spec in profile.load_profile.columns] == [
         ("status", 1, "", 0), ("active_energy", 3, "Wh", 0), ("active_energy_t1", 3, "Wh", 0), ("obis_1_0_1_8_0", 3, "Wh", 1)]
+    assert profile.billing is not None
+    assert [(spec.key, spec.obis, spec.unit) for spec in profile.billing.objects] == [("active_energy_t1", "1-0:1.8.1", "Wh")]
     assert "without a unit that was told: 1-0:99.8.0.255, 1-0:2.8.0.255" in written(survey)
     survey.registers = {at: register for at, register in survey.registers.items() if at.obis.d != 7}
     assert read_profile(written(survey), Path("found.toml")).relay is None, "nobody would know the load"

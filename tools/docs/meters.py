@@ -38,7 +38,7 @@ fresh. What a cell calls recorded, an exchange in `tests/captures` shows, and a 
 rest is what the type's source says. Any other meter that speaks DLMS/COSEM can be tried: [discovery](discovery.md)
 writes a profile for it, [adding a meter](adding-a-meter.md) says how it becomes a supported one.
 
-| type | maker | standing | values with their units | identity | clock | load profile | event log | relay | image | pushes |
+| type | maker | standing | values and units | identity | clock | load profile | event log | relay | image | pushes |
 |---|---|---|---|---|---|---|---|---|---|---|
 """
 
