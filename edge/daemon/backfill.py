@@ -14,8 +14,8 @@ from edge.errands.backfill import Backfill
 from edge.errands.backfillstate import BackfillState
 from edge.errands.pace import Pace
 from edge.errors import LocalStateError, RingError
-from edge.meters.dutyspec import ClockSpec
-from edge.meters.localtime import DAY_S, Reckoning, Zone
+from edge.meters.dutyspec import reckoning
+from edge.meters.localtime import DAY_S
 from edge.meters.profile import Profile
 from edge.model import Field, Kind, Meter, Record, Schema, Stream
 from edge.poll.addressing import poll_interval_s
@@ -43,6 +43,7 @@ class BackfillDesk:
         self.ledgers = Ledgers(ring, enrolment, clock, self._tell)
         self._settings = settings
         self._ring = ring
+        self._enrolment = enrolment
         self._clock = clock
         self._meters: dict[str, tuple[Book, Backfill]] = {}
         self._told: dict[str, tuple[int | None, ...]] = {}
@@ -67,8 +68,9 @@ class BackfillDesk:
         yield backfill
 
     def states(self) -> Mapping[str, BackfillState]:
-        """Return how every meter's backfill stands, by name."""
-        return {name: backfill.state() for name, (_, backfill) in sorted(self._meters.items())}
+        """Return how every registered meter's backfill stands, by name."""
+        there = {meter.name for meter in self._enrolment.meters}
+        return {name: backfill.state() for name, (_, backfill) in sorted(self._meters.items()) if name in there}
 
     def handlers(self, nudge: Callable[[str], None]) -> Mapping[str, Handler]:
         """Return the control requests `backfill` and `backfill_again`; `nudge` wakes up a meter's errands."""
@@ -122,11 +124,3 @@ class BackfillDesk:
                 self._ring.put(Stream.INSTANT, record)
             except RingError as error:
                 log.warning("a record of the gateway itself is lost: %s", error)
-
-
-def reckoning(spec: ClockSpec | None, zone: str) -> Reckoning:
-    """Return how a meter's times are read: as its type says, else as the settings do (`clock.meters_zone`)."""
-    told = spec or ClockSpec()
-    if told.utc_offset_minutes is None:
-        return Reckoning(told.deviation, Zone.parse(zone))
-    return Reckoning(told.deviation, Zone(60 * told.utc_offset_minutes, told.daylight_saving == "eu"))

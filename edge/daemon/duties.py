@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from edge.config import Settings
-from edge.daemon.backfill import reckoning
 from edge.errands.billing import Billing
 from edge.errands.clock_keeper import ClockKeeper
 from edge.errands.event_log import EventLog
 from edge.errands.means import Means, Subject
+from edge.meters.dutyspec import reckoning
 from edge.meters.profile import Profile
 from edge.model import Meter
 from edge.poll.errand import Errand, ErrandsOf

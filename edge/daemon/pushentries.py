@@ -6,8 +6,8 @@ import logging
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 
-from edge.daemon.backfill import reckoning
 from edge.dlms.ciphering import Cipher, Protection
+from edge.meters.dutyspec import reckoning
 from edge.meters.localtime import Reckoning
 from edge.meters.profile import Profile
 from edge.poll.addressing import PROTECTION

@@ -19,9 +19,9 @@ from edge.dlms.cosem import AccessError
 from edge.dlms.selection import by_entry
 from edge.errands.backfillstate import BackfillState, Progress
 from edge.errands.loadfacts import LoadFacts
-from edge.errands.meterclock import MeterClock
-from edge.errands.pace import MOST_ROWS, Pace
-from edge.errands.ways import WAYS, Access, ByEntry, ByRange, Way, Whole
+from edge.errands.meterclock import Look, MeterClock
+from edge.errands.pace import Pace
+from edge.errands.ways import Access, Way
 from edge.errors import FailReason, Refused, RegistryError, RingError
 from edge.meters.ledger import Ledger, Order, next_span
 from edge.meters.loadrecord import Columns
@@ -45,9 +45,6 @@ LAYOUT_S = float(DAY_S)
 
 REFUSED_S = 3_600.0
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 15.0, 900.0
-
-STRIKES = 2
-"""Exceptions, or answers to something else, in a row on one way of access, before the next one is tried."""
 
 
 class Book(Protocol):
@@ -89,13 +86,13 @@ class Backfill:
         self._share = share
         self._meter_clock = MeterClock()
         self._loaded = False
-        self._access: Access = WAYS[0]
+        self._access = Access()
         self._way: Way | None = None             # made at each look
         self._oldest_asked = False
         self._edge = False                       # the interval that has just ended has no row yet
         self._layout_at = self._look_at = self._fetch_at = self._not_before = 0.0      # monotonic: when each is due
         self._fetching = False
-        self._failures = self._strikes = 0
+        self._failures = 0
 
     # -- edge.poll.errand.Errand -----------------------------------------------------------------------------------
 
@@ -149,7 +146,7 @@ class Backfill:
         self._pace.failed()
         if isinstance(error, Refused) and error.reason is FailReason.EXCEPTION_RESPONSE and not error.temporary:
             self._strike(str(error), now)
-        elif self._access == "entry":      # where entries stand may have changed: look again
+        elif self._access.name == "entry":      # where entries stand may have changed: look again
             self._look_at = now
 
     # -- what the daemon asks --------------------------------------------------------------------------------------
@@ -158,7 +155,7 @@ class Backfill:
         """Return how it stands: plain data."""
         facts = self._facts
         return self.progress.state(
-            self._meter.name, self._book.ledger.counts(), self._clock.monotonic(), access=self._access,
+            self._meter.name, self._book.ledger.counts(), self._clock.monotonic(), access=self._access.name,
             period_s=facts.layout.period_s if facts.layout else None, room=self._book.room(),
             not_read=facts.columns.problems if facts.columns else {}, problem=facts.problem)
 
@@ -174,12 +171,12 @@ class Backfill:
 
     async def _learn(self, ask: Ask, now: float) -> None:
         await self._facts.learn(ask)
-        self._layout_at = now + LAYOUT_S
-        self._oldest_asked, self._access = False, WAYS[0]
-        if self._facts.identity and not self._book.ledger.belongs_to(self._facts.identity):
-            log.warning("meter %s: another meter answers now: its intervals are read anew", self._meter.name)
-        if Conformance.SELECTIVE_ACCESS not in ask.association.server_conformance:
-            self._access = "whole"
+        self._layout_at, self._look_at = now + LAYOUT_S, now
+        self._oldest_asked = False
+        self._access.begin(selective=Conformance.SELECTIVE_ACCESS in ask.association.server_conformance)
+        if self._facts.layout is not None and not self._book.ledger.rests_on(self._facts.basis):
+            log.warning("meter %s: its intervals are read anew: another meter, or its times mean something else (%s)",
+                        self._meter.name, self._facts.basis)
 
     # -- look ------------------------------------------------------------------------------------------------------
 
@@ -195,38 +192,37 @@ class Backfill:
             why = f": {told.error.text}" if told.error is not None else ""
             self.progress.problem = f"the meter's clock shows no date{why}"
             return
-        self.progress.problem = ""
-        stamp, clock, ledger, period_s = self._clock.stamp(), self._meter_clock, self._book.ledger, layout.period_s
-        wall_s = stamp.wall_ms / 1000 if stamp.synchronised else None
-        at_s, back_to_s = clock.look(instant, shown, now, now - began, wall_s)
-        phase = clock.phase(at_s, period_s)
-        end = (at_s - SETTLE_S - phase) // period_s * period_s + phase
-        if back_to_s is not None:
-            log.info("meter %s: its clock was set back; the intervals since then are read again", self._meter.name)
-            end_before = ledger.known.end if ledger.known else end
-            ledger.again(back_to_s - (back_to_s - phase) % period_s, max(end, end_before))
-        ledger.look(end - self._history_s // period_s * period_s, end, period_s)
-        if ledger.known and ledger.known.end > end:      # set back while nobody looked
-            ledger.again(end, ledger.known.end)
-        late_s = SETTLE_S + self._share * min(SPREAD_S, period_s / 4)
-        self._look_at = now + max(end + period_s + late_s - at_s, 1.0)
+        stamp = self._clock.stamp()
+        look = self._meter_clock.look(instant, shown, now, now - began,
+                                      stamp.wall_ms / 1000 if stamp.synchronised else None)
+        end = self._set_window(layout.period_s, look)
+        late_s = SETTLE_S + self._share * min(SPREAD_S, layout.period_s / 4)
+        self._look_at = now + max(end + layout.period_s + late_s - look.at_s, 1.0)
         self._edge = False
         self.progress.looked(now)
         total = int(in_use.data) if isinstance(in_use.data, Integer) else 0
-        self._way = self._made_way(layout, total)
-        if not self._oldest_asked and total and self._access == "range":
+        way = self._access.way(layout, total, self._facts.reckoning, self._meter_clock.shown)
+        self.progress.problem = way if isinstance(way, str) else ""
+        self._way = None if isinstance(way, str) else way
+        if not self._oldest_asked and total and self._access.name == "range":
             self._oldest_asked = True
-            await self._ask_oldest(ask, layout, total if layout.newest_first else 1, at_s)
+            await self._ask_oldest(ask, layout, total if layout.newest_first else 1, look.at_s)
 
-    def _made_way(self, layout: Layout, total: int) -> Way | None:
-        if self._access == "range":
-            return ByRange(layout, self._facts.reckoning, self._meter_clock.shown)
-        if self._access == "whole" and total > MOST_ROWS:
-            self.progress.problem = f"its {total} profile entries are to be had only all at once: too much"
-            return None
-        if not total:
-            return None
-        return ByEntry(layout, total) if self._access == "entry" else Whole()
+    def _set_window(self, period_s: int, look: Look) -> int:
+        """Have the ledger look at the intervals that have ended by the meter's clock; return when the last one did.
+
+        What a clock that was set back makes the meter capture once more is forgotten, and so read again.
+        """
+        ledger, phase = self._book.ledger, self._meter_clock.phase(look.at_s, period_s)
+        end = (look.at_s - SETTLE_S - phase) // period_s * period_s + phase
+        if look.back_to_s is not None:
+            log.info("meter %s: its clock was set back; the intervals since then are read again", self._meter.name)
+            end_before = ledger.known.end if ledger.known else end
+            ledger.again(look.back_to_s - (look.back_to_s - phase) % period_s, max(end, end_before))
+        ledger.look(end - self._history_s // period_s * period_s, end, period_s)
+        if ledger.known and ledger.known.end > end:      # set back while nobody looked
+            ledger.again(end, ledger.known.end)
+        return end
 
     async def _ask_oldest(self, ask: Ask, layout: Layout, entry: int, at_s: int) -> None:
         """Read the oldest entry: the meter has nothing before it, so nobody need ask."""
@@ -270,7 +266,7 @@ class Backfill:
         if isinstance(covered, str):
             self._strike(covered, now)
             return
-        self._strikes = 0
+        self._access.worked()
         known = covered.within(*self._book.ledger.window)
         if not any(row.at_ms is not None and row.at_s > self._newest().first for row in found):
             # no row of the interval that ended last: it may be late, so the next look asks again
@@ -300,21 +296,18 @@ class Backfill:
 
     def _strike(self, why: str, now: float) -> None:
         """Note an answer that is none to what was asked: look again, and in the end ask in another way."""
-        self._strikes += 1
         self._look_at = now
-        if self._strikes >= STRIKES:
+        if self._access.struck():
             self._next_way(why, now)
 
     def _next_way(self, why: str, now: float) -> None:
         """Try another way of access; after the last of them the first again, in an hour."""
-        self._strikes, self._look_at = 0, now
-        if self._access == WAYS[-1]:
-            self._access = WAYS[0]
+        self._look_at = now
+        if not self._access.following():
             self._rest(now + REFUSED_S, f"the meter refuses its load profile: {why}")
-        else:
-            self._access = WAYS[WAYS.index(self._access) + 1]
-            log.info("meter %s: its load profile is not to be had so (%s); now by %s", self._meter.name, why,
-                     self._access)
+            return
+        log.info("meter %s: its load profile is not to be had so (%s); now by %s", self._meter.name, why,
+                 self._access.name)
 
     def _rest(self, until: float, trouble: str) -> None:
         self._not_before = until

@@ -36,11 +36,18 @@ class LoadFacts:
         self.columns: Columns | None = None
         self.reckoning = reckoning
         self.requests = SINGLE if profile.quirks.no_list else WITH_LIST      # of one step, at the most
-        self.identity = ""                   # of the meter that answered; "" where none is known
         self.problem = ""
         self._meter = meter
         self._profile = profile
         self._spec = profile.load_profile
+        self._identity = ""                  # of the meter that answered; "" where none is known
+
+    @property
+    def basis(self) -> str:
+        """Whose intervals these are, and how their times are read: under another one nothing of them holds."""
+        zone = self.reckoning.zone
+        told = "no zone" if zone is None else f"{zone.offset_s:+d} s{' eu' if zone.daylight_saving else ''}"
+        return f"{self._identity}, {self.reckoning.deviation} deviation, {told}"
 
     @property
     def wanted(self) -> bool:
@@ -58,7 +65,7 @@ class LoadFacts:
             raise Refused(f"capture_objects: {captured.error.text}", reason=FailReason.ACCESS_REFUSED, temporary=True)
         if told and told[0].error is None:
             text = exact(told[0].data)
-            self.identity = str(text.raw) if isinstance(text, Exact) else ""
+            self._identity = str(text.raw) if isinstance(text, Exact) else ""
         if captured.error is not None:
             self._useless(f"is not there: {captured.error.text}", known=self._spec.confirmed)
             return

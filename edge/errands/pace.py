@@ -12,7 +12,9 @@ FIRST_ROW_S = 0.25
 OVERHEAD_S = 0.2
 """What a request is thought to take besides its rows, until it is known."""
 
-WEIGHT = 0.3
+WEIGHT, DEARER = 0.3, 0.6
+"""How much one answer counts: what is dearer than thought counts more, what is cheaper has to show it again."""
+
 HEADROOM = 1.5
 """A step is planned to last so much longer than the last ones did: links have tails."""
 
@@ -47,8 +49,7 @@ class Pace:
         self._overhead_s = min(self._overhead_s, took_s)
         if rows:
             row_s = max(took_s - self._overhead_s, took_s / 10) / rows
-            # what is dearer than thought counts at once, what is cheaper has to show it again
-            self._row_s = row_s if row_s > self._row_s else self._row_s + WEIGHT * (row_s - self._row_s)
+            self._row_s += (DEARER if row_s > self._row_s else WEIGHT) * (row_s - self._row_s)
         else:
             self.small(took_s)
         affordable = int((self._budget_s / HEADROOM - self._overhead_s) / self._row_s) if self._row_s else MOST_ROWS

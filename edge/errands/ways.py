@@ -11,13 +11,17 @@ from typing import Literal, Protocol
 from edge.dlms.axdr import Integer
 from edge.dlms.datetimes import ClockTime
 from edge.dlms.selection import by_clock_range, by_entry, by_range
+from edge.errands.pace import MOST_ROWS
 from edge.meters.loadrows import Layout, Row
 from edge.meters.localtime import HOUR_S, Reckoning
 from edge.meters.ranges import Pair, Ranges
 
-Access = Literal["range", "entry", "whole"]
-WAYS: tuple[Access, ...] = ("range", "entry", "whole")
+Name = Literal["range", "entry", "whole"]
+WAYS: tuple[Name, ...] = ("range", "entry", "whole")
 """The better ones first."""
+
+STRIKES = 2
+"""Exceptions, or answers to something else, in a row on one way, before the next one is tried."""
 
 WIDE_S = 3 * HOUR_S
 """Limits in local time may be wider than what is wanted, by the hours of daylight saving."""
@@ -144,3 +148,42 @@ class ByEntry:
         start, end = pair
         start += (grid - start) % self._period_s
         return start, max(start, end - (end - grid) % self._period_s)
+
+
+class Access:
+    """By which way one meter is read: found out by trying."""
+
+    def __init__(self) -> None:
+        """Begin with the best."""
+        self.name: Name = WAYS[0]
+        self._strikes = 0
+
+    def begin(self, *, selective: bool) -> None:
+        """Try anew; `selective` is whether the meter negotiated selective access at all."""
+        self.name, self._strikes = WAYS[0] if selective else WAYS[-1], 0
+
+    def way(self, layout: Layout, total: int, reckoning: Reckoning, shown: ClockTime | None) -> Way | str:
+        """Make the way for a buffer of `total` entries; a plain str says why there is nothing to read by it."""
+        if self.name == "range":
+            return ByRange(layout, reckoning, shown)
+        if not total:
+            return "the load profile is empty"
+        if self.name == "entry":
+            return ByEntry(layout, total)
+        return Whole() if total <= MOST_ROWS else f"its {total} profile entries come only all at once: too much"
+
+    def worked(self) -> None:
+        """Note an answer to what was asked."""
+        self._strikes = 0
+
+    def struck(self) -> bool:
+        """Note an answer to something else, or an exception; True when there have been too many in a row."""
+        self._strikes += 1
+        return self._strikes >= STRIKES
+
+    def following(self) -> bool:
+        """Take the next way; False when that was the last one, and it begins again with the first."""
+        self._strikes = 0
+        last = self.name == WAYS[-1]
+        self.name = WAYS[0] if last else WAYS[WAYS.index(self.name) + 1]
+        return not last

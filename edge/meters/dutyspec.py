@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
-from edge.meters.localtime import Deviation
+from edge.meters.localtime import Deviation, Reckoning, Zone
 from edge.meters.table import Key, ObisText, Positive, Table, bad_obis
 
 if TYPE_CHECKING:
@@ -81,3 +81,11 @@ def duty_problems(profile: "Profile") -> list[tuple[str, str]]:
         if not any(spec.key == relay.power_key and spec.unit == "W" for spec in profile.objects):
             found.append(("relay.power_key", f"{relay.power_key!r} is no object in W: nobody would know the load"))
     return found
+
+
+def reckoning(spec: ClockSpec | None, zone: str) -> Reckoning:
+    """Return how a meter's times are read: as its type says, else as the settings do (`clock.meters_zone`)."""
+    told = spec or ClockSpec()
+    if told.utc_offset_minutes is None:
+        return Reckoning(told.deviation, Zone.parse(zone))
+    return Reckoning(told.deviation, Zone(60 * told.utc_offset_minutes, told.daylight_saving == "eu"))

@@ -40,16 +40,16 @@ class Ledger:
     """The intervals of one meter.
 
     `undelivered`: put into the ring since it was last known to be drained; suspect when the ring loses records.
-    `lost`: to be read again once there is room. `identity`: the meter that all this is about. `ring_lost`: how many
-    records the ring had lost when these were last looked at. `on_way`: handed to the ring and not on flash yet; not
-    kept, like the rest below it.
+    `lost`: to be read again once there is room. `basis`: which meter all this is about, and how its times were read.
+    `ring_lost`: how many records the ring had lost when these were last looked at. `on_way`: handed to the ring and not
+    on flash yet; not kept, like the rest below it.
     """
 
     known: Ranges = NOTHING
     held: Ranges = NOTHING
     undelivered: Ranges = NOTHING
     lost: Ranges = NOTHING
-    identity: str = ""
+    basis: str = ""
     ring_lost: int = 0
     on_way: Ranges = NOTHING
     window: Pair = (0, 0)
@@ -65,13 +65,13 @@ class Ledger:
                 part.within(self.window[0], far) for part in (self.known, self.held, self.undelivered, self.lost))
             self.changed = True
 
-    def belongs_to(self, identity: str) -> bool:
-        """Note which meter answers; False, and everything is forgotten, when it is another one than before."""
-        same = self.identity in ("", identity)
+    def rests_on(self, basis: str) -> bool:
+        """Note what these intervals rest on; False, and all is forgotten, when it is something else than before."""
+        same = self.basis in ("", basis)
         if not same:
             self.known = self.held = self.undelivered = self.lost = NOTHING
-        if self.identity != identity:
-            self.identity, self.changed = identity, True
+        if self.basis != basis:
+            self.basis, self.changed = basis, True
         return same
 
     def missing(self) -> Ranges:
@@ -134,7 +134,7 @@ class Ledger:
     def encode(self) -> dict[str, Any]:
         """Return what has to survive a power cut, ready for JSON."""
         sets = {name: getattr(self, name).longest(MOST_RANGES).encode() for name in _KEPT}
-        return {**sets, "identity": self.identity, "ring_lost": self.ring_lost}
+        return {**sets, "basis": self.basis, "ring_lost": self.ring_lost}
 
     @classmethod
     def decode(cls, kept: Any) -> Self:
@@ -142,10 +142,10 @@ class Ledger:
         if not isinstance(kept, dict):
             raise ValueError("no ledger")      # noqa: TRY004 - what was kept is a value, not an argument
         known, held, undelivered, lost = (Ranges.decode(kept.get(name, [])) for name in _KEPT)
-        identity, ring_lost = kept.get("identity", ""), kept.get("ring_lost", 0)
-        if not isinstance(identity, str) or type(ring_lost) is not int:
+        basis, ring_lost = kept.get("basis", ""), kept.get("ring_lost", 0)
+        if not isinstance(basis, str) or type(ring_lost) is not int:
             raise ValueError("no ledger")
-        return cls(known, held, undelivered, lost, identity, ring_lost)
+        return cls(known, held, undelivered, lost, basis, ring_lost)
 
 
 def next_span(missing: Ranges, order: Order, most: int, period_s: int) -> Pair | None:

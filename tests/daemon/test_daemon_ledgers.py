@@ -13,11 +13,11 @@ import pytest
 from edge.clock import SystemClock
 from edge.config import BackfillSettings, ClockSettings, RingSettings, Settings
 from edge.daemon import ledgers as module
-from edge.daemon.backfill import BackfillDesk, reckoning
+from edge.daemon.backfill import BackfillDesk
 from edge.daemon.enrolment import Enrolment
 from edge.daemon.ledgers import DUTY, Ledgers
 from edge.errors import LocalStateError, RegistryError
-from edge.meters.dutyspec import ClockSpec
+from edge.meters.dutyspec import ClockSpec, reckoning
 from edge.meters.ledger import Ledger
 from edge.meters.library import Library
 from edge.meters.localtime import Reckoning, Zone
@@ -173,6 +173,7 @@ async def test_what_the_ring_lost_is_read_again_and_what_was_delivered_is_not(si
 
 
 def desk_of(site: Site, **changes: Any) -> BackfillDesk:
+    site.enrolment.meters = (M1,)
     return BackfillDesk(Settings(**changes), site.ring, site.enrolment, site.clock)
 
 

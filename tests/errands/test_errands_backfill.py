@@ -339,7 +339,7 @@ async def test_a_long_buffer_that_comes_only_whole_is_left_alone_and_told() -> N
     async with yard.site.running():
         await yard.until_quiet()
     assert yard.book.records == []
-    assert "only all at once" in yard.backfill.state().problem
+    assert "come only all at once" in yard.backfill.state().problem
 
 
 # -- what goes wrong -----------------------------------------------------------------------------------------------
@@ -389,12 +389,22 @@ async def test_another_meter_at_the_address_begins_anew() -> None:
     yard = Yard(days=1)
     async with yard.site.running():
         await yard.until_quiet()
-        assert yard.book.ledger.identity == "HGW1234567890"
+        assert yard.book.ledger.basis == "HGW1234567890, standard deviation, +0 s"
         yard.site.meter.model.become("42")
         yard.begin()
         await yard.until_quiet()
-        assert yard.book.ledger.identity == "HGW42"
+        assert yard.book.ledger.basis.startswith("HGW42,")
         assert len(yard.book.records) == 2 * 96
+
+
+async def test_another_zone_means_other_times_and_begins_anew() -> None:
+    yard = Yard(days=1, style=TimeStyle(deviation="unspecified"), reckoning=Reckoning(zone=Zone(0)))
+    async with yard.site.running():
+        await yard.until_quiet()
+        yard.reckoning = Reckoning(zone=Zone(-18_000))
+        yard.begin()
+        await yard.until_quiet()
+        assert yard.at()[96:] == [at + 18_000 for at in yard.at()[:96]]
 
 
 async def test_failures_rest_longer_each_time_and_ask_for_less() -> None:

@@ -62,11 +62,11 @@ def test_what_the_ring_may_have_lost_is_read_again_when_there_is_room() -> None:
 
 def test_another_meter_begins_anew() -> None:
     ledger = fresh()
-    assert ledger.belongs_to("one")
+    assert ledger.rests_on("one")
     ledger.taken(Ranges.of((0, 50)), Ranges.of((0, 50)))
-    assert ledger.belongs_to("one")
-    assert not Ledger.decode(ledger.encode()).belongs_to("two")
-    assert not ledger.belongs_to("two")
+    assert ledger.rests_on("one")
+    assert not Ledger.decode(ledger.encode()).rests_on("two")
+    assert not ledger.rests_on("two")
     assert ledger.counts() == Counts(10, 0, 10, 0, 10)
 
 
@@ -144,7 +144,7 @@ def test_what_is_kept_stays_small_and_forgetting_means_asking_again(pieces: int)
     assert kept.counts().missing == end // P - MOST_RANGES
 
 
-@pytest.mark.parametrize("bad", [None, [], "x", {"known": [1]}, {"held": "x"}, {"identity": 5}, {"ring_lost": "x"}])
+@pytest.mark.parametrize("bad", [None, [], "x", {"known": [1]}, {"held": "x"}, {"basis": 5}, {"ring_lost": "x"}])
 def test_what_was_not_kept_by_it_is_refused(bad: Any) -> None:
     with pytest.raises(ValueError, match="no "):
         Ledger.decode(bad)

@@ -1,6 +1,6 @@
 """The promise of the backfill: three days without a gateway, a power cut in the catch-up, and every interval is upstream.
 
-Twenty simulated meters (real TCP; eight of them behind two serial bridges, four to a bridge) live by a clock of the test,
+Twenty simulated meters (real TCP; six of them behind two serial bridges) live by a clock of the test,
 so three days pass in a moment. The gateway is a process; upstream is a server with ThingsBoard's contract, which keeps
 one value per device, key and time. Meanwhile every meter is polled, and no poll is later than one period.
 """
@@ -29,9 +29,9 @@ from edge.demo.meter_tcp import SimulatedMeter
 from edge.demo.thingsboard import ThingsBoard
 from edge.demo.thingsboard_contract import Rules
 
-WRAPPERS, BRIDGES, ON_A_BRIDGE = 12, 2, 4
+WRAPPERS, BRIDGES, ON_A_BRIDGE = 14, 2, 3
 INTERVAL_S = 4.0
-DAYS_OFF, DAYS_BEFORE = 3, 0.25
+DAYS_OFF, DAYS_BEFORE = 3, 0.1
 QUARTER, DAY = 900, 86_400
 TOKEN, PASSWORD = "token-of-the-test", b"12345678"
 VOLTAGE, ENERGY = bytes((1, 0, 32, 7, 0, 255)), bytes((1, 0, 1, 8, 0, 255))
@@ -57,7 +57,7 @@ class Yard:
         return time.time() + self.shift_s
 
     async def start(self) -> None:
-        """Twelve meters with a socket each, eight behind two bridges."""
+        """Fourteen meters with a socket each, three behind each of two bridges."""
         rng = random.Random(5)
         for number in range(WRAPPERS):
             meter = SimulatedMeter(f"w{number:02}", self.model(f"w{number:02}", rng), MeterSettings(manners=manners()), now=self.now)
