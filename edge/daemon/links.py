@@ -123,9 +123,13 @@ class LinkDesk:
 
     async def _learn_neighbours(self) -> None:
         try:
-            self._macs = (await neighbours()).macs
+            found = (await neighbours()).macs
         except OSError as error:
             log.debug("no neighbour table: %s; meters are joined to peers by their registered MAC only", error)
+            return
+        # A meter that falls silent leaves the table, and a reload of the driver empties it: its peer is the same still.
+        hosts = {_canonical(meter.host) for meter in self._meters()}
+        self._macs = {**{host: mac for host, mac in self._macs.items() if host in hosts}, **found}
 
 
 def _canonical(host: str) -> str:

@@ -176,3 +176,20 @@ async def test_a_link_that_is_lost_is_an_alarm_of_its_meter():
         ("by-mac", ("link_lost", "raised")), ("by-mac", ("link_poor", "raised"))]
     assert "reason 4: inactivity" in str(bench.alarms[0].values[3])
     assert bench.alarms[0].schema.kind is Kind.ALARM
+
+
+async def test_a_lost_meter_that_has_left_the_neighbour_table_is_lost_still(neighbour_table):
+    bench = Bench(3_600)
+    bench.desk.heard((state(FAR, -75),), RADIO)
+    await bench.desk._learn_neighbours()
+    bench.desk.heard((LinkState(FAR, Grade.LOST, changed=True, lost_because="silent"),), RADIO)
+    bench.desk._write({FAR})
+    neighbour_table.clear()      # nobody answers ARP there: the entry has failed
+    await bench.desk._learn_neighbours()
+    bench.desk._write(set())
+    assert [record.values[:2] for record in bench.alarms] == [("link_lost", "raised"), ("link_poor", "raised")]
+    neighbour_table["192.0.2.7"] = NEAR
+    await bench.desk._learn_neighbours()
+    bench.desk.heard((state(NEAR, -75),), RADIO)
+    bench.desk._write(set())
+    assert {record.values[1] for record in bench.alarms[2:]} == {"cleared"}, "another peer has the address now"
