@@ -71,7 +71,9 @@ class RadioRecovery:
             rung = self.ladder.look(evidence_of(self._radio()), self._clock.monotonic())
             if self.ladder.reboots_in_row != self._written:
                 await asyncio.to_thread(self._keep)
-            if rung is not None:
+            if rung is Rung.REBOOT and self.ladder.reboots_in_row != self._written:
+                self._record("radio_recovery", "reboot: left out, its count cannot be kept, so they might never end")
+            elif rung is not None:
                 pulse(self._settings.command_timeout_s + SPARE_S)
                 await self._take(rung)
             await asyncio.sleep(LOOK_S)

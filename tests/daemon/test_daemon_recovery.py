@@ -81,6 +81,16 @@ async def test_the_count_of_reboots_is_on_flash_before_one_is_asked_for(tmp_path
     assert Site(tmp_path, reboot=copy).recovery.ladder.reboots_in_row == 0
 
 
+async def test_a_reboot_that_cannot_be_counted_is_not_asked_for(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).mkdir()      # nothing can be put in its place
+    mark = tmp_path / "mark"
+    site = Site(tmp_path, reboot=f"{sys.executable} -c \"open('{mark}', 'w')\"")
+    site.radio = GONE
+    await site.until(1)
+    assert site.told == ["reboot: left out, its count cannot be kept, so they might never end"]
+    assert not mark.exists()
+
+
 def test_only_a_dead_radio_is_evidence() -> None:
     assert evidence_of(None) == evidence_of(HEALTHY) == ""
     assert evidence_of(RadioState(present=False, since=0.0, detail="not looked yet")) == ""
