@@ -24,6 +24,10 @@ class ControlError(Exception):
     """The daemon is not there, does not answer, or says no. The text is one line."""
 
 
+class Refused(ControlError):
+    """The daemon says no; the connection goes on."""
+
+
 def socket_of(interface: str, directories: Sequence[str] = DIRECTORIES) -> Path | None:
     """Return the control socket of the daemon that serves this interface, None where there is none."""
     for directory in directories:
@@ -58,7 +62,7 @@ class ControlSocket:
         except OSError as error:
             sock.close()
             raise ControlError(_why(self.path, error)) from error
-        self._sock = sock
+        self._sock, self._ended = sock, None
         self._reader = asyncio.create_task(self._read(sock), name=f"control {self.path.name}")
 
     async def close(self) -> None:
@@ -74,7 +78,8 @@ class ControlSocket:
     async def ask(self, command: str) -> str:
         """Return the daemon's answer, without its last line feed. Raises ControlError; FAIL and UNKNOWN are answers no.
 
-        Cancelling leaves an answer under way that belongs to nobody: close then.
+        After one that did not come in time, or a cancelling, an answer may be under way that belongs to nobody, and
+        answers bear no name: close then, and open again.
         """
         word = command.partition(" ")[0]
         async with self._asking:
@@ -86,13 +91,16 @@ class ControlSocket:
                 async with asyncio.timeout(self._timeout_s):
                     answer = await self._answer
             except TimeoutError:
-                raise ControlError(f"{self.path}: no answer to {word} in {self._timeout_s:g} s") from None
+                # A late answer would be taken for the next question's, and so on for ever: this connection is over.
+                self._ended = ControlError(f"{self.path}: no answer to {word} in {self._timeout_s:g} s")
+                self._news.set()
+                raise self._ended from None
             except OSError as error:
                 raise ControlError(_why(self.path, error)) from error
             finally:
                 self._answer = None
         if answer.startswith(("FAIL", "UNKNOWN COMMAND")):
-            raise ControlError(f"{self.path}: {word} is refused: {answer}")
+            raise Refused(f"{self.path}: {word} is refused: {answer}")
         return answer
 
     async def attach(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from halow.model import Change, LinkEvent
+from halow.s1g import WIDTHS_MHZ
 
 REASONS = {
     1: "unspecified", 2: "authentication expired", 3: "the station left", 4: "inactivity", 5: "too many stations",
@@ -41,13 +42,13 @@ class DaemonFacts:
 def access_point(status: Mapping[str, str]) -> DaemonFacts:
     """Read hostapd's STATUS."""
     return DaemonFacts("hostapd", status.get("state", ""), status.get("ssid[0]", ""),
-                       _khz(status.get("s1g_freq")), _number(status.get("s1g_bw"), 1, 16))
+                       _khz(status.get("s1g_freq")), _width(status.get("s1g_bw")))
 
 
 def station(status: Mapping[str, str], signal: Mapping[str, str]) -> DaemonFacts:
     """Read wpa_supplicant's STATUS and SIGNAL_POLL."""
     return DaemonFacts("wpa_supplicant", status.get("wpa_state", ""), status.get("ssid", ""),
-                       _khz(status.get("s1g_freq")), _number(status.get("s1g_bw"), 1, 16),
+                       _khz(status.get("s1g_freq")), _width(status.get("s1g_bw")),
                        _number(signal.get("NOISE"), -130, -30))
 
 
@@ -94,6 +95,11 @@ def _khz(text: str | None) -> int | None:
         return None
     khz = value * 1000 if value < 10_000 else value
     return round(khz) if 700_000 <= khz <= 1_000_000 else None
+
+
+def _width(text: str | None) -> int | None:
+    width_mhz = _number(text, 1, 16)
+    return width_mhz if width_mhz in WIDTHS_MHZ else None
 
 
 def _number(text: str | None, low: int, high: int) -> int | None:

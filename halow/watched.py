@@ -16,7 +16,7 @@ from pathlib import Path
 
 from halow import daemonwords
 from halow.base import Radio
-from halow.control import DIRECTORIES, ControlError, ControlSocket, pairs, socket_of
+from halow.control import DIRECTORIES, ControlError, ControlSocket, Refused, pairs, socket_of
 from halow.daemonwords import DaemonFacts
 from halow.model import LinkEvent, Mode, RadioFacts, RadioSample
 
@@ -65,6 +65,13 @@ class DaemonFeed:
             await asyncio.sleep(rest_s)
             rest_s = min(rest_s * 2, RETRY_MAX_S)
 
+    def forget(self) -> None:
+        """Let go of what was heard: it speaks of a daemon, or of a radio, that is followed no longer."""
+        self.facts, self.problem = None, ""
+        self.attached.clear()
+        self.tried.clear()
+        self.events.clear()
+
     async def _follow(self, control: ControlSocket) -> None:
         await self._look(control)
         self.problem = ""
@@ -96,7 +103,7 @@ class DaemonFeed:
         status = pairs(await control.ask("STATUS"))
         if "wpa_state" in status:
             signal: dict[str, str] = {}
-            with contextlib.suppress(ControlError):      # FAIL while it is not connected
+            with contextlib.suppress(Refused):      # FAIL while it is not connected
                 signal = pairs(await control.ask("SIGNAL_POLL"))
             self.facts = daemonwords.station(status, signal)
         else:
@@ -159,10 +166,10 @@ class WatchedRadio:
         if interface == self._interface and (not interface or self._following is not None):
             return
         await _end(self._following)
+        self.feed.forget()
         self._interface = interface
         self._following = None
         if interface:
-            self.feed.tried.clear()
             self._following = asyncio.create_task(self.feed.run(interface), name="radio daemon")
             with contextlib.suppress(TimeoutError):      # so that the first sample is as true as the later ones
                 async with asyncio.timeout(FIRST_LOOK_S):

@@ -69,6 +69,8 @@ async def test_who_is_not_there_not_permitted_or_silent_is_named(daemon: FakeDae
     await control.open()
     with pytest.raises(ControlError, match=r"no answer to STATUS in 0.2 s"):
         await control.ask("STATUS")
+    await control.close()
+    await control.open()
     daemon.stop(remove=False)
     with pytest.raises(ControlError, match="no daemon listens there"):
         await control.ask("PING")
@@ -156,9 +158,36 @@ async def test_a_daemon_that_comes_back_is_attached_to_again(daemon: FakeDaemon,
         await daemon.until_asked("ATTACH", 2)
 
 
+async def test_an_answer_that_comes_too_late_is_nobodys(daemon: FakeDaemon) -> None:
+    daemon.answers["SIGNAL_POLL"] = None
+    control = ControlSocket(daemon.path, timeout_s=0.2)
+    await control.open()
+    try:
+        await control.attach()
+        with pytest.raises(ControlError, match="no answer to SIGNAL_POLL"):
+            await control.ask("SIGNAL_POLL")
+        with pytest.raises(ControlError, match="no answer to SIGNAL_POLL"):
+            await control.ask("STATUS")
+        with pytest.raises(ControlError, match="no answer to SIGNAL_POLL"):
+            await control.event()
+    finally:
+        await control.close()
+
+
+async def test_what_a_radio_that_was_closed_had_heard_is_not_news_to_the_one_that_is_opened(daemon: FakeDaemon) -> None:
+    async with asyncio.timeout(20), watched(daemon) as (radio, _):
+        assert (await radio.sample()).facts.s1g_khz == 918_000
+        daemon.tell(f"AP-STA-DISCONNECTED {MAC} reason=4")
+        while not radio.feed.events:
+            await radio.feed.news.wait()
+        await radio.close()
+        assert (radio.feed.facts, len(radio.feed.events)) == (None, 0)
+
+
 def test_what_the_daemons_say() -> None:
     assert access_point(pairs("state=ENABLED\ns1g_freq=918.5\ns1g_bw=2\nssid[0]=m")) == DaemonFacts("hostapd", "ENABLED", "m", 918_500, 2)
     assert access_point({"s1g_freq": "5610", "s1g_bw": "160"}) == DaemonFacts("hostapd"), "no S1G frequency, no S1G width"
+    assert access_point({"s1g_bw": "3"}).width_mhz is None, "everything that grades and counts would stumble over it"
     found = station(pairs("wpa_state=COMPLETED\nssid=m\n"), {"NOISE": "-102"})
     assert (found.working, found.noise_dbm, found.s1g_khz) == (True, -102, None)
     assert station({"wpa_state": "SCANNING"}, {"NOISE": "9999"}).noise_dbm is None
