@@ -73,6 +73,13 @@ def way_for(rssi_dbm: float, width_mhz: int, *, margin_db: float = 3.0, retry_pc
     return Way(width_mhz, best, retry_pct)
 
 
+def way_told(width_mhz: int | None, mcs: int | None, retry_pct: float = 0.0, *, short_gi: bool = False) -> Way | None:
+    """Return the way that a driver tells, None where it tells none or one that S1G does not have (MCS 9 at 2 MHz)."""
+    if width_mhz is None or mcs is None or rate_kbps(mcs, width_mhz) is None:
+        return None
+    return Way(width_mhz, mcs, retry_pct, short_gi)
+
+
 def frame_s(body_bytes: int, way: Way) -> float:
     """Return how long one transmitter sends for one frame with `body_bytes` above the MAC header.
 

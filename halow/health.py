@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from halow.airtime import Way, frame_s
+from halow.airtime import Way, frame_s, way_told
 from halow.model import LinkSample, RadioSample, Rate, Survey
 
 DUTY_S = 3_600.0
@@ -100,9 +100,8 @@ class AirWatch:
 
     def _way(self, rate: Rate | None, sample: RadioSample) -> Way:
         width = sample.facts.width_mhz or self._width_mhz
-        if rate is not None and rate.mcs is not None and rate.width_mhz is not None:
-            return Way(rate.width_mhz, rate.mcs, short_gi=bool(rate.short_gi))
-        return Way(width, 10 if width == 1 else 0)      # the slowest: an estimate that errs to the safe side
+        told = None if rate is None else way_told(rate.width_mhz, rate.mcs, short_gi=bool(rate.short_gi))
+        return told or Way(width, 10 if width == 1 else 0)      # the slowest: an estimate that errs to the safe side
 
     def _duty_pct(self, now: float, passed_s: float, tx_s: float | None) -> float | None:
         if tx_s is not None and passed_s:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from edge.daemon.links import LinkDesk
 from edge.model import Meter
-from halow.airtime import Air, Way, exchange, way_for
+from halow.airtime import Air, exchange, way_for, way_told
 from halow.duty import DutyBudget
 from halow.model import LinkState, Mode, RadioState
 from halow.plan import POLL_BYTES
@@ -30,7 +30,7 @@ class AirDesk:
         self._width_mhz = width_mhz
         self._seen: Iterable[Meter] | None = None
         self._by_name: dict[str, Meter] = {}
-        self._country = ""
+        self._rules: tuple[str, Mode] | None = None      # country and mode that the budgets were made for
         self._near: DutyBudget | None = None
         self._far_pct = NO_LIMIT_PCT
         self._far: dict[str, DutyBudget] = {}
@@ -70,14 +70,15 @@ class AirDesk:
         return None if meter is None else self._links.peer_of(meter)
 
     def _follow(self, radio: RadioState) -> None:
+        """Make the budgets anew where the rules have changed; a country not told for a moment forgives nothing."""
         assert radio.facts is not None
-        if radio.facts.country == self._country:
+        country, mode = radio.facts.country, radio.facts.mode
+        if not country or self._rules == (country, mode):
             return
-        self._country = radio.facts.country
-        region = region_of(self._country)
-        ap = radio.facts.mode is not Mode.STATION
-        near_pct = NO_LIMIT_PCT if region is None else region.duty_pct(access_point=ap)
-        self._far_pct = NO_LIMIT_PCT if region is None else region.duty_pct(access_point=not ap)
+        self._rules = (country, mode)
+        region = region_of(country)
+        near_pct = NO_LIMIT_PCT if region is None else region.duty_pct(access_point=mode is Mode.AP)
+        self._far_pct = NO_LIMIT_PCT if region is None else region.duty_pct(access_point=mode is Mode.STATION)
         self._near = DutyBudget(near_pct) if min(near_pct, self._far_pct) < NO_LIMIT_PCT else None
         self._far.clear()
 
@@ -90,9 +91,8 @@ class AirDesk:
         width = facts.width_mhz if facts is not None and facts.width_mhz else self._width_mhz
         retry_pct = peer.retries_per_100 or 0.0
         rate = peer.tx_rate
-        if rate is not None and rate.mcs is not None and rate.width_mhz is not None:
-            way = Way(rate.width_mhz, rate.mcs, retry_pct, bool(rate.short_gi))
-        else:
+        way = None if rate is None else way_told(rate.width_mhz, rate.mcs, retry_pct, short_gi=bool(rate.short_gi))
+        if way is None:
             known_dbm = peer.rssi_avg_dbm if peer.rssi_avg_dbm is not None else FAIR_DBM
             way = way_for(known_dbm, width, retry_pct=retry_pct)
         return exchange(out_bytes, in_bytes, way)

@@ -6,16 +6,25 @@ from edge.daemon.links import LinkDesk
 from edge.model import Meter
 from halow.airtime import Way, exchange
 from halow.duty import HOUR_S
-from halow.model import Grade, LinkState, Mode, RadioFacts, RadioState
+from halow.model import Grade, LinkState, Mode, RadioFacts, RadioState, Rate
 
 A, B = "02:00:00:00:00:01", "02:00:00:00:00:02"
 METERS = (Meter("a", "10.30.0.1", 4059, mac=A), Meter("b", "10.30.0.2", 4059, mac=B), Meter("wired", "192.0.2.1", 4059))
 
 
-def site(country: str, mode: Mode = Mode.AP) -> AirDesk:
-    links = LinkDesk(lambda: METERS, lambda _record: None, SystemClock(trust_wall=True), 900.0, tell=lambda _record: None)
+def hear(links: LinkDesk, country: str, mode: Mode, rate: Rate | None = None) -> None:
     facts = RadioFacts("wlan0", "morse_sdio", "m", mode=mode, width_mhz=1, country=country)
-    links.heard(tuple(LinkState(mac, Grade.FAIR, rssi_avg_dbm=-94.0) for mac in (A, B)), RadioState(present=True, since=0.0, facts=facts))
+    peers = tuple(LinkState(mac, Grade.FAIR, rssi_avg_dbm=-94.0, tx_rate=rate) for mac in (A, B))
+    links.heard(peers, RadioState(present=True, since=0.0, facts=facts))
+
+
+def desk() -> LinkDesk:
+    return LinkDesk(lambda: METERS, lambda _record: None, SystemClock(trust_wall=True), 900.0, tell=lambda _record: None)
+
+
+def site(country: str, mode: Mode = Mode.AP) -> AirDesk:
+    links = desk()
+    hear(links, country, mode)
     return AirDesk(links, lambda: METERS, 2)
 
 
@@ -58,3 +67,38 @@ def test_without_a_limit_or_without_a_radio_nothing_is_held_back() -> None:
         assert free.ready_at("a", 2_000.0) == 2_000.0
     nobody = LinkDesk(lambda: METERS, lambda _record: None, SystemClock(trust_wall=True), 900.0, tell=lambda _record: None)
     assert AirDesk(nobody, lambda: METERS, 2).ready_at("a", 1.0) == 1.0
+
+
+def test_an_interface_that_becomes_an_access_point_has_an_access_points_share_from_then_on() -> None:
+    links = desk()
+    hear(links, "EU", Mode.STATION)      # as the driver makes it, before hostapd has taken it
+    air = AirDesk(links, lambda: METERS, 2)
+    assert air.ready_at("a", 0.0) == 0.0
+    hear(links, "EU", Mode.AP)
+    like = site("EU")
+    for n in range(200):
+        air.spent("a", 40, 3_000, float(n))
+        like.spent("a", 40, 3_000, float(n))
+    assert air.ready_at("a", 200.0) == like.ready_at("a", 200.0) > 230.0
+
+
+def test_a_country_that_is_not_told_for_a_moment_forgives_nothing() -> None:
+    links = desk()
+    hear(links, "EU", Mode.AP)
+    air = AirDesk(links, lambda: METERS, 2)
+    for n in range(200):
+        air.spent("a", 40, 3_000, float(n))
+    held_until = air.ready_at("a", 200.0)
+    hear(links, "", Mode.AP)
+    assert air.ready_at("a", 200.0) == held_until
+    hear(links, "EU", Mode.AP)
+    assert air.ready_at("a", 200.0) == held_until > 230.0
+
+
+def test_a_rate_that_does_not_exist_costs_what_the_signal_says_and_stops_nobody() -> None:
+    links = desk()
+    hear(links, "EU", Mode.AP, Rate(None, 9, 2))
+    air = AirDesk(links, lambda: METERS, 2)
+    for n in range(200):
+        air.spent("a", 40, 3_000, float(n))
+    assert air.ready_at("a", 200.0) > 230.0

@@ -40,6 +40,8 @@ def test_without_a_clock_the_duty_follows_from_frames_octets_and_rates() -> None
     slowest.add(look(peer(tx=0)), 0.0)
     unknown = slowest.add(look(peer(tx=1, octets=100)), 5.0)
     assert unknown.duty_pct == pytest.approx(100 * frame_s(100, Way(1, 10)) / DUTY_S), "an unknown rate is taken for the slowest"
+    strange = slowest.add(look(peer(tx=2, octets=200, rate=Rate(None, 9, 2))), 10.0)
+    assert strange.duty_pct == pytest.approx(2 * unknown.duty_pct), "and one that S1G does not have"
 
 
 @given(st.lists(st.floats(0, 10), min_size=2, max_size=40))
