@@ -19,8 +19,12 @@ class Echo:
         """`host` is an IPv4 address. NoEcho where the system does not let this user (net.ipv4.ping_group_range)."""
         try:
             self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
+        except OSError as error:
+            raise NoEcho(f"no echo to {host}: {error.strerror or error}") from error
+        try:
             self._sock.connect((host, 0))
         except OSError as error:
+            self._sock.close()
             raise NoEcho(f"no echo to {host}: {error.strerror or error}") from error
         self._number = 0
 

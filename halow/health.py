@@ -44,7 +44,7 @@ class AirWatch:
         self._sent: deque[tuple[float, float, float]] = deque()      # slices: end, seconds looked at, seconds sent
         self._looked_at: float | None = None
         self._heard_at: float | None = None
-        self._spoke_since_heard = False
+        self._spoken_to: set[str] = set()      # since anybody was heard
 
     def add(self, sample: RadioSample, now: float) -> AirUse:
         """Take in one look at the radio; return how its air is used now."""
@@ -66,21 +66,24 @@ class AirWatch:
     def gone(self) -> None:
         """Note that the radio was away: what it counted before says nothing any more."""
         self._survey, self._peers, self._looked_at = None, {}, None
-        self._heard_at, self._spoke_since_heard = None, False
+        self._heard_at = None
+        self._spoken_to.clear()
 
     def _deaf_s(self, peers: Sequence[LinkSample], now: float) -> float:
-        heard = spoken = False
+        heard = False
         for peer in peers:
             before = self._peers.get(peer.mac)
             heard = heard or before is None or _grew(before.rx_packets, peer.rx_packets) or (
                 peer.inactive_ms is not None and self._heard_at is not None
                 and now - peer.inactive_ms / 1000.0 > self._heard_at + 1.0)
-            spoken = spoken or (before is not None and _grew(before.tx_packets, peer.tx_packets))
+            if before is not None and _grew(before.tx_packets, peer.tx_packets):
+                self._spoken_to.add(peer.mac)
         if heard or self._heard_at is None:
-            self._heard_at, self._spoke_since_heard = now, False
+            self._heard_at = now
+            self._spoken_to.clear()
             return 0.0
-        self._spoke_since_heard = self._spoke_since_heard or spoken
-        return now - self._heard_at if self._spoke_since_heard else 0.0
+        # one peer that does not answer may be switched off; that two of them are, at the same moment, is unlikely
+        return now - self._heard_at if len(self._spoken_to) > 1 else 0.0
 
     def _estimate_s(self, sample: RadioSample) -> float | None:
         """Return how long we sent since the look before, from the frames and octets to each peer and their rate."""

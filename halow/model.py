@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 DEAF_S = 120.0
-"""So long without a frame from anybody, although frames were sent to somebody, and the radio counts as deaf."""
+"""So long without a frame from anybody, although frames were sent to two peers, and the radio counts as deaf."""
 
 
 class Mode(StrEnum):

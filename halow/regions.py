@@ -52,11 +52,11 @@ def regions() -> dict[str, Region]:
     """Return the plan of every known country code."""
     data = tomllib.loads(files("halow").joinpath("regions.toml").read_text())
     found = {}
-    for name, table in data.items():
+    for table in data.values():
         countries = table.pop("countries")
         bands = tuple((low, high) for low, high in table.pop("bands_mhz"))
         for country in countries:
-            found[country] = Region(country if country != name else name, bands, **table)
+            found[country] = Region(country, bands, **table)
     return found
 
 

@@ -104,7 +104,15 @@ async def _watch(radio: "Radio", width_mhz: int, mac: str, host: str, seconds: i
     watching = asyncio.create_task(monitor.run(lambda _within_s: None), name="link survey")
     try:
         while end is None or loop.time() < end:
-            states, found = await looks.get()
+            look = asyncio.ensure_future(looks.get())
+            await asyncio.wait({look, watching}, return_when=asyncio.FIRST_COMPLETED,
+                               timeout=None if end is None else end - loop.time())
+            if not look.done():
+                look.cancel()
+                if watching.done():
+                    watching.result()
+                break
+            states, found = look.result()
             state = next((one for one in states if one.mac == mac), None)
             if state is None:
                 click.echo(f"{mac} is not there: {found.detail or f'{len(states)} other peers are'}")

@@ -19,6 +19,7 @@ from edge.durable import write_file
 from edge.errors import ConfigError
 from edge.health.promise import Pulse
 from edge.model import Field, Kind, Record, Schema
+from halow.errors import AbsentReason
 from halow.model import RadioState
 from halow.recovery import Ladder, LadderState, Limits, Rung
 
@@ -28,6 +29,9 @@ LOOK_S = 5.0
 SPARE_S = 30.0
 OUTPUT_BYTES = 400
 FILE_NAME = "radio-recovery.json"
+DEAD = frozenset((AbsentReason.INTERFACE_GONE, AbsentReason.NO_INTERFACE, AbsentReason.NO_ANSWER, AbsentReason.FAULT))
+"""Absences that a restart may mend; a radio that may not be looked at, or is one of several, is none of them."""
+
 SCHEMA = Schema(Kind.EVENT, (Field("event"), Field("detail")))
 
 
@@ -108,7 +112,7 @@ def evidence_of(radio: RadioState | None) -> str:
     if radio is None:
         return ""
     if not radio.present:
-        return f"no radio: {radio.detail or radio.reason}" if radio.reason else ""
+        return f"no radio: {radio.detail or radio.reason}" if radio.reason in DEAD else ""
     return f"deaf: no frame from any peer for {radio.deaf_s:.0f} s" if radio.deaf else ""
 
 

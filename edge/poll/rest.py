@@ -72,7 +72,7 @@ class Rest:
         self._pulse = pulse
         self._air = air
         self._nudged = asyncio.Event()
-        self._starving_since: float | None = None
+        self._starving: dict[str, float] = {}      # errand -> since when it is due and finds no room
 
     def nudge(self) -> None:
         """Look again at what is due: an order came, or an errand changed its mind."""
@@ -120,7 +120,6 @@ class Rest:
     def _next(self, now: float, at: float) -> tuple[Errand | None, float]:
         """Return the errand to serve and when, (None, `at`) where none is to be served before the slot at `at`."""
         best: tuple[Errand | None, float] = (None, at)
-        crowded = False
         if self._counters.last_reading_at is None or self._recovery.failures_in_row:
             return best      # the way to the meter, and that it is the right one, is for a poll to find out
         orders = self._errands.orders()
@@ -128,16 +127,11 @@ class Rest:
         for errand, wanted_at in self._errands.wanted(now):
             due = max(wanted_at, ready_at)
             cost_s = errand.lasts_s + (0.0 if self._link.is_open else OPENING_S)
-            fits = due + cost_s <= at or errand in orders or self._starved(now)
-            crowded = crowded or (due <= now and not fits)
-            if fits and due < best[1]:
+            since = self._starving.setdefault(errand.name, now) if due <= now and due + cost_s > at else now
+            starved = now - since >= STARVED_INTERVALS * self._interval_s
+            if (due + cost_s <= at or errand in orders or starved) and due < best[1]:
                 best = (errand, due)
-        self._starving_since = (self._starving_since or now) if crowded else None
         return best
-
-    def _starved(self, now: float) -> bool:
-        since = self._starving_since
-        return since is not None and now - since >= STARVED_INTERVALS * self._interval_s
 
     async def _serve(self, errand: Errand | None, at: float) -> None:
         """Take a turn behind all polls, and do steps in it as long as they fit and no poll wants the place."""
@@ -151,7 +145,7 @@ class Rest:
                 return
             entered = self._clock.monotonic()
             while errand is not None:
-                self._starving_since = None
+                self._starving.pop(errand.name, None)
                 await self._step(errand, at)
                 self._errands.served(errand)
                 now = self._clock.monotonic()

@@ -94,6 +94,8 @@ async def test_a_reboot_that_cannot_be_counted_is_not_asked_for(tmp_path: Path) 
 def test_only_a_dead_radio_is_evidence() -> None:
     assert evidence_of(None) == evidence_of(HEALTHY) == ""
     assert evidence_of(RadioState(present=False, since=0.0, detail="not looked yet")) == ""
+    for reason in ("not_permitted", "ambiguous", "switched_off", "no_nl80211"):
+        assert evidence_of(RadioState(present=False, since=0.0, reason=reason, detail="x")) == "", reason
     assert evidence_of(GONE) == "no radio: the interface went away"
     assert evidence_of(RadioState(present=True, since=0.0, deaf_s=DEAF_S)).startswith("deaf: no frame from any peer")
 

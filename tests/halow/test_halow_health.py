@@ -63,9 +63,10 @@ def test_a_radio_that_speaks_and_hears_nobody_is_deaf_and_one_that_is_silent_is_
     watch.add(look(peer(rx=5, tx=5), peer(B, rx=1, tx=1)), 0.0)
     for n in range(1, 40):
         assert watch.add(look(peer(rx=5, tx=5), peer(B, rx=1, tx=1)), 5.0 * n).deaf_s == 0.0, "nobody was asked"
-    assert watch.add(look(peer(rx=5, tx=6), peer(B, rx=1, tx=1)), 200.0).deaf_s == 200.0
+    assert watch.add(look(peer(rx=5, tx=6), peer(B, rx=1, tx=1)), 199.0).deaf_s == 0.0, "one that is silent may be switched off"
+    assert watch.add(look(peer(rx=5, tx=6), peer(B, rx=1, tx=2)), 200.0).deaf_s == 200.0
     assert watch.add(look(peer(rx=5, tx=9), peer(B, rx=2, tx=1)), 205.0).deaf_s == 0.0, "one frame from anybody is enough"
-    assert watch.add(look(peer(rx=5, tx=12), peer(B, rx=2, tx=1)), 210.0).deaf_s == 5.0
+    assert watch.add(look(peer(rx=5, tx=12), peer(B, rx=2, tx=2)), 210.0).deaf_s == 5.0
     assert watch.add(look(peer("02:00:00:00:0a:03")), 215.0).deaf_s == 0.0, "somebody new was heard"
     watch.gone()
     assert watch.add(look(peer(rx=1, tx=90)), 9_999.0).deaf_s == 0.0
