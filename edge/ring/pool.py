@@ -26,6 +26,7 @@ class SlotPool:
         # above what strange headers say, so that ours are the newest should they ever stand beside them
         self.last_segment = max((slot.header.segment for slot in slots if slot.header is not None), default=0)
         self.full_disk = False
+        self._prepared_for: object = None      # the active segment that the next slot was made for
 
     def next(self, view: StreamView) -> Slot:
         """Return the slot to write next; it may hold the stream's oldest segment. Raises OSError when there is none."""
@@ -115,6 +116,12 @@ class SlotPool:
         return slot
 
     def prepare(self, view: StreamView) -> None:
-        """Create one slot ahead of need, where there is none left to go to. Raises OSError."""
-        if not self.full_disk and self._free(view) is None and self.may_grow():
+        """Create one slot ahead of need, where there is none left to go to. Raises OSError.
+
+        Asked after every commit, done once for each segment: a slot that is free stays so until the next one begins.
+        """
+        if self._prepared_for is view.active:
+            return
+        self._prepared_for = view.active
+        if not self.full_disk and self.may_grow() and self._free(view) is None:
             self.grow()
