@@ -12,15 +12,17 @@ from pathlib import Path
 
 from promises import Finding, Promises, compare
 
-from edge.clock import SystemClock
+from edge.clock import Clock, SystemClock
 from edge.config import RingSettings
 from edge.model import Field, Kind, Record, Schema, SeqSpan, Stream
 from edge.ring.fs import OsFileSystem
+from edge.ring.lane import Ticket
 from edge.ring.store import Ring
 
 Mark = Callable[[dict], None]
 SCHEMA = Schema(Kind.READING, (Field("n"), Field("energy", -3, "Wh", "1-0:1.8.0"), Field("text")))
 CLOCK = SystemClock(trust_wall=True)
+RETRY_S = 0.05                      # after an error of storage; thirty seconds on a product
 COMMIT_WITHIN_S = 60.0              # a ring on a disk that answers with errors would wait for it for ever
 
 
@@ -50,9 +52,9 @@ class RingStore:
     full   nothing is acknowledged and there is no room: the oldest go, counted
     """
 
-    def __init__(self, name: str, pressure: str, fs: Callable[[], OsFileSystem] = OsFileSystem) -> None:
-        self.name, self._pressure, self._fs = name, pressure, fs
-        self._settings = RingSettings(
+    def __init__(self, name: str, pressure: str, fs: Callable[[], OsFileSystem] = OsFileSystem, *, clock: Clock = CLOCK) -> None:
+        self.name, self._pressure, self._fs, self._clock = name, pressure, fs, clock
+        self.settings = RingSettings(
             size_mib=9 if pressure == "grow" else 1, slot_mib=0.0625, alarm_share=0.25, billing_share=0.25, ack_commit_s=0.02,
             instant_commit_window_s=0, billing_commit_window_s=0, alarm_commit_window_s=0)
 
@@ -62,20 +64,23 @@ class RingStore:
 
     async def _work(self, place: Path, mark: Mark, commits: int, rng: random.Random, n: int) -> int:
         streams = [Stream.INSTANT] * 7 + [Stream.BILLING] * 2 + [Stream.ALARM]
-        async with Ring.open(place / "ring", self._settings, CLOCK, self._fs()) as ring:
+        async with Ring.open(place / "ring", self.settings, self._clock, self._fs(), retry_first_s=RETRY_S) as ring:
             for _ in range(commits):
                 stream = rng.choice(streams)
                 tickets = []
                 for _ in range(rng.choice((1, 1, 1, 2, 10, 40))):
-                    tickets.append((n, ring.put(stream, Record(SCHEMA, f"m{n % 5}", CLOCK.stamp(), contents(n)))))
+                    tickets.append((n, ring.put(stream, Record(SCHEMA, f"m{n % 5}", self._clock.stamp(), contents(n)))))
                     n += 1
-                async with asyncio.timeout(COMMIT_WITHIN_S):
-                    for _, ticket in tickets:
-                        await ticket
+                await self._commit([ticket for _, ticket in tickets])
                 mark({"put": [[stream.name, ticket.seq, number] for number, ticket in tickets]})
-                while self._pressure == "wrap" and ring.backlog(stream).records > rng.randrange(150):
+                while self._pressure == "wrap" and ring.backlog(stream).records > rng.randrange(30):
                     await self._acknowledge(ring, mark, stream, rng)
         return n
+
+    async def _commit(self, tickets: list[Ticket]) -> None:
+        async with asyncio.timeout(COMMIT_WITHIN_S):
+            for ticket in tickets:
+                await ticket
 
     async def _acknowledge(self, ring: Ring, mark: Mark, stream: Stream, rng: random.Random) -> None:
         batch = await (ring.read if rng.random() < 0.7 else ring.read_newest)(stream, limit_records=rng.choice((1, 20, 200)))
@@ -87,7 +92,7 @@ class RingStore:
         return asyncio.run(self._check(place, promises))
 
     async def _check(self, place: Path, promises: Promises) -> Finding:
-        async with asyncio.timeout(COMMIT_WITHIN_S), Ring.open(place / "ring", self._settings, CLOCK) as ring:
+        async with asyncio.timeout(COMMIT_WITHIN_S), Ring.open(place / "ring", self.settings, self._clock) as ring:
             found = {stream.name: await everything(ring, stream) for stream in Stream}
             status = ring.status()
             lost = {name.upper(): stream.lost for name, stream in status.streams.items()}
@@ -95,7 +100,7 @@ class RingStore:
             finding.counted = status.lost
             if not status.healthy:
                 finding.failed = status.problem
-            fresh = await ring.append(Stream.INSTANT, Record(SCHEMA, "after", CLOCK.stamp(), contents(1)))
+            fresh = await ring.append(Stream.INSTANT, Record(SCHEMA, "after", self._clock.stamp(), contents(1)))
             before = {("INSTANT", number) for number, _ in found["INSTANT"]} | promises.kept.keys() | promises.acked
             finding.reused = ("INSTANT", fresh) in before
         return finding
