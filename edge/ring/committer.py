@@ -6,7 +6,6 @@ The event loop's side of the ring's one writer thread. Nothing here blocks; ever
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from edge.ring.engine import Engine, Outcome
 from edge.ring.lane import MEMORY_RECORDS, Lane, Ticket
 from edge.ring.losses import GAP_SCHEMA, Loss, LossReason
 from edge.ring.timebase import Anchor
+from edge.ring.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +29,10 @@ _T = TypeVar("_T")
 class Committer:
     """Commits what the lanes hold. `commits` counts those with records, `news` is set when some are readable."""
 
-    def __init__(self, engine: Engine, pool: ThreadPoolExecutor, settings: RingSettings, clock: Clock,
+    def __init__(self, engine: Engine, writer: Writer, settings: RingSettings, clock: Clock,
                  retry_first_s: float) -> None:
         """Make the lanes of an opened engine; nothing is written before `start`."""
-        self._engine, self._pool, self._clock = engine, pool, clock
+        self._engine, self._writer, self._clock = engine, writer, clock
         self._ack_commit_s = settings.ack_commit_s
         self._loop = asyncio.get_running_loop()
         windows = {Stream.ALARM: settings.alarm_commit_window_s, Stream.BILLING: settings.billing_commit_window_s,
@@ -45,7 +45,6 @@ class Committer:
         self.closing = False
         self.commits = 0
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._jobs: set[asyncio.Future[Outcome]] = set()
         self._retry_first_s = self._retry_s = retry_first_s
 
     def start(self) -> None:
@@ -81,7 +80,7 @@ class Committer:
         """Run a function in the writer thread, behind all that it has in hand. Raises RingError if the writer broke."""
         if self.broken is not None:
             raise RingError("the ring's writer failed; see the log") from self.broken
-        return await self._loop.run_in_executor(self._pool, function, *args)
+        return await self._writer.call(function, *args)
 
     def later(self, name: str, delay_s: float, action: Callable[[], None]) -> None:
         """Call `action` after a while; one of each name at a time."""
@@ -122,14 +121,14 @@ class Committer:
     def spread(self, anchor: Anchor, *, at_once: bool) -> None:
         """Let an anchor ride with all streams' next commits, or see to it that they come at once."""
         for stream in Stream:
-            self._pool.submit(self._engine.anchor, stream, anchor)
+            self._writer.post(self._engine.anchor, stream, anchor)
             if at_once:
                 self.commit_state(self.lanes[stream])
 
     async def settled(self) -> None:
         """Return once no commit is under way."""
-        while self._jobs:
-            await asyncio.wait(self._jobs)
+        while self.broken is None and any(lane.busy for lane in self.lanes.values()):
+            await self._writer.call(lambda: None)      # comes back behind the commits that the writer has
 
     # ---- commits -------------------------------------------------------------------------------------------------
 
@@ -163,18 +162,13 @@ class Committer:
 
     def _commit(self, lane: Lane, count: int, *, state_due: bool = False) -> None:
         self._drop_to_log(lane)
-        job = self._loop.run_in_executor(self._pool, self._engine.commit, lane.stream,
-                                         lane.take(count, state_due=state_due))
-        self._jobs.add(job)
-        job.add_done_callback(partial(self._committed, lane))
+        commit = lane.take(count, state_due=state_due)
+        self._writer.run(partial(self._committed, lane), self._engine.commit, lane.stream, commit)
 
-    def _committed(self, lane: Lane, job: "asyncio.Future[Outcome]") -> None:
-        self._jobs.discard(job)
-        error = job.exception()
+    def _committed(self, lane: Lane, outcome: Outcome, error: BaseException | None) -> None:
         if error is not None:
             self._break(error)
             return
-        outcome = job.result()
         if lane.done(outcome.end):
             self.commits += 1
             self.brought_news()
@@ -230,7 +224,7 @@ class Committer:
 
     def _drop_to_log(self, lane: Lane) -> None:
         for first, last in lane.dropped[lane.dropped_told :]:
-            self._pool.submit(self._engine.lose, lane.stream, first, last, LossReason.MEMORY)
+            self._writer.post(self._engine.lose, lane.stream, first, last, LossReason.MEMORY)
         lane.dropped_told = len(lane.dropped)
 
     def _recover(self, lane: Lane) -> None:

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from edge.ring.lane import Lane, Ticket
 from edge.ring.status import Backlog, RingStatus
 from edge.ring.timebase import Anchor, Quality
 from edge.ring.timekeeper import Timekeeper
+from edge.ring.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +38,11 @@ class Ring:
     Contract: docs/ring-format.md.
     """
 
-    def __init__(self, engine: Engine, pool: ThreadPoolExecutor, settings: RingSettings, clock: Clock, hold_s: float,
+    def __init__(self, engine: Engine, writer: Writer, settings: RingSettings, clock: Clock, hold_s: float,
                  retry_first_s: float) -> None:
         """Use `Ring.open`."""
-        self._engine, self._pool, self._clock = engine, pool, clock
-        self._committer = Committer(engine, pool, settings, clock, retry_first_s)
+        self._engine, self._writer, self._clock = engine, writer, clock
+        self._committer = Committer(engine, writer, settings, clock, retry_first_s)
         self._lanes = self._committer.lanes
         self._time = Timekeeper(engine, clock, hold_s, self._committer.spread, self._committer.brought_news)
         self.close_within_s = CLOSE_WITHIN_S
@@ -59,13 +59,12 @@ class Ring:
         open or the directory cannot be listed; storage that cannot be written is no error, see `status`. Leaving ends
         within `close_within_s` also when storage never answers; what was not durable then is told in one line.
         """
-        loop = asyncio.get_running_loop()
         lock = lock_directory(directory) if fs is None else None
-        pool = ThreadPoolExecutor(1, thread_name_prefix="ring")
+        writer = Writer()
         try:
             port = fs if fs is not None else OsFileSystem()
-            engine = await loop.run_in_executor(pool, Engine, port, directory, settings, clock.stamp, entropy)
-            ring = cls(engine, pool, settings, clock, hold_s, retry_first_s)
+            engine = await writer.call(Engine, port, directory, settings, clock.stamp, entropy)
+            ring = cls(engine, writer, settings, clock, hold_s, retry_first_s)
             ring._start()
             try:
                 yield ring
@@ -74,8 +73,8 @@ class Ring:
         finally:
             if lock is not None:
                 # behind all that the writer has in hand: a stalled write must not come back into another's ring
-                await _within(asyncio.wrap_future(pool.submit(os.close, lock)), RELEASE_WITHIN_S)
-            pool.shutdown(wait=False)
+                await _within(writer.call(os.close, lock), RELEASE_WITHIN_S)
+            writer.stop()
 
     # ---- writing -------------------------------------------------------------------------------------------------
 
@@ -217,7 +216,7 @@ class Ring:
         finally:
             for lane in self._lanes.values():
                 lane.fail_waiters()
-            self._pool.submit(self._engine.close)
+            self._writer.post(self._engine.close)
 
 
 async def _within(work: "asyncio.Future[None]", deadline_s: float) -> None:

@@ -25,7 +25,7 @@ needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace
 @pytest.mark.timeout(600)
 def test_a_death_at_the_nth_call_takes_nothing(tmp_path: Path, call: str, how: str, pressure: str) -> None:
     """Many lives on one directory, each some calls longer; the next finds all that those before it were promised."""
-    lives, died = Lives(tmp_path / "state", RingStore("ring", pressure), seed=1), 0
+    lives, died = Lives(tmp_path / "state", RingStore("ring", pressure, evicts=True), seed=1), 0
     for number in NUMBERS:
         died += lives.live(60, lambda number=number: KillAt(call, number, how, lives.place)) == KILLED
         assert (finding := lives.find()).good, f"{call} {number} {how}: {finding}"
@@ -38,7 +38,7 @@ def test_a_death_at_the_nth_call_takes_nothing(tmp_path: Path, call: str, how: s
 @pytest.mark.parametrize("call", ["fdatasync", "pwrite64", "openat"])
 def test_a_death_that_the_kernel_deals_takes_nothing(tmp_path: Path, call: str) -> None:
     """The same from outside, by strace: the signal is there when the N-th call begins."""
-    lives, died = Lives(tmp_path / "state", RingStore("ring", "wrap"), seed=2), 0
+    lives, died = Lives(tmp_path / "state", RingStore("ring", "wrap", evicts=True), seed=2), 0
     for number in NUMBERS:
         died += lives.live(60, trace=strace(f"{call}:signal=SIGKILL:when={number}")) == KILLED
         assert (finding := lives.find()).good, f"{call} {number}: {finding}"
