@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 Key = tuple[str, int]                              # stream, number
+OWN = -1                                           # contents of what the store itself put in: its record of a loss
 
 
 @dataclass
@@ -72,7 +73,7 @@ def compare(promises: Promises, found: Mapping[str, Iterable[tuple[int, int | No
             last = number
             first.setdefault(stream, number)
             seen.add(key)
-            if n is None or promises.told.get(key, n) != n:
+            if n is None or (n != OWN and promises.told.get(key, n) != n):
                 finding.invented.append(key)
     missing = sorted(promises.kept.keys() - seen)
     for stream, room in (announced or {}).items():

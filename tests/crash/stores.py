@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from promises import Finding, Promises, compare
+from promises import OWN, Finding, Promises, compare
 
 from edge.clock import Clock, SystemClock
 from edge.config import RingSettings
@@ -110,12 +110,12 @@ class RingStore:
 
 
 async def everything(ring: Ring, stream: Stream) -> list[tuple[int, int | None]]:
-    """All that waits in a stream, as the uplink would read it; gap records, which the ring makes itself, left out."""
+    """All that waits in a stream, as the uplink would read it."""
     rows: list[tuple[int, int | None]] = []
     after = 0
     while batch := await ring.read(stream, after=after, limit_records=500):
         after = batch[-1].seq
-        rows += [(stored.seq, number_of(stored.record.values)) for stored in batch if stored.record.schema.kind is not Kind.GAP]
+        rows += [(stored.seq, OWN if stored.record.schema.kind is Kind.GAP else number_of(stored.record.values)) for stored in batch]
     return rows
 
 
