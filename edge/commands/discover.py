@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 USUAL_PORTS = (4059, 3333)
 
 
-@click.command(short_help="Find out how a meter is spoken to, what it has, and which type it is.")
+@click.command(short_help="Find out how a meter is spoken to and what it has.")
 @click.argument("address", required=False, metavar="[ADDRESS[:PORT] | serial:DEVICE]")
 @click.option("--as", "registered", metavar="NAME", help="With address, password and keys of a registered meter.")
 @click.option("--framing", type=click.Choice(["wrapper", "hdlc"]), help="Try this one only.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 20.0
 
 
-@click.command("image", short_help="Send a firmware image to a meter, activate it, or show how far it is.")
+@click.command("image", short_help="Send a firmware image, activate it, show how far it is.")
 @click.argument("name", metavar="METER")
 @click.option("--file", metavar="FILE", help="Transfer this image and let the meter verify it.")
 @click.option("--identifier", metavar="ID", help="How the maker names it: text, or hex:0011aa.")
