@@ -6,7 +6,7 @@ As the public client, and nothing but that: a password of one meter sent to anot
 from edge.discovery.contact import Dial
 from edge.discovery.doors import Door, public_settings
 from edge.dlms.cosem import Attribute
-from edge.errors import MeterError, Unreachable
+from edge.errors import MeterError, Refused, Unreachable
 from edge.meters.reading import identity_text
 from edge.poll.counter_object import PUBLIC_CLIENT
 from edge.poll.session import MeterSession
@@ -26,6 +26,8 @@ async def identify(dial: Dial, door: Door, at: Attribute, *, answer_s: float, se
         await session.open()
     except Unreachable:
         raise
+    except Refused:
+        return UNTOLD
     except MeterError:
         return None
     try:

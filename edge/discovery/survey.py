@@ -34,7 +34,7 @@ from edge.dlms.cosem import Attribute
 from edge.dlms.get import GetResult
 from edge.dlms.selection import Column
 from edge.dlms.settings import AssociationSettings
-from edge.errors import MeterError, Violation
+from edge.errors import MeterError, Refused, Violation
 from edge.meters.exact import exact
 from edge.meters.loadrows import columns_of
 from edge.meters.profile import SCALED_ATTRIBUTES, SCALER_ATTRIBUTE, ObjectSpec, Profile
@@ -231,8 +231,11 @@ class Surveyor:
         if not self._associations_left:
             raise _Enough(f"the meter ended {NEW_ASSOCIATIONS + 1} associations over questions: no more were asked")
         self._associations_left -= 1
-        async with self._quiet.watched():
-            await self._session.open()
+        try:
+            async with self._quiet.watched():
+                await self._session.open()
+        except Refused as refused:      # it was let in before: whatever this means, no password is sent again
+            raise _Enough(f"the meter lets this client in no more: {refused}") from refused
 
 
 class _Enough(Exception):

@@ -164,6 +164,23 @@ async def test_a_meter_that_hangs_up_over_questions_is_asked_a_few_more_times_an
     assert any("no more were asked" in note for note in found.survey.notes)
 
 
+async def test_a_client_that_is_let_in_no_more_is_not_sent_again() -> None:
+    """The password was right a moment ago; whatever the meter means, each try more may count as a wrong one."""
+    settings = meter_settings("wrapper")
+    notes: list[str] = []
+    async with standing(settings) as meter:
+        def heard(line: str) -> None:
+            notes.append(line)
+            if line == "reading the object list" and "with the password, client 1" in notes:
+                settings.manners.passwords[1] = b"changed!"
+                meter.drop_connections()
+
+        found = await discover(Place(*meter.address), WRAPPER, QUICK, list(PROFILES.values()), heard, Entry(PASSWORD, 1))
+        assert meter.counters.rejected == 1
+    assert found.survey is not None
+    assert found.problems == []
+
+
 async def test_a_meter_that_falls_silent_over_a_question() -> None:
     async with standing(meter_settings("wrapper"), Quirks(after_requests=3, then="silent")) as meter:
         found = await found_at(meter, pace=replace(QUICK, quiet_s=0.3))
