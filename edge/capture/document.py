@@ -193,8 +193,8 @@ def _audit(redactor: Redactor, frames: Sequence[Frame], told: Sequence[Told], te
         if len(secret) < SHORTEST_SECRET_BYTES or secret == standin.filler("*", len(secret)):
             continue
         if any(secret in place for place in (*places, words.encode())) or secret.hex() in written:
-            raise EdgeError("not written: a secret, or the meter's identity, would still be in it; "
-                            "this kind of exchange cannot be recorded")
+            raise EdgeError("not written: a secret, or the meter's identity, would still be in it (the file's name "
+                            "counts too); this exchange cannot be recorded")
 
 
 def _blocks(told: Sequence[Told]) -> bytes:
