@@ -76,6 +76,7 @@ class Outcome:
 @click.option("--port", type=int, help="TCP port; a serial line has none.")
 @click.option("--profile", help="Meter type: the name of a profile.")
 @click.option("--opening", type=click.Choice(["direct", "mode-e"]), help="mode-e: a sign-on of IEC 62056-21 first.")
+@click.option("--device-address", metavar="TEXT", help="Whom a mode E sign-on means, with several on one line.")
 @click.option("--framing", type=click.Choice(["wrapper", "hdlc"]))
 @click.option("--client-sap", type=int, help="Client address; 16 is the public client.")
 @click.option("--server-logical", "--server", type=int, help="Logical device; upper HDLC address.")

@@ -20,11 +20,11 @@ from edge.demo.meter_hdlc import HdlcServer
 from edge.demo.meter_mode_e import ModeE, server_side
 from edge.demo.meter_model import MeterModel
 from edge.demo.meter_settings import MeterSettings
+from edge.endpoint import BAUDS
 
 OCTET_BITS = 10
 _READ_BYTES = 4_096
-_SPEEDS = {getattr(termios, f"B{baud}"): baud for baud in (
-    300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)}
+_SPEEDS = {getattr(termios, f"B{baud}"): baud for baud in BAUDS}
 
 
 class SerialMeters:

@@ -20,6 +20,7 @@ class _Place(NamedTuple):
     doubtful: bool
     background: bool
     payer: Hashable
+    leaving: bool
     since: float        # where its lane stood when it was asked for, virtual
 
 
@@ -85,16 +86,17 @@ class Gate:
 
     def ask(
         self, ticket: Hashable, lane: Hashable | None = None, *, doubtful: bool = False, background: bool = False,
-        payer: Hashable = None,
+        payer: Hashable = None, leaving: bool = False,
     ) -> bool:
         """Return True when the ticket is admitted now; else it waits until `leave` names it. ValueError if known.
 
-        `payer`: whose use of the lane it is, over many tickets.
+        `payer`: whose use of the lane it is, over many tickets. `leaving`: wants its lane for a goodbye, and no place:
+        when all stop at once, all shall get to say it.
         """
         if ticket in self._inside or any(place.ticket == ticket for place in self._queue):
             raise ValueError("this ticket is in use")
         since = 0.0 if lane is None else self._lanes.setdefault(lane, _Lane()).stands_at
-        self._queue.append(_Place(ticket, lane, doubtful, background, payer, since))
+        self._queue.append(_Place(ticket, lane, doubtful, background, payer, leaving, since))
         admitted = self._admit()     # alone: whoever waited before could not go, and still cannot
         self._longest = max(self._longest, len(self._queue))
         return ticket in admitted
@@ -124,7 +126,7 @@ class Gate:
 
     def wanted(self, lane: Hashable | None = None) -> bool:
         """Tell whether a poll waits for a place or for this lane: background work that is inside makes room then."""
-        full = len(self._inside) >= self.limit
+        full = self._full()
         return any(not place.background and (full or (lane is not None and place.lane == lane))
                    for place in self._queue)
 
@@ -132,13 +134,16 @@ class Gate:
         """Return how busy it is."""
         return GateState(self.limit, len(self._inside), len(self._queue), self._longest)
 
+    def _full(self) -> bool:
+        return sum(not place.leaving for place in self._inside.values()) >= self.limit
+
     def _next(self) -> _Place | None:
         """Return who is admitted next, None when nobody who waits may go."""
-        inside, half = self._inside.values(), max(1, self.limit // 2)
+        inside, half, full = self._inside.values(), max(1, self.limit // 2), self._full()
         taken = {place.lane for place in inside if place.lane is not None}
         no_doubtful = sum(place.doubtful for place in inside) >= half
         no_background = sum(place.background for place in inside) >= half
-        may_go = [place for place in self._queue if place.lane not in taken
+        may_go = [place for place in self._queue if place.lane not in taken and (place.leaving or not full)
                   and not (place.doubtful and no_doubtful) and not (place.background and no_background)]
         first = min(may_go, key=lambda place: place.background, default=None)      # of equals the one that came first
         if first is None or first.lane is None:
@@ -147,7 +152,7 @@ class Gate:
 
     def _admit(self) -> tuple[Hashable, ...]:
         admitted: list[Hashable] = []
-        while len(self._inside) < self.limit and (place := self._next()) is not None:
+        while self._queue and (place := self._next()) is not None:
             self._queue.remove(place)
             self._inside[place.ticket] = place
             admitted.append(place.ticket)

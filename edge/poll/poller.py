@@ -160,7 +160,8 @@ class Poller:
             await link.close()
             return
         try:
-            async with asyncio.timeout(LEAVE_S), turn(self._gate, self._lane, self._promise, payer=self.meter.name):
+            async with (asyncio.timeout(LEAVE_S),
+                        turn(self._gate, self._lane, self._promise, payer=self.meter.name, leaving=True)):
                 await link.close()
         except TimeoutError:
             log.debug("meter %s: no turn to take leave in", self.meter.name)

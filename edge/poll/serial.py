@@ -15,7 +15,7 @@ import termios
 from pathlib import Path
 from typing import Self
 
-from edge.endpoint import SerialLine
+from edge.endpoint import BAUDS, SerialLine
 from edge.errors import BridgeBusy, ConnectionLost, MeterError, Unreachable
 from edge.poll.inbox import Inbox, plain
 
@@ -23,8 +23,7 @@ TURN_AROUND_S = 0.03
 """Between an answer and the next request, for drivers of a half-duplex line to let go of it. Meters ask for so much."""
 
 _READ_BYTES = 4_096
-_SPEEDS = {baud: getattr(termios, f"B{baud}") for baud in (
-    300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)}
+_SPEEDS = {baud: getattr(termios, f"B{baud}") for baud in BAUDS}
 _SHAPES = {
     "8N1": 0, "8E1": termios.PARENB, "8O1": termios.PARENB | termios.PARODD, "8N2": termios.CSTOPB}
 _OF_THE_SHAPE = termios.CSIZE | termios.PARENB | termios.PARODD | termios.CSTOPB

@@ -22,17 +22,17 @@ FIRST = 8
 @asynccontextmanager
 async def turn(
     gate: Gate, lane: Hashable | None, pulse: Pulse, *, payer: str = "", doubtful: bool = False,
-    background: bool = False,
+    background: bool = False, leaving: bool = False,
 ) -> AsyncIterator[None]:
     """Hold a place inside the gate. Cancelling gives the place, or the place in the queue, to those behind.
 
-    `payer` is the meter whose use of the lane it is; background work needs none.
+    `payer` is the meter whose use of the lane it is; background work needs none. `leaving` as in `Gate.ask`.
     """
     loop = asyncio.get_running_loop()
     ticket: asyncio.Future[None] = loop.create_future()
     entered = None
     try:
-        if not gate.ask(ticket, lane, doubtful=doubtful, background=background, payer=payer):
+        if not gate.ask(ticket, lane, doubtful=doubtful, background=background, payer=payer, leaving=leaving):
             while not ticket.done():
                 pulse(PULSE_S * 2)
                 await asyncio.wait({ticket}, timeout=PULSE_S)

@@ -67,6 +67,16 @@ def test_meters_that_failed_last_time_get_half_of_the_places_at_most() -> None:
     assert single.ask("dead", doubtful=True), "with one place only, everybody uses it"
 
 
+def test_who_leaves_needs_its_lane_and_no_place() -> None:
+    gate = Gate(1)
+    assert gate.ask("poll", "x")
+    assert gate.ask("goodbye", "y", leaving=True)
+    assert not gate.ask("another goodbye", "x", leaving=True), "somebody is speaking there"
+    assert not gate.ask("another poll", "z")
+    assert gate.leave("goodbye") == ()
+    assert gate.leave("poll") == ("another goodbye", "another poll")
+
+
 moves = st.lists(st.tuples(st.booleans(), st.integers(0, 11)), max_size=200)
 kinds = st.lists(st.tuples(st.sampled_from([None, "x", "y"]), st.booleans(), st.booleans()), min_size=12, max_size=12)
 
@@ -109,9 +119,11 @@ def test_never_too_many_never_two_in_a_lane_nobody_starves(limit: int, kinds: li
                     pile.remove(n)
             for other in admitted:
                 assert not held_up(other)
-                before = [m for m in queue if (background[m], queue.index(m)) < (background[other], queue.index(other))]
-                # On a lane it is who has used least of it, so its place in the queue may be somebody else's of that lane.
-                assert all(held_up(m) or (lanes[m] == lanes[other] is not None) for m in before), "passed over only who could not go"
+                # On a lane it is who has used least of it, in the place of the first of that lane in the queue.
+                mates = [m for m in queue if m == other or (lanes[m] == lanes[other] is not None and not held_up(m))]
+                place = min((background[m], queue.index(m)) for m in mates)
+                before = [m for m in queue if (background[m], queue.index(m)) < place]
+                assert all(held_up(m) for m in before), "passed over only who could not go"
                 assert not any(lanes[m] == lanes[other] is not None and background[other] and not background[m] and not held_up(m)
                                for m in queue), "background work is behind every poll of its lane"
                 queue.remove(other)
