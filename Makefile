@@ -71,6 +71,7 @@ fuzz: .venv/.test
 # Figures for the README; about twenty minutes. Each script also runs alone and prints what it measures.
 bench: .venv/.test
 	$(PY) benchmarks/poll_vs_gurux.py
+	$(PY) benchmarks/profile_day.py
 	$(PY) benchmarks/ring_vs_sqlite.py
 	$(PY) benchmarks/daemon_memory.py
 	$(PY) benchmarks/poll_fair_link.py

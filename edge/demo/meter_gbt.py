@@ -1,7 +1,8 @@
 """General block transfer on the simulated meter, both ways, with windows, streaming and lost blocks (sans-IO).
 
 IEC 62056-5-3, general-block-transfer: E0, block control (last, streaming, window), block number, number acknowledged,
-block data. A whole APDU, ciphered if it is, is cut into blocks; each side says how many it takes without an answer.
+block data. A whole APDU, ciphered if it is, is cut into blocks; each side says how many it takes without an answer. Each
+side counts what it sends in one exchange from 1 on, blocks without data, which only acknowledge, among them.
 """
 
 from edge.demo.meter_data import BadData, take_octets
@@ -24,11 +25,12 @@ class GeneralBlocks:
         self._expected = 1
         self._outgoing: list[bytes] = []
         self._received = 0                 # the client's last block, which every block of ours acknowledges
+        self._before = 0                   # our own blocks before the first of the answer: acknowledgements
 
     def forget(self) -> None:
         """Drop what is under way, both ways."""
         self._incoming.clear()
-        self._expected, self._outgoing = 1, []
+        self._expected, self._outgoing, self._before = 1, [], 0
 
     def take(self, apdu: bytes) -> tuple[bytes | None, list[bytes], int]:
         """Take one general block: (the whole request if that was its last block, blocks to send, the client's window).
@@ -44,7 +46,7 @@ class GeneralBlocks:
         window = max(control & WINDOW, 1)
         if self._outgoing and not data:
             self._received = number
-            return None, self._go_on(acknowledged, window), window
+            return None, self._go_on(acknowledged - self._before, window), window
         if number == 1:
             self.forget()
         if not data or number > self._expected:
@@ -57,8 +59,9 @@ class GeneralBlocks:
             self.forget()
             raise BadData("longer than this meter takes")
         if control & LAST:
-            whole = bytes(self._incoming)
+            whole, before = bytes(self._incoming), self._before
             self.forget()
+            self._before = before
             return whole, [], window
         return None, [] if control & STREAMING else [self._acknowledgement()], window
 
@@ -73,8 +76,9 @@ class GeneralBlocks:
         """Send the blocks after `acknowledged`, a window of them."""
         total = len(self._outgoing)
         if acknowledged >= total:
-            self._outgoing = []
+            self._outgoing, self._before = [], 0
             return []
+        acknowledged = max(acknowledged, 0)
         until = min(acknowledged + window, total)
         blocks = []
         for number in range(acknowledged + 1, until + 1):
@@ -83,10 +87,10 @@ class GeneralBlocks:
                 self._loses.discard(number)
                 continue
             data = self._outgoing[number - 1]
-            blocks.append(bytes((TAG, control)) + number.to_bytes(2, "big") + self._received.to_bytes(2, "big")
+            blocks.append(bytes((TAG, control)) + (self._before + number).to_bytes(2, "big") + self._received.to_bytes(2, "big")
                           + length(len(data)) + data)
         return blocks
 
     def _acknowledgement(self) -> bytes:
-        number = self._expected - 1
-        return bytes((TAG, self._own_window)) + number.to_bytes(2, "big") + number.to_bytes(2, "big") + b"\x00"
+        self._before += 1
+        return bytes((TAG, self._own_window)) + self._before.to_bytes(2, "big") + (self._expected - 1).to_bytes(2, "big") + b"\x00"

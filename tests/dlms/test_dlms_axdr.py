@@ -162,9 +162,23 @@ plain = st.one_of(
     st.binary(min_size=4, max_size=4).map(Time), st.just(DONT_CARE),
     st.binary(max_size=40).flatmap(
         lambda octets: st.integers(max(0, 8 * len(octets) - 7), 8 * len(octets)).map(lambda bits: BitString(bits, octets))))
-compact = st.sampled_from([6, 18, 22]).flatmap(
-    lambda tag: st.lists(st.integers(0, 255).map(lambda n: Integer(tag, n)), max_size=5).map(
-        lambda items: CompactArray(tag, tuple(items))))
+# every element takes an octet at least, because one without any has no end; null-data only beside others
+descriptions = st.recursive(st.sampled_from([3, 6, 9, 18, 22, 23, 25]), lambda inner: st.one_of(
+    st.builds(ArrayOf, st.integers(1, 3), inner),
+    st.builds(lambda first, rest: StructureOf((first, *rest)), inner, st.lists(inner | st.just(0), max_size=3))), max_leaves=6)
+PLAIN_OF = {0: None, 3: True, 6: Integer(6, 7), 9: b"ab", 18: Integer(18, 2301), 22: Integer(22, 30), 23: Float32(1.5), 25: DateTime(bytes(12))}
+
+
+def described(description: Any) -> Any:
+    """A value of a type description."""
+    if isinstance(description, int):
+        return PLAIN_OF[description]
+    if isinstance(description, ArrayOf):
+        return [described(description.element)] * description.count
+    return tuple(map(described, description.members))
+
+
+compact = st.builds(lambda description, count: CompactArray(description, (described(description),) * count), descriptions, st.integers(0, 4))
 trees = st.recursive(plain | compact, lambda inner: st.lists(inner, max_size=6) | st.lists(inner, max_size=6).map(tuple),
                      max_leaves=30)
 

@@ -61,6 +61,16 @@ frames = st.builds(HdlcFrame, addresses, addresses, st.integers(0, 255),
                    st.booleans())
 
 
+@given(st.integers(0, 16_383), st.integers(0, 16_383), st.sampled_from([1, 2, 4]))
+def test_every_address_that_can_be_written_is_read_back(logical: int, physical: int, size: int) -> None:
+    most = 16_383 if size == 4 else 127
+    logical, physical = logical % (most + 1), physical % (most + 1)
+    octets = encode_address(logical, None if size == 1 else physical, size)
+    assert len(octets) == size
+    assert decode_address(octets) == (logical, None if size == 1 else physical)
+    assert [octet & 1 for octet in octets] == [0] * (size - 1) + [1]
+
+
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
     return [data[a:b] for a, b in pairwise(edges)]
@@ -158,7 +168,7 @@ def test_malformed_parameters(octets: str) -> None:
         LinkParameters.decode(bytes.fromhex(octets))
 
 
-@given(st.builds(LinkParameters, st.integers(16, 2030), st.integers(16, 2030), st.integers(1, 7), st.integers(1, 7)))
+@given(st.builds(LinkParameters, st.integers(16, 0xFFFF), st.integers(16, 0xFFFF), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)))
 def test_parameters_round_trip(parameters: LinkParameters) -> None:
     assert LinkParameters.decode(parameters.encode()) == parameters
 

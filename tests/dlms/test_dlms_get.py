@@ -265,6 +265,19 @@ def test_what_no_clock_shows(octets: str) -> None:
         ClockTime.parse(bytes.fromhex(octets))
 
 
+def optional(lowest: int, highest: int) -> st.SearchStrategy[int | None]:
+    return st.none() | st.integers(lowest, highest)
+
+
+@given(st.builds(ClockTime, optional(0, 0xFFFE), optional(1, 12), optional(1, 31), optional(1, 7), optional(0, 23), optional(0, 59), optional(0, 59),
+                 optional(0, 99), optional(-840, 840), optional(0, 0xFE)))
+def test_every_time_with_any_part_left_out_comes_back(time: ClockTime) -> None:
+    """Deviation, daylight saving and status bits among them."""
+    octets = time.encode()
+    assert len(octets) == 12
+    assert ClockTime.parse(octets) == time
+
+
 @given(st.binary(min_size=12, max_size=12))
 def test_any_twelve_octets_are_a_time_or_a_violation(octets: bytes) -> None:
     try:
@@ -272,6 +285,7 @@ def test_any_twelve_octets_are_a_time_or_a_violation(octets: bytes) -> None:
     except Violation:
         return
     assert time.utc() is None or time.local() is not None
+    assert ClockTime.parse(time.encode()) == time
 
 
 @given(st.binary(min_size=12, max_size=12))
