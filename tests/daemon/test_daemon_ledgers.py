@@ -72,7 +72,7 @@ async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         registry.add(M1)
     clock = SystemClock(trust_wall=True)
     enrolment = Enrolment(tmp_path / FILE_NAME, Library(tmp_path / "profiles"))
-    async with Ring.open(tmp_path / "ring", RingSettings(size_mib=1, slot_mib=0.03125, billing_commit_window_s=0.05), clock) as ring:
+    async with Ring.open(tmp_path / "ring", RingSettings(size_mib=1, slot_mib=0.03125, billing_commit_window_s=0.05, instant_commit_window_s=0.05), clock) as ring:
         yield Site(tmp_path, ring, clock, enrolment)
         await enrolment.close()
 

@@ -47,7 +47,7 @@ lives = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 30), st.booleans()
 
 @given(life=lives, window=st.tuples(st.integers(0, 20), st.integers(0, 30)), count=st.integers(1, 9),
        order=st.sampled_from(["newest", "oldest"]), newest_first=st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_the_search_by_entry_finds_every_row_and_calls_none_absent_that_is_there(
         life: list[Any], window: tuple[int, int], count: int, order: Any, newest_first: bool) -> None:
     """Meters that were off now and then, and captured out of turn when power came back."""
@@ -125,7 +125,7 @@ def test_requests_grow_to_what_the_budget_bears_and_no_further(row_s: float, ove
     rows, seconds = took[-1]
     assert 1 <= rows <= MOST_ROWS
     assert rows == 1 or seconds <= budget_s * 1.2
-    assert pace.lasts_s >= seconds * 0.8, "what a step is said to last is no less than it takes"
+    assert pace.lasts_s >= (overhead_s + pace.rows * row_s) * 0.8, "what a step is said to last is no less than it takes"
     assert rows == MOST_ROWS or seconds + 2 * rows * row_s >= 0.3 * budget_s, "and the line is used"
     assert max(rows for rows, _ in took[:1]) == FIRST_ROWS
 

@@ -115,7 +115,7 @@ days = st.lists(st.tuples(st.integers(600, 90_000), st.sampled_from(["off", "on"
 
 @given(life=days, period=st.sampled_from([300, 900, 3600]), start=st.sampled_from([START, SPRING - 40_000, AUTUMN - 40_000]),
        style=st.sampled_from([TimeStyle(), TimeStyle(deviation="reversed"), TimeStyle(deviation="unspecified")]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_null_compression_loses_nothing(life: list[Any], period: int, start: int, style: TimeStyle) -> None:
     """The same life, written plainly and with null-data for whatever follows from the row before."""
     def lived(**fittings: Any) -> tuple[MeterModel, float]:
@@ -243,7 +243,7 @@ cells = st.one_of(st.none(), st.binary(max_size=13), st.booleans(), st.floats(),
 
 @given(buffer=st.lists(st.tuples(cells, cells), max_size=8), newest_first=st.booleans(),
        reckoning=st.sampled_from([Reckoning(), Reckoning(zone=EUROPE), Reckoning("reversed")]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_whatever_a_meter_writes_there_are_as_many_rows_or_a_violation(buffer: Any, newest_first: bool, reckoning: Reckoning) -> None:
     columns = Columns(Layout(PLANTED.columns, 0, ((1, ColumnSpec(key="e", obis="1-0:1.8.0", unit="Wh", scaler=0)),), 900, newest_first), "p")
     try:

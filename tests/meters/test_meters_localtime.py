@@ -50,7 +50,7 @@ def test_the_european_rule_is_that_of_the_time_zone_database(at: int) -> None:
 @given(at=st.one_of(instants, st.integers(AUTUMN - 7200, AUTUMN + 7200), st.integers(SPRING - 7200, SPRING + 7200)),
        style=st.builds(TimeStyle, weekday=st.booleans(), deviation=st.sampled_from(["standard", "reversed", "unspecified"]),
                        hundredths=st.sampled_from([0, 255]), status=st.booleans()))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_every_way_to_write_a_time_comes_back(at: int, style: TimeStyle) -> None:
     zone = central_europe()
     reckoning = Reckoning("reversed" if style.deviation == "reversed" else "standard", EUROPE)
@@ -98,7 +98,7 @@ def test_without_zone_and_with_the_status_the_two_hours_of_autumn_stay_two() -> 
        length=st.integers(0, 90_000), now=st.integers(0, 20_000_000),
        style=st.builds(TimeStyle, deviation=st.sampled_from(["standard", "reversed", "unspecified"]), status=st.booleans()),
        meter=st.sampled_from([central_europe(), MeterZone(), MeterZone(deviation_min=300)]))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_limits_hold_what_is_asked_for_in_the_meters_own_reading(
         at: int, length: int, now: int, style: TimeStyle, meter: MeterZone) -> None:
     zone = Zone(-60 * meter.deviation_min, meter.dst_enabled)
