@@ -1,8 +1,8 @@
 """General block transfer on the simulated meter, both ways, with windows, streaming and lost blocks (sans-IO).
 
 IEC 62056-5-3, general-block-transfer: E0, block control (last, streaming, window), block number, number acknowledged,
-block data. A whole APDU, ciphered if it is, is cut into blocks; each side says how many it takes without an answer. Each
-side counts what it sends in one exchange from 1 on, blocks without data, which only acknowledge, among them.
+block data. A whole APDU, ciphered if it is, is cut into blocks; each side says how many it takes without an answer.
+Each side counts what it sends in one exchange from 1 on, blocks without data, which only acknowledge, among them.
 """
 
 from edge.demo.meter_data import BadData, take_octets
@@ -87,10 +87,11 @@ class GeneralBlocks:
                 self._loses.discard(number)
                 continue
             data = self._outgoing[number - 1]
-            blocks.append(bytes((TAG, control)) + (self._before + number).to_bytes(2, "big") + self._received.to_bytes(2, "big")
-                          + length(len(data)) + data)
+            numbers = (self._before + number).to_bytes(2, "big") + self._received.to_bytes(2, "big")
+            blocks.append(bytes((TAG, control)) + numbers + length(len(data)) + data)
         return blocks
 
     def _acknowledgement(self) -> bytes:
         self._before += 1
-        return bytes((TAG, self._own_window)) + self._before.to_bytes(2, "big") + (self._expected - 1).to_bytes(2, "big") + b"\x00"
+        numbers = self._before.to_bytes(2, "big") + (self._expected - 1).to_bytes(2, "big")
+        return bytes((TAG, self._own_window)) + numbers + b"\x00"
