@@ -50,7 +50,7 @@ STEPS = (HOUR_MS, -HOUR_MS, 50 * YEAR_MS, -50 * YEAR_MS)
 def test_no_step_and_no_boot_in_1970_takes_a_record_out_of_its_place(tmp_path: Path, seed: int) -> None:
     """Lives on one directory, each in another time: killed, read, and read again with the clock somewhere else."""
     rng, wall = random.Random(seed), Wall()
-    lives = Lives(tmp_path / "state", RingStore("ring", "wrap", clock=wall), seed)
+    lives = Lives(tmp_path / "state", RingStore("ring", "wrap", clock=wall, evicts=True), seed)
     for number in range(1, 13):
         if rng.random() < 0.5:
             wall.boot(rng.choice((0, NOW_MS, NOW_MS + 50 * YEAR_MS)), synchronised=True)
