@@ -73,6 +73,7 @@ bench: .venv/.test
 	$(PY) benchmarks/poll_vs_gurux.py
 	$(PY) benchmarks/profile_day.py
 	$(PY) benchmarks/ring_vs_sqlite.py
+	$(PY) benchmarks/ring_elision.py
 	$(PY) benchmarks/daemon_memory.py
 	$(PY) benchmarks/poll_fair_link.py
 	$(PY) benchmarks/poll_radio_links.py

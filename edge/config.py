@@ -65,6 +65,7 @@ class RingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     instant_commit_window_s: Annotated[Window, "polled values are on flash this long after they came"] = 5.0
     alarm_commit_window_s: Annotated[Window, "the same for alarms"] = 0.2
     billing_commit_window_s: Annotated[Window, "the same for billing values"] = 1.0
+    elide: Annotated[bool, "polled values that the server acknowledges within their window are never written"] = True
     ack_commit_s: Annotated[Period, "acknowledgements alone are written at most this often"] = 10.0
     record_limit_bytes: Annotated[int, Meta(ge=1_024, le=1_048_576), "no single record may be larger"] = 65_536
 

@@ -21,6 +21,7 @@ from edge.ring.writer import Writer
 
 log = logging.getLogger(__name__)
 
+OFFER_WITHIN_S = 1.0       # neighbours that come so soon after a record are offered with it: one publication, not many
 RETRY_FIRST_S = 30.0
 RETRY_MAX_S = 600.0
 _T = TypeVar("_T")
@@ -38,7 +39,8 @@ class Committer:
         windows = {Stream.ALARM: settings.alarm_commit_window_s, Stream.BILLING: settings.billing_commit_window_s,
                    Stream.INSTANT: settings.instant_commit_window_s}
         limit, boot_id = min(settings.record_limit_bytes, engine.slot_bytes // 4), clock.stamp().boot_id
-        self.lanes = {stream: Lane(engine.logs[stream], windows[stream], limit, boot_id) for stream in Stream}
+        self.lanes = {stream: Lane(engine.logs[stream], windows[stream], limit, boot_id,
+                                   elides=settings.elide and stream is Stream.INSTANT) for stream in Stream}
         self.news = asyncio.Event()
         self.problem = ""
         self.broken: BaseException | None = None
@@ -63,7 +65,7 @@ class Committer:
         """Make durable what waits, once. Cancelling leaves it to itself."""
         await self.settled()
         for lane in self.lanes.values():
-            if self.broken is None and (lane.pending or not lane.log.clean):
+            if self.broken is None and (lane.pending or not lane.log.clean or lane.first > lane.log.written):
                 await self._finish(lane)
 
     async def _finish(self, lane: Lane) -> None:
@@ -100,7 +102,10 @@ class Committer:
         ticket = lane.put(record, self._loop.time())
         if lane.failed:
             self.brought_news()
-        elif not lane.busy and (lane.full or lane.timer is None):
+            return ticket
+        if lane.elides and "offer" not in self._timers:
+            self.later("offer", min(OFFER_WITHIN_S, lane.window_s / 5), self.brought_news)
+        if not lane.busy and (lane.full or lane.timer is None):
             self._arm(lane, fresh=True)
         return ticket
 
@@ -110,7 +115,7 @@ class Committer:
         last = min(last, lane.end - 1)
         if last < first:
             return
-        lane.log.ack(first, last)
+        lane.log.ack(first, last, lane.first + lane.inflight)
         if last >= lane.first:
             lane.acknowledge(first, last)
         if lane.log.state_due:
@@ -121,7 +126,8 @@ class Committer:
     def spread(self, anchor: Anchor, *, at_once: bool) -> None:
         """Let an anchor ride with all streams' next commits, or see to it that they come at once."""
         for stream in Stream:
-            self._writer.post(self._engine.anchor, stream, anchor)
+            # at once, so that no later record is dated by an older one
+            self._engine.anchor(stream, anchor)
             if at_once:
                 self.commit_state(self.lanes[stream])
 
@@ -140,10 +146,11 @@ class Committer:
         if lane.busy or lane.failed or self.closing:
             return
         if lane.state_wanted:
-            self._commit(lane, len(lane.pending), state_due=True)
+            # what may come to need no writing does not go along
+            self._commit(lane, 0 if lane.elides else len(lane.pending), state_due=True)
         elif lane.full:
             self._commit(lane, lane.full)
-        elif lane.pending:
+        elif lane.since < float("inf"):
             # counted from when the record came: a window that closed during a commit is not opened again
             closes = lane.since + lane.window_s
             if closes <= self._loop.time() and not fresh:
@@ -156,7 +163,7 @@ class Committer:
         self._arm(lane)
 
     def commit_state(self, lane: Lane) -> None:
-        """Commit everything that waits and the state, now or after the commit that is under way."""
+        """Commit the state and what waits, now or after the commit that is under way."""
         lane.state_wanted = True
         self._arm(lane)
 

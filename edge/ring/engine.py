@@ -12,10 +12,11 @@ from pathlib import Path
 from edge.config import RingSettings
 from edge.errors import RingError
 from edge.model import Stamp, Stored, Stream
+from edge.ring.batch import Commit
 from edge.ring.dating import began_after, date_of, dated_now
 from edge.ring.fs import FileSystem
 from edge.ring.layout import MAX_EPOCH, quotas, slot_size
-from edge.ring.log import Commit, StreamLog
+from edge.ring.log import StreamLog
 from edge.ring.losses import Loss
 from edge.ring.pool import SlotPool
 from edge.ring.records import boot_bytes

@@ -2,7 +2,8 @@
 
     offset  0  magic B1 0C
             2  type u8          what the payload is
-            3  flags u8         bit 0 zlib, bit 1 a state comes first, bit 2 holds gap records, bit 3 begins a commit
+            3  flags u8         bit 0 zlib, bit 1 a state comes first, bit 2 holds gap records, bit 3 begins a commit,
+                                bit 4 numbers right before it were never written
             4  epoch u16        low 16 bits of the run that wrote it
             6  records u16
             8  length u32       of the payload, in bytes
@@ -51,6 +52,7 @@ class FrameFlag:
     STATE: Final = 2       # DATA only: one state array stands before the records
     GAP: Final = 4         # DATA only: at least one record is a gap record
     FIRST: Final = 8       # the first frame of a commit: all commits before it were finished
+    SKIPS: Final = 16      # DATA only: the numbers right before it were acknowledged and never written
 
 
 class Frame(NamedTuple):

@@ -11,17 +11,19 @@ from typing import Any
 from edge.errors import RingError
 from edge.model import SEQ_BITS, Record, Stored, Stream
 from edge.ring.ackset import FIRST_ORDINAL
+from edge.ring.batch import ROWS_BYTES, Commit
 from edge.ring.dictionary import Dictionary
-from edge.ring.frame import PAGE_PAYLOAD_BYTES, new_packer, unpack_first
+from edge.ring.frame import new_packer, unpack_first
 from edge.ring.layout import DATED_ROWS
-from edge.ring.log import Commit, StreamLog
+from edge.ring.log import StreamLog
 from edge.ring.records import moment_of, own_time, pack_record, record_of
 from edge.ring.slots import Condition
 from edge.ring.status import StreamStatus
-from edge.ring.timebase import stamp_by
+from edge.ring.timebase import stamps_by
 
 MEMORY_RECORDS = 10_000
 MEMORY_BYTES = 8 << 20      # and no more than this, should they be large
+OFFERED_BYTES = 1 << 16     # so much may wait to be acknowledged unwritten; with more, windows do not wait to close
 
 
 class Ticket:
@@ -46,9 +48,14 @@ class Ticket:
 class Lane:
     """The pending records of one stream. `pending[i]` has ordinal `first + i`; b"" needs no writing any more."""
 
-    def __init__(self, log: StreamLog, window_s: float, record_limit_bytes: int, boot_id: str) -> None:
-        """Continue where the log stands."""
-        self.log, self.window_s = log, window_s
+    def __init__(self, log: StreamLog, window_s: float, record_limit_bytes: int, boot_id: str, *,
+                 elides: bool = False) -> None:
+        """Continue where the log stands.
+
+        With `elides`, records may be read before they are durable, and are not written when they are acknowledged
+        before they would have been.
+        """
+        self.log, self.window_s, self.elides = log, window_s, elides
         self.stream: Stream = log.view.stream
         self.boot_id = boot_id
         self.limit_bytes = record_limit_bytes
@@ -60,17 +67,30 @@ class Lane:
         self.failed = False               # storage fails: what waits here is all that is kept, and it is readable
         self.state_wanted = False         # the next commit brings everything, and the state with it
         self.full = 0                     # of `pending`, fill whole pages
-        self.since = 0.0                  # when the first record behind those came, in the loop's time
+        self.arrived: list[float] = []    # when each of `pending` came, in the loop's time
         self.gaps: list[tuple[int, int, int]] = []
         self.dropped: list[tuple[int, int]] = []      # ordinals that memory had no room for
         self.dropped_told = 0                          # of `dropped`, handed to the log whole
         self.features = 0                 # of the format, that a reader of these records must know
+        self.elided = 0                   # records that never had to be written
         self.timer: asyncio.TimerHandle | None = None
+        self._elided = 0                  # of `pending`, looked at and left out
         self._page_bytes = 0
         self._bytes = 0                   # of `pending` together
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._closed = False
         self._pack = new_packer()
+
+    @property
+    def since(self) -> float:
+        """When the oldest record came that is still to be written, in the loop's time; inf without one."""
+        at = max(self._elided, self.inflight)
+        return self.arrived[at] if at < len(self.arrived) else float("inf")
+
+    @property
+    def readable(self) -> bool:
+        """Whether records that wait here may be read."""
+        return self.failed or self.elides
 
     @property
     def end(self) -> int:
@@ -96,32 +116,31 @@ class Lane:
             raise RingError(f"record of {record.device or 'the gateway'} has {len(row)} bytes, the limit is "
                             f"{self.limit_bytes} (ring.record_limit_bytes)")
         while len(self.pending) >= MEMORY_RECORDS or self._bytes + len(row) > max(MEMORY_BYTES, len(row)):
-            self._make_room()
+            self._make_room(now)
         ordinal = self.end
-        if self._page_bytes + len(row) > PAGE_PAYLOAD_BYTES and self._page_bytes:
+        limit_bytes = OFFERED_BYTES if self.elides else ROWS_BYTES
+        if self._page_bytes + len(row) > limit_bytes and self._page_bytes:
             self.full, self._page_bytes = len(self.pending), 0
-        if not self._page_bytes:
-            self.since = now
         if record.stamp.source == "meter":
             self.features |= DATED_ROWS
         self.pending.append(row)
+        self.arrived.append(now)
         self._page_bytes += len(row)
         self._bytes += len(row)
         return Ticket(self, self.seq(ordinal))
 
-    def _make_room(self) -> None:
+    def _make_room(self, now: float) -> None:
         if self.inflight:
             # the writer has the oldest in hand; the refused one has a number all the same, so that it is counted
             waiting = len(self.pending)
             self._note_dropped(self.end)
             self.pending.append(b"")
+            self.arrived.append(now)
             raise RingError(f"storage has stalled and {waiting} records wait in memory: record refused")
         self._bytes -= len(self.pending[0])
         if self.pending[0]:
             self._note_dropped(self.first)
-        del self.pending[0]
-        self.first += 1
-        self.full = max(0, self.full - 1)
+        self._leave(1)
         self.gaps = [gap for gap in self.gaps if gap[0] >= self.first]
         self._release()
 
@@ -171,9 +190,10 @@ class Lane:
     def take(self, count: int, *, state_due: bool) -> Commit:
         """Return the first `count` pending records as a commit; `done` ends it."""
         assert not self.busy
+        self._elide()
         self.busy, self.inflight, self.state_wanted = True, count, False
         if count == len(self.pending):
-            self._page_bytes = 0          # what comes now begins a page, and a window
+            self._page_bytes = 0          # what comes now begins a page
         rows = tuple(self.pending[:count])
         gaps = tuple(gap for gap in self.gaps if gap[0] < self.first + count)
         return Commit(self.first, rows, tuple(self.dictionary.entries), gaps, state_due, self.features)
@@ -184,19 +204,46 @@ class Lane:
         count = max(0, min(end, self.end) - self.first)
         if count:
             self._bytes -= sum(map(len, self.pending[:count]))
-            del self.pending[:count]
-            self.first += count
-            self.full = max(0, self.full - count)
+            self._leave(count)
             self.gaps = [gap for gap in self.gaps if gap[0] >= self.first]
-            self._release()
+        self._elide()      # what was acknowledged meanwhile
+        self._release()
         return count
 
     def acknowledge(self, first: int, last: int) -> None:
-        """These need no writing any more; that the writer may have some of them in hand does no harm."""
-        for ordinal in range(max(first, self.first), min(last, self.end - 1) + 1):
-            self._bytes -= len(self.pending[ordinal - self.first])
-            self.pending[ordinal - self.first] = b""
+        """These need no writing any more, unless the writer has them in hand.
+
+        While storage is well only what has nothing waiting before it is left out: then a floor says it all, and no
+        acknowledgement that is forgotten for want of room brings up a record that is nowhere.
+        """
+        if self.failed:
+            for ordinal in range(max(first, self.first), min(last, self.end - 1) + 1):
+                self._forget(ordinal - self.first)
+        self._elide()
         self._release()
+
+    def _elide(self) -> None:
+        """Leave out what is acknowledged to the last."""
+        count = min(self.log.view.state.acks.floor, self.end) - self.first
+        for index in range(max(self._elided, self.inflight), count):
+            self.elided += 1 if self.pending[index] else 0
+            self._forget(index)
+        self._elided = max(self._elided, count)
+        if not self.busy:
+            self._leave(self._elided)
+            if not self.full:
+                self._page_bytes = self._bytes
+
+    def _forget(self, index: int) -> None:
+        self._bytes -= len(self.pending[index])
+        self.pending[index] = b""
+
+    def _leave(self, count: int) -> None:
+        """Drop the first so many."""
+        del self.pending[:count], self.arrived[:count]
+        self.first += count
+        self._elided = max(0, self._elided - count)
+        self.full = max(0, self.full - count)
 
     def fail_waiters(self) -> None:
         """The ring is closed: nobody waits any longer."""
@@ -210,8 +257,8 @@ class Lane:
         """Return the stream's counters."""
         pool, tally = self.log.pool, self.log.tally
         conditions = [slot.condition for slot in list(pool.slots)]
-        durable = self.log.view.next_ordinal - FIRST_ORDINAL
-        backlog, lost = self.log.backlog(), self.log.view.state.losses.total
+        durable = self.first - FIRST_ORDINAL
+        backlog, lost = self.log.backlog(self.first), self.log.view.state.losses.total
         return StreamStatus(
             newest_seq=self.seq(self.end - 1) if self.end > FIRST_ORDINAL else 0,
             durable_seq=self.seq(durable) if durable else 0, acknowledged=max(0, durable - backlog - lost),
@@ -220,14 +267,22 @@ class Lane:
             slots_strange=conditions.count(Condition.FOREIGN) + conditions.count(Condition.UNUSABLE),
             size_bytes=sum(slot.size for slot in list(pool.slots)), quota_bytes=pool.quota_bytes,
             written_bytes=tally.bytes_written, syncs=tally.syncs, io_errors=tally.io_errors, evictions=tally.evictions,
-            acks_unwritten=self.log.acks_unwritten,
+            acks_unwritten=self.log.acks_unwritten, elided=self.elided,
         )
 
     # ---- reading from memory -------------------------------------------------------------------------------------
 
     def waiting(self) -> int:
         """Return how many pending records still need delivery."""
-        return sum(1 for row in self.pending if row)
+        return sum(1 for ordinal in self._wanted(self.first, self.end) if self.pending[ordinal - self.first])
+
+    def backlog(self) -> int:
+        """Return how many records wait for an acknowledgement, of those that may be read."""
+        return self.log.backlog(self.first) + (self.waiting() if self.readable else 0)
+
+    def _wanted(self, low: int, high: int) -> list[int]:
+        return [ordinal for first, last in self.log.view.missing(max(low, self.first), min(high, self.end) - 1)
+                for ordinal in range(first, last + 1)]
 
     def stored(self, low: int, high: int, limit_records: int, limit_bytes: int, *, newest: bool = False
                ) -> list[Stored]:
@@ -237,10 +292,12 @@ class Lane:
         """
         tables, run, found = self.dictionary.tables(), self.log.run, list[Stored]()
         room = limit_bytes
-        ordinals = range(max(low, self.first), min(high, self.end))
+        ordinals = self._wanted(low, high)
         for ordinal in reversed(ordinals) if newest else ordinals:
             row = self.pending[ordinal - self.first]
             if not row:
+                if found:
+                    break         # dropped and not counted yet: no span may cover it
                 continue
             if found and (len(found) >= limit_records or len(row) > room):
                 break
@@ -250,7 +307,7 @@ class Lane:
             if anchor is None:
                 self.log.view.undated[run.boot] = run
                 return []
-            stamp = own_time(values, moment, self.boot_id) or stamp_by(anchor, moment, self.boot_id)
+            stamp = own_time(values, moment, self.boot_id) or stamps_by(anchor, self.boot_id)(moment)
             found.append(Stored(self.stream, self.seq(ordinal), record_of(values, tables, stamp)))
             room -= len(row)
         return found[::-1] if newest else found

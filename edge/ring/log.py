@@ -7,17 +7,15 @@ Everything here runs in the ring's writer thread, except `ack` and `backlog`.
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from edge.errors import LocalStateError, RingError
 from edge.model import SEQ_BITS
-from edge.ring.ackset import ORDINAL_MASK, AckSet
+from edge.ring.ackset import ORDINAL_MASK
+from edge.ring.batch import Commit, carries_state, data_frames
 from edge.ring.dictionary import dict_payloads
 from edge.ring.frame import (
-    MAX_RECORDS,
     PAGE_BYTES,
-    PAGE_PAYLOAD_BYTES,
     Frame,
     FrameFlag,
     FrameType,
@@ -43,18 +41,6 @@ ACK_FRAME_LIMIT_BYTES = 3_000      # with the losses it stays within one page
 ACKS_UNTIL_DUE = 1000
 
 
-@dataclass(frozen=True)
-class Commit:
-    """What one commit makes durable. `records[i]` has ordinal `first + i`; b"" needs no writing any more."""
-
-    first: int
-    records: Sequence[bytes]
-    entries: Sequence[bytes]                  # the stream's whole dictionary, as far as these records need it
-    gaps: tuple[tuple[int, int, int], ...] = ()   # (ordinal, stream, loss number) of the gap records among them
-    state_due: bool = False
-    features: int = 0                         # of the format, that a reader of these records must know
-
-
 class StreamLog:
     """The writer of one stream."""
 
@@ -67,6 +53,8 @@ class StreamLog:
         self._pack: Packer = new_packer()
         self._entries_written = 0
         self._anchors: tuple[Anchor, ...] = ()
+        self.written = view.next_ordinal       # all below is on flash, or acknowledged as flash knows
+        self._stated_floor = 0                 # all below is acknowledged in the state packed last
         self.acks_unwritten = 0
         self._clean = view.state.losses.durable_no == view.state.losses.last_no    # flash has the state in memory
         self.begun = False
@@ -104,22 +92,25 @@ class StreamLog:
     def _seq(self, ordinal: int) -> int:
         return self.run.epoch << SEQ_BITS | ordinal
 
-    def ack(self, first: int, last: int) -> None:
-        """Acknowledge ordinals. Callable from any thread."""
+    def ack(self, first: int, last: int, on_flash: int) -> None:
+        """Acknowledge ordinals; those from `on_flash` on are not written, and need not be. From any thread."""
         with self.view.lock:
             self.view.state.acks.add(first, last)
-            self.acks_unwritten += last - first + 1
-            self._clean = False
+            if first < on_flash:
+                self.acks_unwritten += min(last + 1, on_flash) - first
+                self._clean = False
 
-    def backlog(self) -> int:
-        """Return how many durable records nobody has acknowledged. Callable from any thread."""
+    def backlog(self, end: int) -> int:
+        """Return how many records below ordinal `end` nobody has acknowledged. Callable from any thread."""
         with self.view.lock:
-            return self.view.state.acks.count_missing(self.view.next_ordinal)
+            return self.view.state.acks.count_missing(end)
 
     def keep_anchor(self, anchor: Anchor) -> None:
-        """Write this anchor before the next records. While storage fails for days the first ones stay."""
-        if len(self._anchors) < MAX_ANCHORS and anchor not in self._anchors:
-            self._anchors = (*self._anchors, anchor)
+        """Write this anchor before the next records. While storage fails for days the first ones stay. From any thread.
+        """
+        with self.view.lock:
+            if len(self._anchors) < MAX_ANCHORS and anchor not in self._anchors:
+                self._anchors = (*self._anchors, anchor)
 
     def anchor_at(self, boottime_ms: int) -> Anchor | None:
         """Return the anchor that counts for a moment of this run once all that waits is on flash. From any thread."""
@@ -161,39 +152,27 @@ class StreamLog:
         self._turnover.features |= commit.features
         if not self.begun:
             self.begin()
-        frames = self._frames(commit)
-        if frames or self._anchors or self.state_due or (commit.state_due and not self._clean and self._has_page()):
+        self.view.next_ordinal = commit.first      # what was acknowledged before it was written has used its numbers
+        frames: list[Frame] = []
+        if any(commit.records):
+            frames = data_frames(commit, self.run.epoch, self._packed_state(), self.written)
+            if not carries_state(frames):
+                self._clean = False
+        news = not self._clean or commit.end > self.written
+        if frames or self._anchors or self.state_due or (commit.state_due and news and self._has_page()):
             self._write(frames, commit)
-        end = commit.first + len(commit.records)
-        # the last ones may have been acknowledged before they were written: their numbers are used all the same
-        self.view.next_ordinal = max(self.view.next_ordinal, end)
+        self.view.next_ordinal = max(self.view.next_ordinal, commit.end)
+
+    def _packed_state(self) -> bytes:
+        with self.view.lock:
+            self.acks_unwritten, self._clean = 0, True
+            self._stated_floor = self.view.state.acks.floor
+            return self._pack(self.view.state.encode(ACK_FRAME_LIMIT_BYTES))
 
     def _has_page(self) -> bool:
         # acknowledgements alone are not worth the oldest segment
         segment = self.view.active
         return (segment is not None and segment.next_page < segment.pages) or self.pool.has_free(self.view)
-
-    def _frames(self, commit: Commit) -> list[Frame]:
-        flags = FrameFlag.GAP if commit.gaps else 0
-        frames: list[Frame] = []
-        part: list[bytes] = []
-        size, first = 0, commit.first
-
-        def close() -> None:
-            if part:
-                frames.append(Frame(FrameType.DATA, flags, len(part), self._seq(first), b"".join(part)))
-                part.clear()
-
-        for ordinal, row in enumerate(commit.records, commit.first):
-            if part and (not row or size + len(row) > PAGE_PAYLOAD_BYTES or len(part) == MAX_RECORDS):
-                close()
-            if not part:
-                first, size = ordinal, 0
-            if row:
-                part.append(row)
-                size += len(row)
-        close()
-        return frames
 
     def _write(self, frames: list[Frame], commit: Commit) -> None:
         done = tries = 0
@@ -209,8 +188,9 @@ class StreamLog:
 
     def _write_some(self, frames: list[Frame], done: int, commit: Commit) -> tuple[int, bool]:
         """Write as many frames as the active segment takes, and sync. Returns how far it came, and if that is all."""
-        segment, slot = self._with_room(frames[done] if done < len(frames) else None, commit)
-        prelude = self._prelude(commit)
+        anchors = self._anchors
+        segment, slot = self._with_room(frames[done] if done < len(frames) else None, commit, anchors)
+        prelude = self._prelude(commit, anchors)
         room = segment.pages - segment.next_page - _pages(prelude)
         body: list[Frame] = []
         for frame in frames[done:]:
@@ -220,56 +200,49 @@ class StreamLog:
             body.append(frame)
         reached = done + len(body)
         final = reached == len(frames)
-        acks = self._attach_state(body, commit, room if final else 0) if final else None
+        if final:
+            self._add_state(body, commit, room)
         batch = prelude + body
         if batch:
             batch[0] = batch[0]._replace(flags=batch[0].flags | FrameFlag.FIRST)
             self._flush(segment, slot, batch)
-        self._settle(commit, acks, final=final)
+        self._settle(commit, anchors, stated=final and carries_state(body))
         return reached, final
 
-    def _with_room(self, frame: Frame | None, commit: Commit) -> tuple[Segment, Slot]:
+    def _with_room(self, frame: Frame | None, commit: Commit, anchors: tuple[Anchor, ...]) -> tuple[Segment, Slot]:
         pages = frame_pages(len(frame.payload)) if frame is not None else 1
         for _ in range(2):
             segment = self.view.active
-            if (segment is not None and segment.next_page + pages + _pages(self._prelude(commit)) <= segment.pages
-                    and not self._turnover.outgrown(segment)):
+            if (segment is not None and not self._turnover.outgrown(segment)
+                    and segment.next_page + pages + _pages(self._prelude(commit, anchors)) <= segment.pages):
                 return segment, self.view.segments[-1]
             self._rotate()
         raise RingError(f"ring {self.view.stream.name.lower()}: a slot is too small; raise ring.slot_mib")
 
-    def _prelude(self, commit: Commit) -> list[Frame]:
-        seq = self._seq(self.view.next_ordinal)
+    def _prelude(self, commit: Commit, anchors: tuple[Anchor, ...]) -> list[Frame]:
+        # a frame without a state must not claim numbers that flash knows nothing of
+        seq = self._seq(self.written)
         # twice, since all records of the segment hang on it
         frames = [Frame(FrameType.DICT, 0, 0, seq, payload)
                   for payload in dict_payloads(list(commit.entries[self._entries_written :])) for _ in range(2)]
-        if self._anchors:
-            rows = b"".join(self._pack(encode_anchor(anchor)) for anchor in self._anchors)
+        if anchors:
+            rows = b"".join(self._pack(encode_anchor(anchor)) for anchor in anchors)
             frames.append(Frame(FrameType.ANCHOR, 0, 0, seq, rows))
         return frames
 
-    def _attach_state(self, body: list[Frame], commit: Commit, room: int) -> AckSet | None:
-        """Let the state ride in the last data page when it fits, else give it its own page when due."""
+    def _add_state(self, body: list[Frame], commit: Commit, room: int) -> None:
+        """Give the state a page of its own when it is due and rides in none."""
         losses = self.view.state.losses
-        if self._clean and losses.durable_no == losses.last_no:
-            return None
-        holes = any(not row for row in commit.records)
-        due = commit.state_due or self.state_due or holes
-        with self.view.lock:
-            acks = self.view.state.acks.copy()
-            self.acks_unwritten, self._clean = 0, True
-            payload = self._pack(self.view.state.encode(ACK_FRAME_LIMIT_BYTES))
-        last = body[-1] if body and body[-1].type == FrameType.DATA else None
-        if last is not None and len(last.payload) + len(payload) <= PAGE_PAYLOAD_BYTES:
-            body[-1] = last._replace(flags=last.flags | FrameFlag.STATE, payload=payload + last.payload)
-        elif due and room >= frame_pages(len(payload)):
-            kind = FrameType.LOSS if losses.durable_no < losses.last_no else FrameType.ACK
-            end = body[-1].first_seq + body[-1].records if body else self._seq(self.view.next_ordinal)
-            body.append(Frame(kind, 0, 0, end, payload))
-        else:
+        dirty = not self._clean or losses.durable_no < losses.last_no or commit.end > self.written
+        if carries_state(body) or not dirty or not (commit.state_due or self.state_due):
+            return
+        payload = self._packed_state()
+        if room < frame_pages(len(payload)):
             self._clean = False
-            return None
-        return acks
+            return
+        kind = FrameType.LOSS if losses.durable_no < losses.last_no else FrameType.ACK
+        end = body[-1].first_seq + body[-1].records if body else self._seq(self.view.next_ordinal)
+        body.append(Frame(kind, 0, 0, end, payload))
 
     def _flush(self, segment: Segment, slot: Slot, batch: list[Frame]) -> None:
         uid = slot.segment.uid
@@ -290,21 +263,23 @@ class StreamLog:
             segment.take(frame, page, pages)
             page += pages
             if frame.type == FrameType.DATA:
-                self.view.next_ordinal = (frame.first_seq & ORDINAL_MASK) + frame.records
+                self.view.next_ordinal = self.written = (frame.first_seq & ORDINAL_MASK) + frame.records
         for anchor in segment.anchors:
             self.view.timebase.add(anchor)
         segment.anchors.clear()
 
-    def _settle(self, commit: Commit, acks: AckSet | None, *, final: bool) -> None:
+    def _settle(self, commit: Commit, anchors: tuple[Anchor, ...], *, stated: bool) -> None:
         """Remember what is durable now."""
         self._entries_written = max(self._entries_written, len(commit.entries))
-        self._anchors = ()
+        with self.view.lock:
+            self._anchors = tuple(anchor for anchor in self._anchors if anchor not in anchors)
         for ordinal, stream, no in commit.gaps:
             if ordinal < self.view.next_ordinal:
                 self.view.state.told[stream] = max(no, self.view.state.told.get(stream, 0))
-        if final and acks is not None:
+        if stated:
             losses = self.view.state.losses
             losses.durable_no = losses.last_no
+            self.written = max(self.written, self._stated_floor)
 
     def _failed(self, error: OSError) -> None:
         self.tally.io_errors += 1

@@ -177,10 +177,15 @@ class Segment:
     def miss(self, head: FrameHead, page: int) -> None:
         """Note a page whose head fits exactly here while its checksum does not: cut in writing, or damaged."""
         self.damaged += 1
-        expected = max(self.claimed, self.next_ordinal)
-        if head.type == FrameType.DATA and head.first_seq == self.epoch << SEQ_BITS | expected:
-            self.claimed = expected + head.records
-            self.next_page = max(self.next_page, min(self.pages, page + frame_pages(head.length)))
+        if head.type != FrameType.DATA or head.first_seq >> SEQ_BITS != self.epoch:
+            return
+        expected, first = max(self.claimed, self.next_ordinal), head.first_seq & ORDINAL_MASK
+        if head.flags & FrameFlag.SKIPS and first > expected:
+            self.state.acks.add(expected, first - 1)
+        elif first != expected:
+            return
+        self.claimed = first + head.records
+        self.next_page = max(self.next_page, min(self.pages, page + frame_pages(head.length)))
 
 
 def rows(frame: Frame) -> list[Any]:

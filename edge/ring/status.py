@@ -25,7 +25,7 @@ class StreamStatus:
     """
 
     newest_seq: int             # the newest record that has a number, 0 in an empty stream
-    durable_seq: int            # all up to here are on flash
+    durable_seq: int            # all up to here are on flash, or need not be: acknowledged before they were written
     acknowledged: int           # of the durable ones
     lost: int
     backlog: int                # of the durable ones, those that nobody has acknowledged
@@ -40,6 +40,7 @@ class StreamStatus:
     io_errors: int
     evictions: int
     acks_unwritten: int
+    elided: int                 # acknowledged before they had to be written
 
 
 @dataclass(frozen=True, slots=True)

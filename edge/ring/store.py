@@ -124,16 +124,20 @@ class Ring:
                    limit_bytes: int = 1 << 18) -> list[Stored]:
         """Return the oldest un-acknowledged records with `seq > after`, ascending; one at least if there is one.
 
-        `limit_bytes` counts packed bytes, averaged per page. While storage fails, records in memory come last.
+        `limit_bytes` counts packed bytes, averaged per page. Records that are not durable yet, where they may be read
+        at all, come last.
         """
         lane = self._lanes[stream]
         first = 0 if after is None else (after & ORDINAL_MASK) + 1
 
         async def look() -> list[Stored]:
-            found = await self._committer.call(self._engine.read, stream, first, limit_records, limit_bytes)
-            if not found and lane.failed:
-                return lane.stored(first, lane.end, limit_records, limit_bytes)
-            return found
+            while True:
+                begin = lane.first
+                found = await self._committer.call(self._engine.read, stream, first, limit_records, limit_bytes)
+                if found or not lane.readable:
+                    return found
+                if begin == lane.first:      # else some went to flash meanwhile, behind the look there
+                    return lane.stored(first, lane.end, limit_records, limit_bytes)
 
         return await self._dated(lane, look)
 
@@ -144,7 +148,7 @@ class Ring:
         end = lane.end if before is None else before & ORDINAL_MASK
 
         async def look() -> list[Stored]:
-            if lane.failed:
+            if lane.readable:
                 waiting = lane.stored(0, end, limit_records, limit_bytes, newest=True)
                 if waiting:
                     return waiting
@@ -166,16 +170,18 @@ class Ring:
         return found
 
     def backlog(self, stream: Stream) -> Backlog:
-        """Return what waits for acknowledgement; records that are not durable yet count only while storage fails."""
+        """Return what waits for acknowledgement, of what may be read: while storage fails not durable ones as well.
+
+        Polled values may always be read before they are durable, unless `ring.elide` says no.
+        """
         lane = self._lanes[stream]
-        records = lane.log.backlog() + (lane.waiting() if lane.failed else 0)
-        view = lane.log.view
+        records, view = lane.backlog(), lane.log.view
         oldest = None
         if records:
             segment = next((s.segment for s in list(view.segments) if not view.acknowledged(s)), None)
             if segment is not None and segment.boot == self._engine.boot:
                 oldest = segment.boottime_ms
-        end = lane.end if lane.failed else view.next_ordinal
+        end = lane.end if lane.readable else view.next_ordinal
         return Backlog(records, oldest, lane.seq(end - 1) if end > FIRST_ORDINAL else 0)
 
     async def wait_committed(self) -> None:

@@ -9,7 +9,7 @@ right time needs one (dating.py).
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -78,13 +78,17 @@ def decode_anchor(row: Any) -> Anchor:
     raise ValueError("not a time anchor")
 
 
-def stamp_by(anchor: Anchor, boottime_ms: int, boot_id: str) -> Stamp:
-    """Return the stamp of a moment of the anchor's boot."""
-    wall_ms = anchor.wall_ms + boottime_ms - anchor.boottime_ms
-    if anchor.quality or anchor.source != BRACKET:
-        return Stamp(boottime_ms, wall_ms, boot_id, anchor.synchronised, anchor.time_source)
-    latest_ms = None if anchor.error_ms is None else wall_ms + anchor.error_ms
-    return Stamp(boottime_ms, wall_ms, boot_id, synchronised=False, source="bracket", latest_ms=latest_ms)
+def stamps_by(anchor: Anchor, boot_id: str) -> Callable[[int], Stamp]:
+    """Return what makes stamps of moments of the anchor's boot."""
+    zero_ms, synchronised, source = anchor.zero_ms, anchor.synchronised, anchor.time_source
+    width_ms = anchor.error_ms if source == "bracket" else None
+
+    def stamp(boottime_ms: int) -> Stamp:
+        wall_ms = zero_ms + boottime_ms
+        latest_ms = None if width_ms is None else wall_ms + width_ms
+        return Stamp(boottime_ms, wall_ms, boot_id, synchronised, source, latest_ms)
+
+    return stamp
 
 
 def valid_at(anchors: Sequence[Anchor], boottime_ms: int) -> Anchor | None:

@@ -18,7 +18,7 @@ from edge.ring.losses import LossReason, State
 from edge.ring.records import boot_text, moment_of, own_time, record_of
 from edge.ring.segment import Entry, Run, Segment, claimed_end, rows, scan
 from edge.ring.slots import Condition, Slot, arrange, slim
-from edge.ring.timebase import UNKNOWN_CLOCK, Anchor, Timebase, stamp_by
+from edge.ring.timebase import UNKNOWN_CLOCK, Anchor, Timebase, stamps_by
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -208,7 +208,7 @@ class StreamView:
     def _read_into(self, found: list[Stored], first: int, limit_records: int, room: int) -> None:
         for slot in list(self.segments):
             first = max(first, slot.segment.base)
-            if not self._missing(first, slot.end - 1):
+            if not self.missing(first, slot.end - 1):
                 continue
             for entry in self.index(slot).entries:
                 if entry.end <= first or entry.first >= slot.end:
@@ -228,7 +228,7 @@ class StreamView:
 
     def _newest_into(self, found: list[Stored], end: int, limit_records: int, room: int) -> None:
         for slot in reversed(self.segments):
-            if slot.segment.base >= end or not self._missing(slot.segment.base, min(slot.end, end) - 1):
+            if slot.segment.base >= end or not self.missing(slot.segment.base, min(slot.end, end) - 1):
                 continue
             for entry in reversed(self.index(slot).entries):
                 if entry.first >= min(slot.end, end):
@@ -259,14 +259,15 @@ class StreamView:
                 for stored, _ in self._records(slot, entry, 0, acknowledged=True):
                     yield stored, (stored.seq & ORDINAL_MASK) in self.state.acks
 
-    def _missing(self, first: int, last: int) -> list[tuple[int, int]]:
+    def missing(self, first: int, last: int) -> list[tuple[int, int]]:
+        """Return what of `first..last` nobody has acknowledged. Callable from any thread."""
         with self.lock:
             return self.state.acks.missing(first, last)
 
     def _records(self, slot: Slot, entry: Entry, first: int, *, acknowledged: bool = False
                  ) -> Iterator[tuple[Stored, int]]:
         low, high = max(first, entry.first), min(entry.end, slot.end) - 1
-        parts = [(low, high)] if acknowledged else self._missing(low, high)
+        parts = [(low, high)] if acknowledged else self.missing(low, high)
         if not parts or self._held(entry):
             return
         try:
@@ -327,13 +328,14 @@ class StreamView:
         times = [moment_of(row) + run.base_ms for row in items]
         last = self.timebase.anchor(run.boot, max(times)) or run.clock
         one = last == (self.timebase.anchor(run.boot, min(times)) or run.clock)
-        found = []
+        by_last, found = stamps_by(last, boot_id), []
         for low, high in parts:
             for ordinal in range(low, high + 1):
                 row, moment = items[ordinal - head], times[ordinal - head]
-                anchor = last if one else self.timebase.anchor(run.boot, moment) or run.clock
-                stamp = own_time(row, moment, boot_id) or stamp_by(anchor, moment, boot_id)
-                found.append(Stored(stream, epoch | ordinal, record_of(row, tables, stamp)))
+                stamp = own_time(row, moment, boot_id)
+                if stamp is None and not one:
+                    stamp = stamps_by(self.timebase.anchor(run.boot, moment) or run.clock, boot_id)(moment)
+                found.append(Stored(stream, epoch | ordinal, record_of(row, tables, stamp or by_last(moment))))
         return found
 
     def _boot_id(self, boot: bytes) -> str:

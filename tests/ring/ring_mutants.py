@@ -143,6 +143,18 @@ from edge.ring import engine
 def keep(self, stream_log, anchor):
     stream_log.view.timebase.add(anchor)
 engine.Engine._keep = keep""",
+    "elided_unsaid": """
+from edge.ring import log
+real = log.data_frames
+log.data_frames = lambda commit, epoch, state, written: [
+    frame._replace(flags=frame.flags & ~2, payload=frame.payload[len(state):]) if frame.flags & 2 else frame
+    for frame in real(commit, epoch, state, written)]""",
+    "prelude_claims_elided": """
+from edge.ring import log
+real = log.StreamLog._prelude
+def prelude(self, commit, anchors):
+    return [frame._replace(first_seq=self._seq(self.view.next_ordinal)) for frame in real(self, commit, anchors)]
+log.StreamLog._prelude = prelude""",
     "last_anchor_not_in_header": """
 from edge.ring import timebase
 real = timebase.Timebase.summary

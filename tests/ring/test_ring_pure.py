@@ -30,7 +30,7 @@ from edge.ring.frame import (
     unpack_first,
 )
 from edge.ring.records import pack_record, record_of
-from edge.ring.timebase import Anchor, AnchorPolicy, Quality, Timebase, stamp_by
+from edge.ring.timebase import Anchor, AnchorPolicy, Quality, Timebase, stamps_by
 
 PACK = new_packer()
 BOOT = bytes(range(16))
@@ -314,7 +314,7 @@ def test_a_kind_of_a_newer_version_is_skipped() -> None:
 
 
 def resolve(base: Timebase, boot: bytes, moment: int) -> tuple[int, bool]:
-    stamp = stamp_by(base.anchor(boot, moment), moment, "b")
+    stamp = stamps_by(base.anchor(boot, moment), "b")(moment)
     return stamp.wall_ms, stamp.synchronised
 
 

@@ -89,7 +89,7 @@ async def test_too_large_and_not_storable_records_are_refused(tmp_path: Path, cl
 
 
 async def test_a_commit_waits_for_its_window_or_a_full_page(tmp_path: Path, clock: FakeClock) -> None:
-    settings = RingSettings(size_mib=1, slot_mib=0.0625, instant_commit_window_s=60)
+    settings = RingSettings(size_mib=1, slot_mib=0.0625, instant_commit_window_s=60, elide=False)
     async with Ring.open(tmp_path / "ring", settings, clock) as ring:
         tickets = [ring.put(INSTANT, record(clock, n, "x" * 300)) for n in range(14)]
         await asyncio.wait_for(ring.wait_committed(), 5)

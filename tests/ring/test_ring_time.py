@@ -12,7 +12,7 @@ from edge.config import RingSettings
 from edge.model import Field, Kind, Record, Schema, Stamp, Stored, Stream
 from edge.ring.dating import dated, dated_now
 from edge.ring.store import Ring
-from edge.ring.timebase import MAX_METERS, Anchor, Quality, Timebase, median_clock, stamp_by
+from edge.ring.timebase import MAX_METERS, Anchor, Quality, Timebase, median_clock, stamps_by
 
 SCHEMA = Schema(Kind.READING, (Field("n"), Field("text")))
 SETTINGS = RingSettings(size_mib=1, slot_mib=0.0625, alarm_share=0.125, billing_share=0.125, instant_commit_window_s=0.0,
@@ -240,7 +240,7 @@ TIMES = st.integers(-(10**12), 10**13)
 def test_a_dated_boot_lies_within_its_bounds(clock_ms: int, said: list[tuple[int, int]], low: int | None, high: int | None) -> None:
     meters = [Anchor(BOOT, 1_000, zero + 1_000, quality, f"meter:{n}") for n, (zero, quality) in enumerate(said)]
     anchor = dated(BOOT, clock_ms, meters, low, high)
-    stamp = stamp_by(anchor, 0, "b")
+    stamp = stamps_by(anchor, "b")(0)
     assert not stamp.synchronised
     if high is not None:
         assert stamp.wall_ms <= high
@@ -291,5 +291,5 @@ def test_a_boot_dated_late_does_not_push_this_boots_last_anchor_out_of_the_heade
     (Anchor(BOOT, 0, 1_000, 0, "by meter:7"), (1_100, False, "meter_clock", None)),
 ])
 def test_whose_time_it_is(anchor: Anchor, expected: tuple) -> None:
-    stamp = stamp_by(anchor, 100, "b")
+    stamp = stamps_by(anchor, "b")(100)
     assert (stamp.wall_ms, stamp.synchronised, stamp.source, stamp.latest_ms) == expected

@@ -1,0 +1,81 @@
+"""A commit, and the frames it becomes (pure).
+
+Every page of records says what has been acknowledged as well, where that is short, which it is but for a stream with
+much acknowledged out of order. So the page that damage or a power cut leaves over tells what the others would have;
+and records that were never written, because they had been acknowledged before, are not taken for lost.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge.model import SEQ_BITS
+from edge.ring.frame import MAX_RECORDS, PAGE_PAYLOAD_BYTES, Frame, FrameFlag, FrameType
+
+STATE_BYTES = 64                                  # of each page, kept free for a short state
+ROWS_BYTES = PAGE_PAYLOAD_BYTES - STATE_BYTES
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What one commit makes durable. `records[i]` has ordinal `first + i`; b"" needs no writing any more."""
+
+    first: int
+    records: Sequence[bytes]
+    entries: Sequence[bytes]                  # the stream's whole dictionary, as far as these records need it
+    gaps: tuple[tuple[int, int, int], ...] = ()   # (ordinal, stream, loss number) of the gap records among them
+    state_due: bool = False
+    features: int = 0                         # of the format, that a reader of these records must know
+
+    @property
+    def end(self) -> int:
+        """The ordinal after the last one."""
+        return self.first + len(self.records)
+
+
+def data_frames(commit: Commit, epoch: int, state: bytes, written: int) -> list[Frame]:
+    """Return a commit's records as frames, the packed `state` in front of the rows where it fits.
+
+    `written` is the ordinal after the last one that flash knows of. Where numbers below or among these are nowhere on
+    flash, no frame stands without the state.
+    """
+    short = len(state) <= STATE_BYTES
+    front = state if short or commit.first > written or not all(commit.records) else b""
+    flags = (FrameFlag.GAP if commit.gaps else 0) | (FrameFlag.STATE if front else 0)
+    room = ROWS_BYTES if short else PAGE_PAYLOAD_BYTES - len(front)
+    frames: list[Frame] = []
+    part: list[bytes] = []
+    size, first, end = 0, commit.first, written
+
+    def close() -> None:
+        nonlocal end
+        if part:
+            skips = FrameFlag.SKIPS if first > end else 0
+            seq = epoch << SEQ_BITS | first
+            frames.append(Frame(FrameType.DATA, flags | skips, len(part), seq, front + b"".join(part)))
+            end = first + len(part)
+            part.clear()
+
+    for ordinal, row in enumerate(commit.records, commit.first):
+        if part and (not row or size + len(row) > room or len(part) == MAX_RECORDS):
+            close()
+        if not part:
+            first, size = ordinal, 0
+        if row:
+            part.append(row)
+            size += len(row)
+    close()
+    return frames if front else _with_state(frames, state)
+
+
+def _with_state(frames: list[Frame], state: bytes) -> list[Frame]:
+    """Put a long state into the last page if it has room."""
+    if frames and len(frames[-1].payload) + len(state) <= PAGE_PAYLOAD_BYTES:
+        last = frames[-1]
+        frames[-1] = last._replace(flags=last.flags | FrameFlag.STATE, payload=state + last.payload)
+    return frames
+
+
+def carries_state(frames: Sequence[Frame]) -> bool:
+    """Tell whether the last of these frames brings the state."""
+    return bool(frames) and (frames[-1].type in (FrameType.ACK, FrameType.LOSS)
+                             or bool(frames[-1].flags & FrameFlag.STATE))
