@@ -16,6 +16,7 @@ IDENTITY_LIMIT = 32
 
 Period = Annotated[float, Meta(gt=0, le=86_400)]
 Window = Annotated[float, Meta(ge=0, le=60)]
+WhenFull = Literal["drop_oldest", "drop_newest", "block"]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Directory = Annotated[str, Meta(pattern=r"^/[^\x00-\x1f\x7f]*\Z", description="an absolute path")]
 File = Annotated[str, Meta(pattern=r"^(/[^\x00-\x1f\x7f]*)?\Z", description='an absolute path, or ""')]
@@ -65,6 +66,10 @@ class RingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     instant_commit_window_s: Annotated[Window, "polled values are on flash this long after they came"] = 5.0
     alarm_commit_window_s: Annotated[Window, "the same for alarms"] = 0.2
     billing_commit_window_s: Annotated[Window, "the same for billing values"] = 1.0
+    alarm_when_full: Annotated[WhenFull, "drop_oldest makes room; the others keep what is there"] = "drop_oldest"
+    billing_when_full: Annotated[WhenFull, "drop_newest refuses records; block keeps them in memory, then refuses"] = (
+        "drop_oldest")
+    instant_when_full: Annotated[WhenFull, "the same for polled values"] = "drop_oldest"
     elide: Annotated[bool, "polled values that the server acknowledges within their window are never written"] = True
     ack_commit_s: Annotated[Period, "acknowledgements alone are written at most this often"] = 10.0
     record_limit_bytes: Annotated[int, Meta(ge=1_024, le=1_048_576), "no single record may be larger"] = 65_536

@@ -13,9 +13,10 @@ from edge.clock import Clock
 from edge.config import RingSettings
 from edge.errors import RingError
 from edge.model import Record, Stream
-from edge.ring.engine import Engine, Outcome
+from edge.ring.engine import Engine, Outcome, when_full
 from edge.ring.lane import MEMORY_RECORDS, Lane, Ticket
-from edge.ring.losses import GAP_SCHEMA, Loss, LossReason
+from edge.ring.losses import GAP_SCHEMA, Loss
+from edge.ring.pool import StreamFull
 from edge.ring.timebase import Anchor
 from edge.ring.writer import Writer
 
@@ -40,7 +41,8 @@ class Committer:
                    Stream.INSTANT: settings.instant_commit_window_s}
         limit, boot_id = min(settings.record_limit_bytes, engine.slot_bytes // 4), clock.stamp().boot_id
         self.lanes = {stream: Lane(engine.logs[stream], windows[stream], limit, boot_id,
-                                   elides=settings.elide and stream is Stream.INSTANT) for stream in Stream}
+                                   elides=settings.elide and stream is Stream.INSTANT,
+                                   when_full=when_full(settings, stream)) for stream in Stream}
         self.news = asyncio.Event()
         self.problem = ""
         self.broken: BaseException | None = None
@@ -52,7 +54,10 @@ class Committer:
     def start(self) -> None:
         """Take up what the opening found: failing streams, losses to tell."""
         for stream, error in self._engine.errors.items():
-            self._fail(self.lanes[stream], error)
+            if isinstance(error, StreamFull):
+                self._full(self.lanes[stream])
+            else:
+                self._fail(self.lanes[stream], error)
         self._tell(self._engine.untold())
 
     def stop(self) -> None:
@@ -118,6 +123,9 @@ class Committer:
         lane.log.ack(first, last, lane.first + lane.inflight)
         if last >= lane.first:
             lane.acknowledge(first, last)
+        if lane.stuck and lane.log.pool.has_free(lane.log.view):
+            lane.stuck = False
+            self._commit_if_idle(lane)
         if lane.log.state_due:
             self.commit_state(lane)
         elif "acks" not in self._timers:
@@ -143,7 +151,7 @@ class Committer:
 
         A `fresh` record waits for its neighbours at least, whatever the window.
         """
-        if lane.busy or lane.failed or self.closing:
+        if lane.busy or lane.failed or lane.stuck or self.closing:
             return
         if lane.state_wanted:
             # what may come to need no writing does not go along
@@ -167,6 +175,10 @@ class Committer:
         lane.state_wanted = True
         self._arm(lane)
 
+    def _commit_if_idle(self, lane: Lane) -> None:
+        if not lane.busy and not lane.failed:
+            self._commit(lane, len(lane.pending), state_due=True)
+
     def _commit(self, lane: Lane, count: int, *, state_due: bool = False) -> None:
         self._drop_to_log(lane)
         commit = lane.take(count, state_due=state_due)
@@ -181,10 +193,14 @@ class Committer:
             self.brought_news()
         elif outcome.timed:
             self.brought_news()
-        if outcome.error is not None:
+        if isinstance(outcome.error, StreamFull):
+            self._full(lane)
+        elif outcome.error is not None:
             self._fail(lane, outcome.error)
-        elif lane.failed:
-            self._recover(lane)
+        else:
+            lane.stuck = False
+            if lane.failed:
+                self._recover(lane)
         self._tell(outcome.untold)
         self._arm(lane)
 
@@ -211,6 +227,14 @@ class Committer:
 
     # ---- failing storage -----------------------------------------------------------------------------------------
 
+    def _full(self, lane: Lane) -> None:
+        if not lane.stuck:
+            new = "refused" if lane.when_full == "drop_newest" else "kept in memory as far as they fit"
+            log.warning("ring %s: full, and keeps what it has; new records are %s", lane.stream.name.lower(), new)
+        lane.stuck = True
+        if lane.when_full == "drop_newest":
+            lane.give_up()
+
     def _fail(self, lane: Lane, error: OSError) -> None:
         text = f"{error.strerror or error} ({error.filename or 'ring'})"
         if not lane.failed:
@@ -230,9 +254,12 @@ class Committer:
                 self._commit(lane, len(lane.pending), state_due=True)
 
     def _drop_to_log(self, lane: Lane) -> None:
-        for first, last in lane.dropped[lane.dropped_told :]:
-            self._writer.post(self._engine.lose, lane.stream, first, last, LossReason.MEMORY)
+        for first, last, reason in lane.dropped[lane.dropped_told :]:
+            self._writer.post(self._engine.lose, lane.stream, first, last, reason)
         lane.dropped_told = len(lane.dropped)
+        if lane.uncounted:
+            self._writer.post(self._engine.turn_away, lane.stream, lane.uncounted, self._clock.stamp().wall_ms)
+            lane.uncounted = 0
 
     def _recover(self, lane: Lane) -> None:
         log.info("ring %s: storage works again", lane.stream.name.lower())

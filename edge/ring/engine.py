@@ -9,16 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.config import RingSettings
+from edge.config import RingSettings, WhenFull
 from edge.errors import RingError
-from edge.model import Stamp, Stored, Stream
+from edge.model import SEQ_BITS, Stamp, Stored, Stream
 from edge.ring.batch import Commit
 from edge.ring.dating import began_after, date_of, dated_now
 from edge.ring.fs import FileSystem
 from edge.ring.layout import MAX_EPOCH, quotas, slot_size
 from edge.ring.log import StreamLog
-from edge.ring.losses import Loss
-from edge.ring.pool import SlotPool
+from edge.ring.losses import Loss, LossReason
+from edge.ring.pool import SlotPool, StreamFull
 from edge.ring.records import boot_bytes
 from edge.ring.segment import Run
 from edge.ring.slots import ring_of, survey
@@ -45,6 +45,12 @@ def anchor_of(stamp: Stamp, boot: bytes, source: str) -> Anchor:
     """Return the two clocks of a stamp as an anchor, with the quality that the clock vouches for."""
     quality = Quality.NTP if stamp.synchronised else Quality.UNKNOWN
     return Anchor(boot, stamp.boottime_ms, stamp.wall_ms, quality, source)
+
+
+def when_full(settings: RingSettings, stream: Stream) -> WhenFull:
+    """Return what a stream does with its oldest records when it is full."""
+    return {Stream.ALARM: settings.alarm_when_full, Stream.BILLING: settings.billing_when_full,
+            Stream.INSTANT: settings.instant_when_full}[stream]
 
 
 class Engine:
@@ -77,7 +83,8 @@ class Engine:
         run = Run(epoch, self.boot, opened.boottime_ms, self.opened, after_ms)
         self.logs: dict[Stream, StreamLog] = {}
         for stream, view in views.items():
-            pool = SlotPool(fs, places[stream], found[stream], slot_bytes=slot_bytes, quota_bytes=bounds[stream])
+            pool = SlotPool(fs, places[stream], found[stream], slot_bytes=slot_bytes, quota_bytes=bounds[stream],
+                            keeps=when_full(settings, stream) != "drop_oldest")
             self.logs[stream] = StreamLog(view, pool, run, entropy, lambda: anchor_of(now(), self.boot, "segment"))
         self.slot_bytes = slot_bytes
         self._handed: dict[int, int] = dict(views[Stream.ALARM].state.told)
@@ -92,7 +99,7 @@ class Engine:
             try:
                 stream_log.begin()
             except OSError as error:
-                stream_log.view.failing = True
+                stream_log.view.failing = not isinstance(error, StreamFull)
                 # its numbers are not reserved on flash: jump, so that the next start is unlikely to give the same
                 jump = int.from_bytes(entropy(2), "little") & 0xFFF
                 epoch = min(MAX_EPOCH, stream_log.run.epoch + jump)
@@ -121,7 +128,7 @@ class Engine:
             error = caught
         else:
             self._prepare(stream_log)
-        stream_log.view.failing = error is not None
+        stream_log.view.failing = error is not None and not isinstance(error, StreamFull)
         if stream is Stream.ALARM:
             for number, no in stream_log.view.state.told.items():
                 self.logs[Stream(number)].view.state.losses.forget(no)
@@ -175,7 +182,7 @@ class Engine:
 
     def _keep(self, stream_log: StreamLog, anchor: Anchor) -> None:
         stream_log.keep_anchor(anchor)
-        if stream_log.view.failing:
+        if stream_log.view.failing or not stream_log.has_page():
             # it cannot be made durable: better once more with another time than never
             stream_log.view.timebase.add(anchor)
 
@@ -194,6 +201,13 @@ class Engine:
     def lose(self, stream: Stream, first: int, last: int, reason: str) -> None:
         """Count records as lost that never came to flash."""
         self.logs[stream].view.lose(first, last, reason)
+
+    def turn_away(self, stream: Stream, count: int, wall_ms: int) -> None:
+        """Count records as lost that the stream refused; they have no numbers."""
+        view = self.logs[stream].view
+        seq = self.logs[stream].run.epoch << SEQ_BITS | view.next_ordinal
+        with view.lock:
+            view.state.losses.add(seq, seq, count, LossReason.FULL, (None, wall_ms))
 
     def close(self) -> None:
         """Let go of all files."""

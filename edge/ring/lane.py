@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Generator
 from typing import Any
 
+from edge.config import WhenFull
 from edge.errors import RingError
 from edge.model import SEQ_BITS, Record, Stored, Stream
 from edge.ring.ackset import FIRST_ORDINAL
@@ -16,6 +17,7 @@ from edge.ring.dictionary import Dictionary
 from edge.ring.frame import new_packer, unpack_first
 from edge.ring.layout import DATED_ROWS
 from edge.ring.log import StreamLog
+from edge.ring.losses import LossReason
 from edge.ring.records import moment_of, own_time, pack_record, record_of
 from edge.ring.slots import Condition
 from edge.ring.status import StreamStatus
@@ -49,13 +51,13 @@ class Lane:
     """The pending records of one stream. `pending[i]` has ordinal `first + i`; b"" needs no writing any more."""
 
     def __init__(self, log: StreamLog, window_s: float, record_limit_bytes: int, boot_id: str, *,
-                 elides: bool = False) -> None:
+                 elides: bool = False, when_full: WhenFull = "drop_oldest") -> None:
         """Continue where the log stands.
 
         With `elides`, records may be read before they are durable, and are not written when they are acknowledged
-        before they would have been.
+        before they would have been. `when_full` tells what becomes of records while the stream is full.
         """
-        self.log, self.window_s, self.elides = log, window_s, elides
+        self.log, self.window_s, self.elides, self.when_full = log, window_s, elides, when_full
         self.stream: Stream = log.view.stream
         self.boot_id = boot_id
         self.limit_bytes = record_limit_bytes
@@ -69,7 +71,10 @@ class Lane:
         self.full = 0                     # of `pending`, fill whole pages
         self.arrived: list[float] = []    # when each of `pending` came, in the loop's time
         self.gaps: list[tuple[int, int, int]] = []
-        self.dropped: list[tuple[int, int]] = []      # ordinals that memory had no room for
+        self.stuck = False                # the stream is full and keeps what it has
+        self.turned_away = 0              # records refused for that, all of them
+        self.uncounted = 0                # of those, not handed to the log
+        self.dropped: list[tuple[int, int, LossReason]] = []     # ordinals that there was no room for
         self.dropped_told = 0                          # of `dropped`, handed to the log whole
         self.features = 0                 # of the format, that a reader of these records must know
         self.elided = 0                   # records that never had to be written
@@ -104,8 +109,10 @@ class Lane:
     def put(self, record: Record, now: float = 0.0) -> Ticket:
         """Accept a record at `now`, the loop's time.
 
-        Raises RingError: too large, of another boot, not packable, or memory is full too.
+        Raises RingError: too large, of another boot, not packable, memory is full too, or the stream keeps what it has.
         """
+        if self.stuck and self.when_full == "drop_newest":
+            self._turn_away()
         if record.stamp.boot_id != self.boot_id:
             raise RingError(f"record of {record.device or 'the gateway'}: its stamp is of another boot")
         try:
@@ -129,27 +136,44 @@ class Lane:
         self._bytes += len(row)
         return Ticket(self, self.seq(ordinal))
 
+    def _turn_away(self) -> None:
+        self.turned_away += 1
+        self.uncounted += 1
+        raise RingError(f"stream {self.stream.name.lower()} is full and keeps what it has: record refused "
+                        f"(ring.{self.stream.name.lower()}_when_full)")
+
+    def give_up(self) -> None:
+        """Turn away what waits: the stream is full and keeps what it has."""
+        for ordinal, row in enumerate(self.pending, self.first):
+            if row:
+                self._note_dropped(ordinal, LossReason.FULL)
+        self._bytes = self._page_bytes = 0
+        self._leave(len(self.pending))
+        self._release()
+
     def _make_room(self, now: float) -> None:
+        if self.stuck:
+            self._turn_away()
         if self.inflight:
             # the writer has the oldest in hand; the refused one has a number all the same, so that it is counted
             waiting = len(self.pending)
-            self._note_dropped(self.end)
+            self._note_dropped(self.end, LossReason.MEMORY)
             self.pending.append(b"")
             self.arrived.append(now)
             raise RingError(f"storage has stalled and {waiting} records wait in memory: record refused")
         self._bytes -= len(self.pending[0])
         if self.pending[0]:
-            self._note_dropped(self.first)
+            self._note_dropped(self.first, LossReason.MEMORY)
         self._leave(1)
         self.gaps = [gap for gap in self.gaps if gap[0] >= self.first]
         self._release()
 
-    def _note_dropped(self, ordinal: int) -> None:
+    def _note_dropped(self, ordinal: int, reason: LossReason) -> None:
         # a range that was handed to the log stays as it was handed over
-        if len(self.dropped) > self.dropped_told and self.dropped[-1][1] == ordinal - 1:
-            self.dropped[-1] = (self.dropped[-1][0], ordinal)
+        if len(self.dropped) > self.dropped_told and self.dropped[-1][1:] == (ordinal - 1, reason):
+            self.dropped[-1] = (self.dropped[-1][0], ordinal, reason)
         else:
-            self.dropped.append((ordinal, ordinal))
+            self.dropped.append((ordinal, ordinal, reason))
 
     # ---- waiting -------------------------------------------------------------------------------------------------
 
@@ -168,8 +192,10 @@ class Lane:
         return ordinal >= self.first and bool(self.pending[ordinal - self.first])
 
     def _raise_if_dropped(self, ordinal: int) -> None:
-        if any(first <= ordinal <= last for first, last in self.dropped):
-            raise RingError("the record was dropped: storage failed and memory is full")
+        for first, last, reason in self.dropped:
+            if first <= ordinal <= last:
+                why = "its stream is full" if reason is LossReason.FULL else "storage failed and memory is full"
+                raise RingError(f"the record was dropped: {why}")
 
     def _release(self) -> None:
         waiting = []
@@ -267,7 +293,8 @@ class Lane:
             slots_strange=conditions.count(Condition.FOREIGN) + conditions.count(Condition.UNUSABLE),
             size_bytes=sum(slot.size for slot in list(pool.slots)), quota_bytes=pool.quota_bytes,
             written_bytes=tally.bytes_written, syncs=tally.syncs, io_errors=tally.io_errors, evictions=tally.evictions,
-            acks_unwritten=self.log.acks_unwritten, elided=self.elided,
+            acks_unwritten=self.log.acks_unwritten, elided=self.elided, full=self.stuck,
+            turned_away=self.turned_away,
         )
 
     # ---- reading from memory -------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from edge.ring.frame import (
 from edge.ring.fs import MEDIUM_ERRORS
 from edge.ring.layout import MAX_ANCHORS
 from edge.ring.losses import LossReason
-from edge.ring.pool import SlotPool
+from edge.ring.pool import SlotPool, StreamFull
 from edge.ring.segment import Run, Segment
 from edge.ring.slots import Condition, Slot
 from edge.ring.timebase import Anchor, Timebase, encode_anchor, valid_at
@@ -159,7 +159,8 @@ class StreamLog:
             if not carries_state(frames):
                 self._clean = False
         news = not self._clean or commit.end > self.written
-        if frames or self._anchors or self.state_due or (commit.state_due and news and self._has_page()):
+        due = self._anchors or self.state_due
+        if frames or (due and not self.pool.keeps) or ((due or (commit.state_due and news)) and self.has_page()):
             self._write(frames, commit)
         self.view.next_ordinal = max(self.view.next_ordinal, commit.end)
 
@@ -169,8 +170,9 @@ class StreamLog:
             self._stated_floor = self.view.state.acks.floor
             return self._pack(self.view.state.encode(ACK_FRAME_LIMIT_BYTES))
 
-    def _has_page(self) -> bool:
-        # acknowledgements alone are not worth the oldest segment
+    def has_page(self) -> bool:
+        """Tell whether something small can be written without costing anybody a record."""
+        # acknowledgements alone are not worth the oldest segment; where that is kept, nothing else is
         segment = self.view.active
         return (segment is not None and segment.next_page < segment.pages) or self.pool.has_free(self.view)
 
@@ -180,6 +182,9 @@ class StreamLog:
         while not final:
             try:
                 done, final = self._write_some(frames, done, commit)
+            except StreamFull:
+                self._clean = False
+                raise
             except OSError as error:
                 tries += 1
                 self._failed(error)

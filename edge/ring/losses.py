@@ -30,6 +30,7 @@ class LossReason(StrEnum):
     DAMAGED = "damaged"        # written, but not readable any more
     UNFINISHED = "unfinished"  # of the commit that a power cut interrupted: most likely never promised to anybody
     UNCOVERED = "uncovered"    # no segment holds the range any more: its header was destroyed
+    FULL = "full"              # the stream was full and keeps what it has: the newest were turned away
     MEMORY = "memory"          # storage failed, and the records that waited in memory became too many
     SEVERAL = "several"        # more losses than could be listed one by one, joined
 

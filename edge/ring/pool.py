@@ -15,11 +15,18 @@ OWN_SLOTS_AT_LEAST = 2
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+class StreamFull(OSError):
+    """There is no slot but with records that somebody waits for, and the stream keeps what it has."""
+
+
 class SlotPool:
-    """The slots of one stream. `quota_bytes` bounds what all of them may fill together."""
+    """The slots of one stream. `quota_bytes` bounds what all of them may fill together.
+
+    A pool that `keeps` what it has gives no slot away that holds records un-acknowledged.
+    """
 
     def __init__(self, fs: FileSystem, directory: Path, slots: list[Slot], *, slot_bytes: int,
-                 quota_bytes: int) -> None:
+                 quota_bytes: int, keeps: bool = False) -> None:
         """Take the slots that are there."""
         self.fs, self.directory, self.slots = fs, directory, slots
         self.slot_bytes, self.quota_bytes = slot_bytes, quota_bytes
@@ -27,6 +34,7 @@ class SlotPool:
         self.last_segment = max((slot.header.segment for slot in slots if slot.header is not None), default=0)
         self.full_disk = False
         self._prepared_for: object = None      # the active segment that the next slot was made for
+        self.keeps = keeps
 
     def next(self, view: StreamView) -> Slot:
         """Return the slot to write next; it may hold the stream's oldest segment. Raises OSError when there is none."""
@@ -47,10 +55,12 @@ class SlotPool:
             if strange is not None:
                 return strange
             raise full
+        if self.keeps:
+            raise StreamFull(errno.ENOSPC, "the stream is full and keeps what it has", str(self.directory))
         return own[0]
 
     def has_free(self, view: StreamView) -> bool:
-        """Tell whether there is a slot that nobody needs, or room for one more."""
+        """Tell whether there is a slot that nobody needs, or room for one more. From any thread."""
         return self._free(view) is not None or (self.may_grow() and not self.full_disk)
 
     def _free(self, view: StreamView) -> Slot | None:
@@ -58,7 +68,7 @@ class SlotPool:
             if slot.condition is Condition.FREE:
                 return slot
         # an acknowledged segment: the one that was written longest ago, so that writes go round
-        for slot in view.segments:
+        for slot in list(view.segments):
             if slot.condition is Condition.USED and view.acknowledged(slot):
                 return slot
         return None

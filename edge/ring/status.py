@@ -41,11 +41,15 @@ class StreamStatus:
     evictions: int
     acks_unwritten: int
     elided: int                 # acknowledged before they had to be written
+    full: bool                  # full, and keeps what it has
+    turned_away: int            # records refused for that; they have no number
 
 
 @dataclass(frozen=True, slots=True)
 class RingStatus:
-    """The whole ring. `healthy` is False while records are only kept in memory; `problem` says why in one line."""
+    """The whole ring. `healthy` is False while records are only kept in memory, or refused because a stream keeps what
+    it has; `problem` says why in one line.
+    """
 
     healthy: bool
     problem: str

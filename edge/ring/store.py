@@ -194,8 +194,10 @@ class Ring:
     def status(self) -> RingStatus:
         """Return counters and health; cheap."""
         committer = self._committer
+        full = ", ".join(stream.name.lower() for stream, lane in self._lanes.items() if lane.stuck)
+        problem = committer.problem or (full and f"full, and keeps what it has: {full}")
         return RingStatus(
-            healthy=not committer.problem and committer.broken is None, problem=committer.problem,
+            healthy=not problem and committer.broken is None, problem=problem,
             epoch=self._lanes[Stream.ALARM].log.run.epoch, commits=committer.commits,
             streams={stream.name.lower(): lane.status() for stream, lane in self._lanes.items()},
         )

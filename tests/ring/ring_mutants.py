@@ -143,6 +143,15 @@ from edge.ring import engine
 def keep(self, stream_log, anchor):
     stream_log.view.timebase.add(anchor)
 engine.Engine._keep = keep""",
+    "evicts_what_it_keeps": """
+from edge.ring import pool
+class Never(Exception):
+    pass
+real = pool.SlotPool.next
+def following(self, view):
+    self.keeps = False
+    return real(self, view)
+pool.SlotPool.next = following""",
     "elided_unsaid": """
 from edge.ring import log
 real = log.data_frames

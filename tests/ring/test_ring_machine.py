@@ -7,20 +7,24 @@ from collections import Counter
 from pathlib import Path
 
 import hypothesis.strategies as st
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from ring_sim import CRASHES, FakeClock, PowerCut, SimulatedFs
 
 from edge.config import RingSettings
+from edge.errors import RingError
 from edge.model import Field, Kind, Record, Schema, Stored, Stream
 from edge.ring.ackset import ORDINAL_MASK
 from edge.ring.engine import Engine
 from edge.ring.lane import Lane
+from edge.ring.pool import StreamFull
 from edge.ring.timebase import Anchor, Quality
 
 EXAMPLES = int(os.environ.get("RING_EXAMPLES", "25"))
 SETTINGS = RingSettings(size_mib=1, slot_mib=12 * 4096 / (1 << 20), alarm_share=0.0625, billing_share=0.7)
+FULL = ("drop_oldest", "drop_oldest", "drop_newest", "block")
 SCHEMAS = [Schema(Kind.READING, (*(Field(f"v{i}") for i in range(n)), Field("text"))) for n in (1, 2, 3)]
 TEXT = "x" * 330        # a dozen records fill a page: as much happens to pages as with a hundred, and less to read
 S = Stream.INSTANT
@@ -35,8 +39,10 @@ def content(record: Record) -> tuple:
 class RingMachine(RuleBasedStateMachine):
     """One stream under load; the alarm stream takes the gap records."""
 
-    @initialize(seed=st.integers(0, 2**32))
-    def begin(self, seed: int) -> None:
+    @initialize(seed=st.integers(0, 2**32), when_full=st.sampled_from(FULL))
+    def begin(self, seed: int, when_full: str) -> None:
+        self.when_full = when_full
+        self.settings = msgspec.structs.replace(SETTINGS, instant_when_full=when_full)
         self.rng = random.Random(seed)
         self.fs, self.clock = SimulatedFs(), FakeClock()
         self.durable: dict[int, tuple] = {}     # seq -> values, resolved durable and neither acked nor lost
@@ -59,9 +65,11 @@ class RingMachine(RuleBasedStateMachine):
 
     def _open(self) -> None:
         self.clock.forward(1000)
-        self.engine = Engine(self.fs, Path("ring"), SETTINGS, self.clock.stamp, self.rng.randbytes)
-        assert not self.engine.errors
-        self.lanes = {stream: Lane(self.engine.logs[stream], 1.0, 5000, self.clock.boot_id, elides=stream is S) for stream in Stream}
+        self.engine = Engine(self.fs, Path("ring"), self.settings, self.clock.stamp, self.rng.randbytes)
+        assert not set(self.engine.errors) - {S}
+        assert all(isinstance(error, StreamFull) for error in self.engine.errors.values())
+        self.lanes = {stream: Lane(self.engine.logs[stream], 1.0, 5000, self.clock.boot_id, elides=stream is S,
+                                   when_full=self.when_full if stream is S else "drop_oldest") for stream in Stream}
         self._tell(self.engine.untold())
         self._settle()
 
@@ -79,15 +87,31 @@ class RingMachine(RuleBasedStateMachine):
         lane = self.lanes[stream]
         taken = {lane.seq(lane.first + i) for i in range(len(lane.pending))}
         outcome = self.engine.commit(stream, lane.take(len(lane.pending), state_due=state_due))
-        assert outcome.error is None
+        assert outcome.error is None or (isinstance(outcome.error, StreamFull) and stream is S and self.when_full != "drop_oldest")
         lane.done(outcome.end)
-        assert not lane.pending
+        lane.stuck = outcome.error is not None
+        if lane.stuck:
+            taken -= {lane.seq(lane.first + i) for i in range(len(lane.pending))}
+            if self.when_full == "drop_newest":
+                self._give_up(lane)
+        assert not lane.pending or lane.stuck
         if stream is S:
             for seq in taken & self.maybe.keys():
                 self.durable[seq] = self.maybe.pop(seq)
             STATISTICS["elided"] += lane.elided
             lane.elided = 0
         self._tell(outcome.untold)
+
+    def _give_up(self, lane: Lane) -> None:
+        STATISTICS["turned away"] += lane.waiting()
+        self.cut += lane.waiting()
+        for index in range(len(lane.pending)):
+            self.maybe.pop(lane.seq(lane.first + index), None)
+        lane.give_up()
+        for first, last, reason in lane.dropped[lane.dropped_told :]:
+            self.engine.lose(lane.stream, first, last, reason)
+        lane.dropped_told = len(lane.dropped)
+        assert not lane.pending
 
     def _crash(self, choice: str) -> None:
         STATISTICS["crashes"] += 1
@@ -128,6 +152,7 @@ class RingMachine(RuleBasedStateMachine):
                 after = (part[-1].seq & ORDINAL_MASK) + 1
             if not view.undated:
                 break
+            self.hurt |= not self.engine.logs[S].has_page()      # then the time that is found is not kept
             self.engine.date(S, self.clock.stamp())
             self._commit(S, state_due=True)
         assert not view.undated
@@ -161,6 +186,7 @@ class RingMachine(RuleBasedStateMachine):
         missing = [seq for seq in self.durable if seq not in found]
         assert found or not set(self.durable) - self.damaged, "every durable record is gone"
         for seq in missing:
+            assert seq in self.damaged or self.when_full == "drop_oldest", "what was to be kept is gone"
             assert seq in self.damaged or seq < min(found), "a durable record is gone that was not the oldest"
             del self.durable[seq]
         self.missing += len(missing)
@@ -184,7 +210,12 @@ class RingMachine(RuleBasedStateMachine):
             if device == 3:
                 stamp = stamp.dated_by_meter(self.count * 900_000, trusted=width != 1)
             record = Record(schema, f"m{device}", stamp, values)
-            ticket = lane.put(record)
+            try:
+                ticket = lane.put(record)
+            except RingError:
+                assert lane.stuck
+                lane.stuck = not lane.log.pool.has_free(lane.log.view)      # as the facade sees it at an acknowledgement
+                return
             assert ticket.seq not in self.given, "a sequence number was given twice"
             self.given[ticket.seq] = self.maybe[ticket.seq] = content(record)
             self.owner[ticket.seq & ORDINAL_MASK] = ticket.seq
@@ -425,3 +456,4 @@ def test_the_machine_really_crashed_and_evicted() -> None:
     assert STATISTICS["crashes"] > EXAMPLES
     assert STATISTICS["missing"] > 0
     assert STATISTICS["elided"] > 0
+    assert STATISTICS["turned away"] > 0 or EXAMPLES < 300
