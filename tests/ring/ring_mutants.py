@@ -189,7 +189,7 @@ def caught(name: str, examples: int, *, fixed: bool = False) -> tuple[bool, str]
     body = "\n".join(MUTANTS[one] for one in name.split("+"))
     code = f"{body}\nimport sys, pytest\nsys.exit(pytest.main(sys.argv[1:]))"
     environment = {**os.environ, "PYTHONPATH": f"{HERE}:{HERE.parent.parent}", "RING_EXAMPLES": str(examples),
-                   "RING_NO_SHRINK": "1", "RING_FIXED": "1" if fixed else ""}
+                   "RING_FIXED": "1" if fixed else ""}
     done = subprocess.run([sys.executable, "-c", code, *PYTEST], capture_output=True, text=True, check=False,
                           cwd=HERE.parent.parent, env=environment)
     last = next((line for line in done.stdout.splitlines() if "Error" in line or "assert" in line), done.stderr[-110:])
