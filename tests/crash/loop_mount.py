@@ -16,7 +16,7 @@ _AUTOCLEAR = 4
 _CONFIG = struct.Struct("<II 5Q 4I 64s 64s 32s 2Q 8Q")
 _MS_REMOUNT, _MS_NOATIME = 32, 1024
 _LIBC = ctypes.CDLL(None, use_errno=True)
-BUSY_WITHIN_S = 10.0
+BUSY_WITHIN_S = 60.0
 
 
 def _check(result: int, what: str) -> None:

@@ -78,7 +78,7 @@ def compare(promises: Promises, found: Mapping[str, Iterable[tuple[int, int | No
     missing = sorted(promises.kept.keys() - seen)
     for stream, room in (announced or {}).items():
         gone = [key for key in missing if key[0] == stream]
-        if len(gone) <= room and all(key[1] < first.get(stream, 0) for key in gone):
+        if len(gone) <= room and all(key[1] < first.get(stream, key[1] + 1) for key in gone):
             missing = [key for key in missing if key[0] != stream]
     finding.missing = missing
     return finding

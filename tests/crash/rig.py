@@ -206,11 +206,11 @@ def check(store, where: Path, promises: Promises) -> Finding:
         return Finding(failed=f"does not open: {error!r}")
 
 
-def run(base: Path, name: str, states: int, commits: int, generations: int, seed: int, modes: tuple[str, ...]) -> Report:
+def run(base: Path, store, states: int, commits: int, generations: int, seed: int, modes: tuple[str, ...] = MODES) -> Report:
     """Cut one store so many times. From the second generation on it starts with what a cut of the first one left."""
-    rng, store = random.Random(f"{seed} {name}"), STORES[name]
+    rng = random.Random(f"{seed} {store.name}")
     base.mkdir()
-    rig, report, began = Rig(base, rng), Report(name), time.monotonic()
+    rig, report, began = Rig(base, rng), Report(store.name), time.monotonic()
     image, promises, n = rig.fresh(), Promises(), 1
     pool, room = ThreadPoolExecutor(AT_ONCE), threading.BoundedSemaphore(AT_ONCE)
 
@@ -252,7 +252,7 @@ def inside(options: argparse.Namespace) -> int:
     modes = (*MODES, TORN_METADATA) if options.torn_metadata else MODES
     wrong = 0
     for name in options.store or STORES:
-        report = run(base / name, name, options.states, options.commits, options.generations, options.seed, modes)
+        report = run(base / name, STORES[name], options.states, options.commits, options.generations, options.seed, modes)
         shutil.rmtree(base / name)
         wrong += report.good != (name in KEEP_THEIR_WORD)
         if options.json:

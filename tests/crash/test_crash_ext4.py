@@ -131,7 +131,9 @@ def test_the_oracle_tells_loss_invention_disorder_and_announced_loss_apart() -> 
     assert compare(promises, {"INSTANT": [(2, 11), (4, None)]}).invented == [("INSTANT", 4)]
     assert compare(promises, {"INSTANT": [(3, 12), (2, 11)]}).disordered
     assert compare(promises, {"INSTANT": [(3, 12)]}, {"INSTANT": 1}).good, "the oldest of a full store, counted"
+    assert compare(promises, {"INSTANT": []}, {"INSTANT": 1}).good, "and what came after it was acknowledged"
     assert compare(promises, {"INSTANT": [(3, 12)]}, {"INSTANT": 0}).missing == [("INSTANT", 2)]
+    assert compare(promises, {"INSTANT": [(1, 10)]}, {"INSTANT": 1}).missing == [("INSTANT", 2)], "not the oldest"
 
 
 @pytest.fixture
