@@ -5,7 +5,7 @@
 
 PY := .venv/bin/python
 
-.PHONY: docs demo test lint types unit binary binary-aarch64 test-binary bench crash fuzz rehearse rehearse-short rehearse-long images-amd64 images-arm64 check-buildroot clean
+.PHONY: docs demo test lint types unit binary binary-aarch64 test-binary bench crash soak incumbent fuzz rehearse rehearse-short rehearse-long images-amd64 images-arm64 check-buildroot clean
 
 demo: .venv/.demo
 	@.venv/bin/halow-gateway demo
@@ -48,6 +48,18 @@ crash: .venv/.test
 	$(PY) tests/ring/ring_mutants.py
 	RING_EXAMPLES=$(RING_EXAMPLES) $(PY) -m pytest -q --timeout=0 tests/ring/test_ring_machine.py
 
+# The whole gateway for SOAK_S seconds: 100 meters, random kills, outages and clock steps, two weeks of its time in an hour; then an
+# account of every reading that a meter gave. Takes about a third of a core.
+SOAK_S ?= 3600
+SOAK_SEED ?= 1
+soak: .venv/.test
+	$(PY) tests/soak/soak.py --seconds $(SOAK_S) --seed $(SOAK_SEED) --report
+
+# What the ThingsBoard IoT Gateway's own storages lose where the ring loses nothing; its package goes into build/incumbent only.
+incumbent: .venv/.test
+	@tools/setup incumbent
+	$(PY) benchmarks/incumbent.py
+
 # The flashed image in a virtual board: boots, watchdogs, power cuts, updates (under an hour on two cores without KVM).
 # -short: one architecture, boot and watchdog. -long: 20 power cuts and an hour of polling.
 REHEARSE := HALOW_REHEARSAL=$(CURDIR)/build/image $(PY) -m pytest -s --timeout=0
@@ -74,10 +86,11 @@ fuzz: .venv/.test
 	nice $(PY) tests/fuzz/fuzz_run.py --engine $(or $(FUZZER),own) --executions $(EXECUTIONS) $(if $(SEED),--seed $(SEED))
 
 # Figures for the README; about twenty minutes. Each script also runs alone and prints what it measures.
-bench: .venv/.test
+bench: .venv/.bench
 	$(PY) benchmarks/poll_vs_gurux.py
 	$(PY) benchmarks/profile_day.py
-	$(PY) benchmarks/ring_vs_sqlite.py
+	$(PY) benchmarks/ring.py
+	$(PY) benchmarks/ring_full.py
 	$(PY) benchmarks/ring_elision.py
 	$(PY) benchmarks/daemon_memory.py
 	$(PY) benchmarks/poll_fair_link.py
@@ -94,6 +107,10 @@ check-buildroot: build/check-buildroot/.setup
 .venv/.test: pyproject.toml tools/setup
 	@tools/setup test
 	@touch .venv/.test .venv/.demo
+
+.venv/.bench: .venv/.test
+	@tools/setup bench
+	@touch .venv/.bench
 
 .venv/.demo: pyproject.toml tools/setup
 	@tools/setup demo

@@ -60,11 +60,13 @@ class GatewayProcess:
 
     def start(self, *, env: Mapping[str, str] | None = None, prefix: tuple[str, ...] = ()) -> None:
         """Start it; `prefix` is a command that runs it (strace, unshare)."""
+        self.run([*prefix, *EDGE, "--config", str(self.config), "run"], env=env)
+
+    def run(self, command: list[str], *, env: Mapping[str, str] | None = None) -> None:
+        """Let `command` be the gateway."""
         assert self.process is None or self.process.poll() is not None
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*prefix, *EDGE, "--config", str(self.config), "run"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**os.environ, **(env or {})})
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **(env or {})})
 
     def kill(self) -> None:
         """Cut it off as a power failure of the process would: SIGKILL."""

@@ -88,16 +88,19 @@ class _Pair:
 
 
 class WireTap:
-    """The proxy. `on_packet` is called with ("published", Published) and ("acked", Acked) as they pass."""
+    """The proxy. `on_packet` is called with ("published", Published) and ("acked", Acked) as they pass.
 
-    def __init__(self, target: tuple[str, int], *, port: int = 0,
+    Without `keep` that is all: `published` and `acked` stay empty, for tests of many hours.
+    """
+
+    def __init__(self, target: tuple[str, int], *, port: int = 0, keep: bool = True,
                  on_packet: "Callable[[str, Published | Acked], None] | None" = None) -> None:
         self.target = target
         self.port = port
         self.published: list[Published] = []
         self.acked: list[Acked] = []
         self.connections = 0
-        self.on_packet = on_packet
+        self.on_packet, self._keep = on_packet, keep
         self._pairs: dict[int, _Pair] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._blackhole = False
@@ -200,7 +203,8 @@ class WireTap:
     def _saw_from_client(self, pair: _Pair, first: int, body: bytes) -> None:
         if first >> 4 == PUBLISH:
             published = publish_of(pair.number, first, body)
-            self.published.append(published)
+            if self._keep:
+                self.published.append(published)
             if published.packet_id:
                 pair.open[published.packet_id] = published
             if self.on_packet:
@@ -211,6 +215,7 @@ class WireTap:
             published = pair.open.pop(int.from_bytes(body[:2], "big"), None)
             assert published is not None, "a PUBACK for nothing"
             acked = Acked(published, body[2] if len(body) > 2 else 0, time.monotonic())
-            self.acked.append(acked)
+            if self._keep:
+                self.acked.append(acked)
             if self.on_packet:
                 self.on_packet("acked", acked)
