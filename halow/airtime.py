@@ -121,8 +121,7 @@ def exchange(out_bytes: int, in_bytes: int, way: Way, *, max_body_bytes: int = 1
     return total + message(LLC_BYTES + TCP_IP_BYTES, way, near=True)
 
 
-def opening(way: Way, *, association_bytes: tuple[int, int] = (76, 51)) -> Air:
-    """Return what connecting and associating cost: TCP's three packets, AARQ and AARE, FIN both ways."""
+def connection(way: Way) -> Air:
+    """Return what a TCP connection costs beside what it carries: three packets to open it, FIN and answer both ways."""
     packet = LLC_BYTES + TCP_IP_BYTES
-    near, far = message(packet, way, near=True), message(packet, way, near=False)
-    return near.times(4) + far.times(3) + exchange(*association_bytes, way)
+    return message(packet, way, near=True).times(4) + message(packet, way, near=False).times(3)

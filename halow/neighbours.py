@@ -30,6 +30,14 @@ class Neighbours:
     source: str
 
 
+def canonical(host: str) -> str:
+    """Write an IP address as the table has it; a name stays as it is."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
+
+
 async def neighbours(arp: Path = ARP) -> Neighbours:
     """Read the table; entries without a confirmed MAC address are left out. OSError when neither source is readable."""
     try:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
               help="Repeated frames per 100, where the radio does not tell.")
 @click.option("--bytes", "poll_bytes", type=click.IntRange(1, 65_536), nargs=2, metavar="OUT IN",
               help="What a poll sends and receives over TCP; 102 and 54 for nine values.")
+@click.option("--busy", "busy_pct", type=click.FloatRange(0, 100), default=0.0, show_default=True,
+              help="Of the channel's time, in percent, that others take: `status` shows it while nothing is polled.")
 @click.option("--station", is_flag=True, help="The gateway is a station, not the access point: all goes twice.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @pass_state
@@ -47,7 +49,7 @@ def plan(state: State, /, **options: Any) -> int:
         region = region_of(options["country"])
         if region is None:
             raise click.UsageError(f"no rules of {options['country']!r} are known; leave --country out to count none")
-    made = make(loads, region, access_point=not options["station"])
+    made = make(loads, region, access_point=not options["station"], busy_pct=options["busy_pct"])
     facts = found[0].facts
     khz, width_mhz = (facts.s1g_khz, facts.width_mhz) if facts else (None, None)
     warnings = () if region is None else region.warnings(khz=khz, width_mhz=width_mhz)
@@ -76,7 +78,7 @@ def _loads(state: State, options: dict[str, Any], found: "RadioState",
            peers: "dict[str, tuple[float | None, float | None]]") -> "list[Load]":
     from edge.meters.profile import load_profiles
     from edge.poll.addressing import poll_interval_s
-    from halow.neighbours import neighbours
+    from halow.neighbours import canonical, neighbours
     from halow.plan import POLL_BYTES, Load
 
     settings = state.settings()
@@ -105,8 +107,8 @@ def _loads(state: State, options: dict[str, Any], found: "RadioState",
         profile = profiles.get(meter.profile)
         interval_s = options["interval_s"] or (
             poll_interval_s(meter, profile, settings.poll) if profile else settings.poll.interval_s)
-        loads.append(Load(meter.name, way(*peers.get(meter.mac or macs.get(meter.host, ""), (None, None))), interval_s,
-                          poll_bytes=size))
+        mac = meter.mac or macs.get(canonical(meter.host), "")
+        loads.append(Load(meter.name, way(*peers.get(mac, (None, None))), interval_s, poll_bytes=size))
     return loads
 
 

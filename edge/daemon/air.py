@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from edge.daemon.links import LinkDesk
 from edge.model import Meter
-from halow.airtime import Air, exchange, way_for, way_told
+from halow.airtime import Way, connection, exchange, way_for, way_told
 from halow.duty import DutyBudget
 from halow.model import LinkState, Mode, RadioState
 from halow.plan import POLL_BYTES
@@ -41,17 +41,18 @@ class AirDesk:
         peer = self._peer(meter)
         if peer is None or self._near is None:
             return now
-        cost = self._cost(peer, *self._usual.get(meter, POLL_BYTES))
+        cost = exchange(*self._usual.get(meter, POLL_BYTES), self._way(peer))
         return max(self._near.ready_at(cost.near_s, now), self._budget(peer).ready_at(cost.far_s, now))
 
-    def spent(self, meter: str, out_bytes: int, in_bytes: int, now: float) -> None:
+    def spent(self, meter: str, out_bytes: int, in_bytes: int, now: float, *, connections: int = 0) -> None:
         """See `edge.poll.air.Air`."""
         if out_bytes or in_bytes:
             self._usual[meter] = (out_bytes, in_bytes)
         peer = self._peer(meter)
         if peer is None or self._near is None:
             return
-        cost = self._cost(peer, out_bytes, in_bytes)
+        way = self._way(peer)
+        cost = exchange(out_bytes, in_bytes, way) + connection(way).times(connections)
         self._near.spent(cost.near_s, now)
         self._budget(peer).spent(cost.far_s, now)
 
@@ -66,6 +67,7 @@ class AirDesk:
         meters = self._meters()
         if meters is not self._seen:
             self._seen, self._by_name = meters, {meter.name: meter for meter in meters}
+            self._forget()
         meter = self._by_name.get(name)
         return None if meter is None else self._links.peer_of(meter)
 
@@ -82,10 +84,16 @@ class AirDesk:
         self._near = DutyBudget(near_pct) if min(near_pct, self._far_pct) < NO_LIMIT_PCT else None
         self._far.clear()
 
+    def _forget(self) -> None:
+        """Drop what is kept of meters that are registered no longer, and of peers that the monitor has forgotten."""
+        self._usual = {name: octets for name, octets in self._usual.items() if name in self._by_name}
+        there = {peer.mac for peer in self._links.states}
+        self._far = {mac: budget for mac, budget in self._far.items() if mac in there}
+
     def _budget(self, peer: LinkState) -> DutyBudget:
         return self._far.setdefault(peer.mac, DutyBudget(self._far_pct))
 
-    def _cost(self, peer: LinkState, out_bytes: int, in_bytes: int) -> Air:
+    def _way(self, peer: LinkState) -> Way:
         radio = self._links.radio
         facts = radio.facts if radio is not None else None
         width = facts.width_mhz if facts is not None and facts.width_mhz else self._width_mhz
@@ -95,4 +103,4 @@ class AirDesk:
         if way is None:
             known_dbm = peer.rssi_avg_dbm if peer.rssi_avg_dbm is not None else FAIR_DBM
             way = way_for(known_dbm, width, retry_pct=retry_pct)
-        return exchange(out_bytes, in_bytes, way)
+        return way

@@ -7,7 +7,6 @@ address. A peer that is no meter's is told among the gateway's own figures.
 """
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
@@ -19,7 +18,7 @@ from edge.model import Meter, Record
 from edge.poll.poller import UNANSWERED
 from edge.poll.state import PollerState
 from halow.model import LinkState, RadioState
-from halow.neighbours import neighbours
+from halow.neighbours import canonical, neighbours
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +84,7 @@ class LinkDesk:
 
     def peer_of(self, meter: Meter) -> LinkState | None:
         """Return the link of a meter, None where nobody tells which peer it is."""
-        mac = meter.mac or self._macs.get(_canonical(meter.host), "")
+        mac = meter.mac or self._macs.get(canonical(meter.host), "")
         return self._by_mac.get(mac)
 
     def _write(self, macs: set[str]) -> None:
@@ -102,6 +101,8 @@ class LinkDesk:
         for peer in self.states:
             for name in owners[peer.mac] if peer.mac in macs else ():
                 self._keep(meter_link(name, peer, self._clock.stamp(), self._polls(name, pollers.get(name))))
+        if len(self._asked) > len(pollers):      # of meters that are polled no longer
+            self._asked = {name: counts for name, counts in self._asked.items() if name in pollers}
         links = [(name, peer) for peer in self.states for name in owners[peer.mac]]
         for alarm in self.alarms.look(self.radio, links):
             log.warning("alarm %s %s%s: %s", alarm.name, "raised" if alarm.raised else "cleared",
@@ -128,12 +129,5 @@ class LinkDesk:
             log.debug("no neighbour table: %s; meters are joined to peers by their registered MAC only", error)
             return
         # A meter that falls silent leaves the table, and a reload of the driver empties it: its peer is the same still.
-        hosts = {_canonical(meter.host) for meter in self._meters()}
+        hosts = {canonical(meter.host) for meter in self._meters()}
         self._macs = {**{host: mac for host, mac in self._macs.items() if host in hosts}, **found}
-
-
-def _canonical(host: str) -> str:
-    try:
-        return str(ipaddress.ip_address(host))
-    except ValueError:
-        return host

@@ -9,8 +9,8 @@ class Air(Protocol):
     def ready_at(self, meter: str, now: float) -> float:
         """Return when this meter may be asked next, `now` at the earliest."""
 
-    def spent(self, meter: str, out_bytes: int, in_bytes: int, now: float) -> None:
-        """Note what asking it took, in octets of TCP's payload either way."""
+    def spent(self, meter: str, out_bytes: int, in_bytes: int, now: float, *, connections: int = 0) -> None:
+        """Note what asking it took, in octets of TCP's payload either way; `connections`: so many were tried for it."""
 
 
 class FreeAir:
@@ -20,5 +20,5 @@ class FreeAir:
         """See `Air`."""
         return now
 
-    def spent(self, _meter: str, _out_bytes: int, _in_bytes: int, _now: float) -> None:
+    def spent(self, _meter: str, _out_bytes: int, _in_bytes: int, _now: float, *, connections: int = 0) -> None:
         """See `Air`."""

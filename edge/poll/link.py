@@ -18,6 +18,7 @@ from edge.meters import reading
 from edge.meters.profile import Profile
 from edge.meters.reading import WHOLE, Plan
 from edge.model import Learned
+from edge.poll.air import Air
 from edge.poll.counter_object import read_counter
 from edge.poll.counters import CounterDesk
 from edge.poll.lists import ListSize
@@ -77,6 +78,7 @@ class Link:
         self._look = None if desk is None or not counter_obis else _Look(desk, connect, settings, counter_obis, trace)
         self._refused: dict[Attribute, AccessError] = {}
         self._carried = (0, 0)
+        self._connections = 0      # tried since `spend` was called
         self._identified = False
         self._plan: Plan | None = None
 
@@ -90,11 +92,12 @@ class Link:
         """Return when the meter last answered, in loop time."""
         return self._session.last_exchange_at
 
-    def carried_bytes(self) -> tuple[int, int]:
-        """Return the octets sent and received since this was asked last, whatever they were for."""
-        now = self._session.sent_bytes, self._session.received_bytes
-        before, self._carried = self._carried, now
-        return now[0] - before[0], now[1] - before[1]
+    def spend(self, air: Air, now: float) -> None:
+        """Tell the air what this link has used since the last time, whatever it was for."""
+        carried = self._session.sent_bytes, self._session.received_bytes
+        before, self._carried = self._carried, carried
+        connections, self._connections = self._connections, 0
+        air.spent(self._name, carried[0] - before[0], carried[1] - before[1], now, connections=connections)
 
     async def poll(self) -> Answers:
         """Read everything the profile wants, opening an association first where there is none.
@@ -152,7 +155,9 @@ class Link:
             else:
                 return
         if self._look is not None:
+            self._connections += self._look.due
             await self._look.before_opening(self._name)
+        self._connections += 1
         try:
             await self._session.open()
         except Refused:

@@ -270,7 +270,7 @@ class Poller:
         try:
             answers = await link.poll()
         finally:
-            self._air.spent(self.meter.name, *link.carried_bytes(), self._clock.monotonic())
+            link.spend(self._air, self._clock.monotonic())
             if self.between is Between.HANG_UP:
                 await link.close()      # within the turn: behind the same bridge somebody may be next
         if answers.repeated:

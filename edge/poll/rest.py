@@ -101,10 +101,11 @@ class Rest:
     # -- keep-alives -----------------------------------------------------------------------------------------------
 
     def _alive_at(self, at: float) -> float:
-        """Return when a keep-alive is due, `at` when none is before it."""
+        """Return when a keep-alive is due and there is air for it, `at` when none is before it."""
         if self._between is not Between.KEEP_ALIVE or not self._link.is_open:
             return at
-        return self._link.last_exchange_at + self._keep_alive_s
+        due = self._link.last_exchange_at + self._keep_alive_s
+        return due if due >= at else max(due, self._air.ready_at(self._name, self._clock.monotonic()))
 
     async def _keep_alive(self) -> None:
         try:
@@ -114,6 +115,8 @@ class Rest:
             self._counters.drops_idle += 1
             log.debug("meter %s: a keep-alive failed, the next poll connects anew: %s", self._name, ended)
             self._link.abort()
+        finally:
+            self._link.spend(self._air, self._clock.monotonic())
 
     # -- errands ---------------------------------------------------------------------------------------------------
 
@@ -161,7 +164,7 @@ class Rest:
         try:
             await self._try(errand, at)
         finally:
-            self._air.spent(self._name, *self._link.carried_bytes(), self._clock.monotonic())
+            self._link.spend(self._air, self._clock.monotonic())
 
     async def _try(self, errand: Errand, at: float) -> None:
         """Do one step. What goes wrong in it is the errand's to know: no fault of it ever stops the polls."""

@@ -18,6 +18,8 @@ def test_a_site_that_fits_and_one_that_does_not(site: Site) -> None:
     assert told["meters_most"] < 100
     assert told["limits"][0]["what"] == "duty cycle of the gateway"
     assert told["limits"][0]["limit_pct"] == 10.0
+    noisy = json.loads(site("link", "plan", "--meters", "30", "--width", "2", "--busy", "50", "--json").stdout)
+    assert noisy["limits"][0] == {"what": "the channel", "used_pct": noisy["limits"][0]["used_pct"], "limit_pct": 10.0}, "60 % less 50"
 
 
 def test_registered_meters_are_planned_with_their_own_interval(site: Site) -> None:

@@ -102,3 +102,24 @@ def test_a_rate_that_does_not_exist_costs_what_the_signal_says_and_stops_nobody(
     for n in range(200):
         air.spent("a", 40, 3_000, float(n))
     assert air.ready_at("a", 200.0) > 230.0
+
+
+def test_what_connecting_takes_is_counted_beside_what_is_carried() -> None:
+    kept, anew = site("EU"), site("EU")
+    for n in range(400):
+        kept.spent("a", 40, 3_000, float(n))
+        anew.spent("a", 40, 3_000, float(n), connections=1)
+    assert anew.ready_at("a", 400.0) > kept.ready_at("a", 400.0) > 400.0
+
+
+def test_nothing_is_kept_of_meters_and_peers_that_are_gone() -> None:
+    links, registered = desk(), [METERS]
+    hear(links, "EU", Mode.AP)
+    air = AirDesk(links, lambda: registered[0], 2)
+    for name in ("a", "b"):
+        air.spent(name, 40, 3_000, 0.0)
+    registered[0] = METERS[:1]
+    assert links.radio is not None
+    links.heard(links.states[:1], links.radio)
+    air.ready_at("a", 1.0)
+    assert (set(air._usual), set(air._far)) == ({"a"}, {A})

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halow.airtime import Way, exchange, frame_s, message, opening, way_for
+from halow.airtime import Way, connection, exchange, frame_s, message, way_for
 from halow.plan import POLL_BYTES, USABLE_PCT, Load, plan
 from halow.regions import region_of, regions
 from halow.s1g import MODULATION, rate_kbps, sensitivity_dbm
@@ -43,7 +43,7 @@ def test_more_bytes_more_repetitions_and_slower_rates_never_cost_less(way: Way, 
     worse = Way(way.width_mhz, way.mcs, way.retry_pct + 10, way.short_gi)
     assert exchange(out, back, worse).channel_s > air.channel_s
     assert exchange(out, back, Way(way.width_mhz, way.mcs, way.retry_pct, way.short_gi, hops=2)).channel_s == pytest.approx(2 * air.channel_s)
-    assert opening(way).channel_s > exchange(76, 51, way).channel_s
+    assert exchange(out, back, way).channel_s + connection(way).channel_s > 5 * message(60, way, near=True).channel_s
 
 
 @given(rssi=st.floats(-120, -20), width=st.sampled_from([1, 2, 4, 8]))

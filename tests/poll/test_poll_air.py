@@ -2,7 +2,7 @@
 
 import asyncio
 
-from poll_bench import Bench, simulated, slower
+from poll_bench import GENERIC_PROFILE, Bench, brisk, simulated, slower
 
 from edge.poll.air import FreeAir
 
@@ -14,6 +14,7 @@ class Rationed(FreeAir):
         self.left = exchanges
         self.again_s = again_s
         self.told: list[tuple[str, int, int]] = []
+        self.connections: list[int] = []
         self._not_before = 0.0
 
     def ready_at(self, meter: str, now: float) -> float:
@@ -23,8 +24,9 @@ class Rationed(FreeAir):
             self._not_before = now + self.again_s
         return max(now, self._not_before)
 
-    def spent(self, meter: str, out_bytes: int, in_bytes: int, now: float) -> None:
+    def spent(self, meter: str, out_bytes: int, in_bytes: int, now: float, *, connections: int = 0) -> None:
         self.told.append((meter, out_bytes, in_bytes))
+        self.connections.append(connections)
         self.left -= 1
 
 
@@ -46,6 +48,7 @@ async def test_what_was_carried_is_told_after_each_exchange() -> None:
     assert air.told[0][0] == "m1"
     assert air.told[0][1] > air.told[2][1], "the first one associates and asks for the scalers"
     assert air.told[2] == ("m1", 102, 54), "nine values over the wrapper, with-list"
+    assert air.connections[:3] == [1, 0, 0]
 
 
 async def test_a_short_delay_is_waited_for_within_the_slot() -> None:
@@ -55,3 +58,14 @@ async def test_a_short_delay_is_waited_for_within_the_slot() -> None:
         await asyncio.sleep(0)
         assert bench.poller.state().held == 0
     assert bench.sink.reasons() == []
+
+
+async def test_keep_alives_wait_for_air_as_polls_do_and_are_told() -> None:
+    air = Rationed(1, again_s=1.0)
+    profile = brisk(GENERIC_PROFILE, inactivity_s=0.6, keep_alive_s=0.3)
+    async with simulated() as (_, row), Bench(row, profile=profile, settings=slower(interval_s=1.1), air=air).running() as bench:
+        await bench.sink.until(lambda records: len(records) >= 2)
+        assert bench.poller.state().keep_alives <= 1, "without air three would have come in between"
+        air.left = 10**6
+        await bench.sink.until(lambda records: len(records) >= 3)
+        assert len(air.told) == 3 + bench.poller.state().keep_alives
