@@ -140,8 +140,8 @@ class Committer:
                 self.commit_state(self.lanes[stream])
 
     async def settled(self) -> None:
-        """Return once no commit is under way."""
-        while self.broken is None and any(lane.busy for lane in self.lanes.values()):
+        """Return once no commit is under way, nor a step towards a slot."""
+        while self.broken is None and any(lane.busy or lane.preparing for lane in self.lanes.values()):
             await self._writer.call(lambda: None)      # comes back behind the commits that the writer has
 
     # ---- commits -------------------------------------------------------------------------------------------------
@@ -203,6 +203,16 @@ class Committer:
                 self._recover(lane)
         self._tell(outcome.untold)
         self._arm(lane)
+        if outcome.slot_wanted and not lane.preparing:
+            self._prepared(lane, more=True, error=None)
+
+    def _prepared(self, lane: Lane, more: bool, error: BaseException | None) -> None:     # noqa: FBT001 - as Writer calls
+        """Have the next slot made, step by step: a commit that comes meanwhile waits for one step at most."""
+        lane.preparing = more and error is None and not self.closing
+        if lane.preparing:
+            self._writer.run(partial(self._prepared, lane), self._engine.prepare, lane.stream)
+        elif error is not None:
+            self._break(error)
 
     def brought_news(self) -> None:
         """Wake who waits for records."""

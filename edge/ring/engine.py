@@ -32,13 +32,14 @@ log = logging.getLogger(__name__)
 class Outcome:
     """What came of a commit: everything below ordinal `end` is durable; `untold` are losses that need a gap record.
 
-    `timed`: an anchor became durable, so records may be readable that were not.
+    `timed`: there is a new anchor, so records may be readable that were not. `slot_wanted`: see `Engine.prepare`.
     """
 
     end: int
     error: OSError | None
     untold: tuple[tuple[Stream, Loss], ...]
     timed: bool
+    slot_wanted: bool
 
 
 def anchor_of(stamp: Stamp, boot: bytes, source: str) -> Anchor:
@@ -121,26 +122,34 @@ class Engine:
         """Make a batch durable; see StreamLog.commit. Errors of storage come back in the outcome."""
         stream_log = self.logs[stream]
         error: OSError | None = None
-        untimed = stream_log.anchor_waits
+        anchors = stream_log.waiting_anchors
         try:
             stream_log.commit(commit)
         except OSError as caught:
             error = caught
-        else:
-            self._prepare(stream_log)
         stream_log.view.failing = error is not None and not isinstance(error, StreamFull)
         if stream is Stream.ALARM:
             for number, no in stream_log.view.state.told.items():
                 self.logs[Stream(number)].view.state.losses.forget(no)
-        timed = untimed and not stream_log.anchor_waits
-        return Outcome(stream_log.view.next_ordinal, error, tuple(self.untold()), timed)
+        for anchor in anchors:
+            if anchor in stream_log.waiting_anchors:
+                # it cannot be made durable: better once more with another time than held for as long as that lasts
+                stream_log.view.timebase.add(anchor)
+        wanted = error is None and stream_log.pool.wants_slot(stream_log.view)
+        return Outcome(stream_log.view.next_ordinal, error, tuple(self.untold()), bool(anchors), wanted)
 
-    def _prepare(self, stream_log: StreamLog) -> None:
+    def prepare(self, stream: Stream) -> bool:
+        """Take one step towards the slot that the stream needs next; True when more are needed.
+
+        Behind a commit, not in it, and in steps: whoever waits for the flash never waits for a whole slot.
+        """
+        stream_log = self.logs[stream]
         try:
-            stream_log.pool.prepare(stream_log.view)
+            return stream_log.pool.prepare(stream_log.view)
         except OSError as error:
-            # a slot that could not be made ahead is no failure of a commit
+            # a slot that could not be made ahead is no failure: it is made when it is needed, or the oldest goes
             log.debug("ring: %s", error)
+            return False
 
     def untold(self) -> list[tuple[Stream, Loss]]:
         """Return the durable losses that have no gap record yet; each is returned once per run."""

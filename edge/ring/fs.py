@@ -26,8 +26,11 @@ class FileSystem(Protocol):
     def list(self, directory: Path) -> list[tuple[str, int]]:
         """Return (name, size in bytes) of each `*.slot` file, sorted by name; [] when there is no such directory."""
 
-    def create(self, path: Path, size: int) -> None:
-        """Make a file of zeros that is there whole after a power cut, or not at all."""
+    def create(self, path: Path, size: int, step_bytes: int | None = None) -> bool:
+        """Make a file of zeros that is there whole after a power cut, or not at all; True once it is there.
+
+        With `step_bytes` a call writes no more than so much of it, and the next call for the file goes on from there.
+        """
 
     def remove(self, path: Path) -> None:
         """Delete a file; after a power cut in the middle it is there whole, or not at all."""
@@ -52,6 +55,7 @@ class OsFileSystem:
         """Open files without the right to write when `read_only`."""
         self._flags = os.O_CLOEXEC | (os.O_RDONLY if read_only else os.O_RDWR)
         self._open: dict[Path, int] = {}
+        self._making: dict[Path, int] = {}      # bytes written so far of files that are made in steps
 
     def _file(self, path: Path) -> int:
         file = self._open.pop(path, None)
@@ -71,16 +75,18 @@ class OsFileSystem:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def create(self, path: Path, size: int) -> None:
+    def create(self, path: Path, size: int, step_bytes: int | None = None) -> bool:
         """See the port. Zeros are written, not only reserved: a commit into written blocks changes no metadata."""
         if not path.parent.is_dir():
             make_directory(path.parent)
         temporary = path.with_name(path.name + _UNFINISHED)
-        file = os.open(temporary, os.O_CLOEXEC | os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        done = self._making.pop(path, 0)
+        end = size if step_bytes is None else min(size, done + step_bytes)
+        fresh = 0 if done else os.O_TRUNC
+        file = os.open(temporary, os.O_CLOEXEC | os.O_WRONLY | os.O_CREAT | fresh, 0o600)
         try:
-            left = size
-            while left:
-                left -= os.write(file, _ZEROS[:left])
+            while done < end:
+                done += os.pwrite(file, _ZEROS[: end - done], done)
             os.fsync(file)
         except OSError:
             # a full disk must not stay full of our own half-made file
@@ -89,8 +95,12 @@ class OsFileSystem:
             raise
         finally:
             os.close(file)
+        if done < size:
+            self._making[path] = done
+            return False
         temporary.rename(path)
         sync_directory(path.parent)
+        return True
 
     def remove(self, path: Path) -> None:
         """See the port."""

@@ -66,6 +66,7 @@ class Lane:
         self.first = log.view.next_ordinal
         self.busy = False                 # the writer has a commit of this lane in hand; never two at once
         self.inflight = 0                 # of `pending`, handed to the writer
+        self.preparing = False            # the writer makes a slot ahead for it
         self.failed = False               # storage fails: what waits here is all that is kept, and it is readable
         self.state_wanted = False         # the next commit brings everything, and the state with it
         self.full = 0                     # of `pending`, fill whole pages

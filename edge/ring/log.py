@@ -123,9 +123,9 @@ class StreamLog:
         return valid_at(anchors, boottime_ms)
 
     @property
-    def anchor_waits(self) -> bool:
-        """Whether an anchor waits for the next commit."""
-        return bool(self._anchors)
+    def waiting_anchors(self) -> tuple[Anchor, ...]:
+        """The anchors that wait for the next commit. From any thread."""
+        return self._anchors
 
     @property
     def state_due(self) -> bool:

@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 
 OWN_SLOTS_AT_LEAST = 2
 FULL = (errno.ENOSPC, errno.EDQUOT)
+STEP_BYTES = 256 * 1024       # of a slot made ahead: what a commit may have to wait for, some 25 ms on a slow card
 
 
 class StreamFull(OSError):
@@ -44,7 +45,8 @@ class SlotPool:
         full = OSError(errno.ENOSPC, "no slot to write to", str(self.directory))
         if self.may_grow():
             try:
-                return self.grow()
+                self.grow()
+                return self.slots[-1]
             except OSError as error:
                 if error.errno not in FULL:
                     raise
@@ -108,12 +110,15 @@ class SlotPool:
         """Tell whether another slot stays within the quota."""
         return sum(slot.size for slot in self.slots) + self.slot_bytes <= self.quota_bytes
 
-    def grow(self) -> Slot:
-        """Create a slot. Raises OSError; a full disk is remembered and told once."""
+    def grow(self, step_bytes: int | None = None) -> bool:
+        """Create a slot, or write the next `step_bytes` of one; True when it is there, as the last of `slots`.
+
+        Raises OSError; a full disk is remembered and told once.
+        """
         number = 1 + max((slot.number for slot in self.slots), default=-1)
         path = self.directory / slot_name(number)
         try:
-            self.fs.create(path, self.slot_bytes)
+            whole = self.fs.create(path, self.slot_bytes, step_bytes)
         except OSError as error:
             if error.errno in FULL and not self.full_disk:
                 self.full_disk = True
@@ -121,17 +126,23 @@ class SlotPool:
                             len(self.slots))
             raise
         self.full_disk = False
-        slot = Slot(path, number, self.slot_bytes, Condition.FREE)
-        self.slots.append(slot)
-        return slot
+        if whole:
+            self.slots.append(Slot(path, number, self.slot_bytes, Condition.FREE))
+        return whole
 
-    def prepare(self, view: StreamView) -> None:
-        """Create one slot ahead of need, where there is none left to go to. Raises OSError.
+    def wants_slot(self, view: StreamView) -> bool:
+        """Tell whether `prepare` has not been asked to the end for the segment that is being written."""
+        return self._prepared_for is not view.active
 
-        Asked after every commit, done once for each segment: a slot that is free stays so until the next one begins.
+    def prepare(self, view: StreamView) -> bool:
+        """Take one step towards a slot ahead of need, where there is none left to go to; True when more are needed.
+
+        Done once for each segment: a slot that is free stays so until the next one begins. Raises OSError.
         """
-        if self._prepared_for is view.active:
-            return
+        if not self.wants_slot(view):
+            return False
         self._prepared_for = view.active
-        if not self.full_disk and self.may_grow() and self._free(view) is None:
-            self.grow()
+        if self.full_disk or not self.may_grow() or self._free(view) is not None or self.grow(STEP_BYTES):
+            return False
+        self._prepared_for = None
+        return True

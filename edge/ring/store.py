@@ -18,7 +18,7 @@ from edge.model import Record, SeqSpan, Stored, Stream
 from edge.ring.ackset import FIRST_ORDINAL, ORDINAL_MASK
 from edge.ring.committer import RETRY_FIRST_S, Committer
 from edge.ring.engine import Engine
-from edge.ring.fs import FileSystem, OsFileSystem, lock_directory
+from edge.ring.fs import FileSystem, OsFileSystem, lock_directory, remove_unfinished
 from edge.ring.lane import Lane, Ticket
 from edge.ring.status import Backlog, RingStatus
 from edge.ring.timebase import Anchor, Quality
@@ -63,6 +63,8 @@ class Ring:
         writer = Writer()
         try:
             port = fs if fs is not None else OsFileSystem()
+            if lock is not None:
+                await writer.call(_sweep, directory)
             engine = await writer.call(Engine, port, directory, settings, clock.stamp, entropy)
             ring = cls(engine, writer, settings, clock, hold_s, retry_first_s)
             ring._start()
@@ -161,7 +163,7 @@ class Ring:
         found = await look()
         if lane.log.view.undated and self._time.may_date(lane.stream):
             await self._committer.call(self._engine.date, lane.stream, self._clock.stamp())
-            if lane.log.anchor_waits:
+            if lane.log.waiting_anchors:
                 self._committer.commit_state(lane)
             found = await look()
         # reading may have found damage: the loss becomes durable, then it is told
@@ -225,6 +227,15 @@ class Ring:
             for lane in self._lanes.values():
                 lane.fail_waiters()
             self._writer.post(self._engine.close)
+
+
+def _sweep(directory: Path) -> None:
+    """Delete the slot that was being made ahead when the last run ended: it would not count towards the bound."""
+    try:
+        for stream in Stream:
+            remove_unfinished(directory / stream.name.lower())
+    except OSError as error:
+        log.warning("ring: %s", error)
 
 
 async def _within(work: "asyncio.Future[None]", deadline_s: float) -> None:

@@ -28,6 +28,7 @@ class SimulatedFs:
         self.read_only = False
         self.unreadable: set[tuple[Path, int]] = set()      # (slot, page) that cannot be read for now
         self.was_being_written: set[tuple[Path, int]] = set()     # when the power failed last
+        self.making: set[Path] = set()      # files that a step was written of
         self.syncs = 0
 
     # ---- the port
@@ -53,13 +54,19 @@ class SimulatedFs:
         self._call("list", directory)
         return sorted((path.name, len(data)) for path, data in self.cached.items() if path.parent == directory)
 
-    def create(self, path: Path, size: int) -> None:
+    def create(self, path: Path, size: int, step_bytes: int | None = None) -> bool:
+        """With `step_bytes` it takes two calls, whatever the size."""
         self._call("create", path)
+        if step_bytes is not None and path not in self.making:
+            self.making.add(path)
+            return False
+        self.making.discard(path)
         if self.capacity is not None and sum(map(len, self.cached.values())) + size > self.capacity:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         assert path not in self.cached, "a slot was created over another one"
         self.durable[path] = bytearray(size)
         self.cached[path] = bytearray(size)
+        return True
 
     def remove(self, path: Path) -> None:
         self._call("remove", path)
@@ -131,6 +138,7 @@ class SimulatedFs:
             self.durable[path][at : at + len(data)] = data
         self.cached = {path: bytearray(data) for path, data in self.durable.items()}
         self.unsynced, self.calls_left, self.dead = [], None, False
+        self.making.clear()
 
 
 CRASHES = ("none", "all", "prefix", "subset", "last", "pages", "shorn", "destroyed")

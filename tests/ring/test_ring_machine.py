@@ -54,6 +54,7 @@ class RingMachine(RuleBasedStateMachine):
         self.damaged: set[int] = set()                    # the records that were in them
         self.missing = 0
         self.cut = 0                                      # records of commits that a power cut may have interrupted
+        self.unsaid = 0                                   # acknowledged, which flash may not know
         self.boots, self.true_ms = 0, self.clock.wall_ms
         self.owner: dict[int, int] = {}                   # ordinal -> the number it was given under last
         self.engine: Engine | None = None
@@ -64,6 +65,8 @@ class RingMachine(RuleBasedStateMachine):
     # ---- opening -------------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
+        # delivered again, or counted where the opening itself has to evict them
+        self.cut, self.unsaid = self.cut + self.unsaid, 0
         self.clock.forward(1000)
         self.engine = Engine(self.fs, Path("ring"), self.settings, self.clock.stamp, self.rng.randbytes)
         assert not set(self.engine.errors) - {S}
@@ -95,6 +98,11 @@ class RingMachine(RuleBasedStateMachine):
             if self.when_full == "drop_newest":
                 self._give_up(lane)
         assert not lane.pending or lane.stuck
+        if stream is S and not lane.stuck and not lane.log.acks_unwritten:
+            self.unsaid = 0
+        self.hurt |= stream is S and bool(lane.log.waiting_anchors)      # no page for it: the time is not kept
+        if outcome.slot_wanted:
+            self.engine.prepare(stream)         # a step; the next one behind the next commit
         if stream is S:
             for seq in taken & self.maybe.keys():
                 self.durable[seq] = self.maybe.pop(seq)
@@ -152,7 +160,6 @@ class RingMachine(RuleBasedStateMachine):
                 after = (part[-1].seq & ORDINAL_MASK) + 1
             if not view.undated:
                 break
-            self.hurt |= not self.engine.logs[S].has_page()      # then the time that is found is not kept
             self.engine.date(S, self.clock.stamp())
             self._commit(S, state_due=True)
         assert not view.undated
@@ -247,6 +254,7 @@ class RingMachine(RuleBasedStateMachine):
         lane = self.lanes[S]
         lane.log.ack(span[0] & ORDINAL_MASK, span[-1] & ORDINAL_MASK, lane.first + lane.inflight)
         lane.acknowledge(span[0] & ORDINAL_MASK, span[-1] & ORDINAL_MASK)
+        self.unsaid += len(span)
         for seq in span:
             self.durable.pop(seq, None)
             self.maybe.pop(seq, None)

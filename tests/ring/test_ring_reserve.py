@@ -22,9 +22,9 @@ class Watched(OsFileSystem):
         super().__init__()
         self.made: list[Path] = []
 
-    def create(self, path: Path, size: int) -> None:
+    def create(self, path: Path, size: int, step_bytes: int | None = None) -> bool:
         self.made.append(path)
-        super().create(path, size)
+        return super().create(path, size, step_bytes)
 
 
 async def fill(ring: Ring, clock: FakeClock, count: int) -> list[int]:
