@@ -4,7 +4,7 @@
 
 Readings of nine values come at an even rate; the gateway's own uplink drains them to the ThingsBoard stand-in on
 loopback, whose answers are delayed. Bytes are counted at the ring's file system port (pages of slots, headers and
-openings included; what ext4 writes besides is in ring_vs_sqlite.py), and shown per day. Each line is a run of its own.
+openings included; what ext4 writes besides is in ring.py), and shown per day. Each line is a run of its own.
 """
 
 import argparse

@@ -63,7 +63,7 @@ def fill(place: Path, size_mib: int) -> int:
         while not log.tally.evictions:
             outcome = engine.commit(stream, Commit(log.view.next_ordinal, rows, dictionary.entries))
             assert outcome.error is None, outcome.error
-        total += log.backlog()
+        total += log.backlog(log.view.next_ordinal)
     engine.close()
     os.sync()
     return total

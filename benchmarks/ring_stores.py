@@ -203,9 +203,10 @@ class RingEngine:
         first = seen = 0
         while chunk := self._engine.read(S, first, CHUNK, 1 << 20):
             seen += len(chunk)
-            self._engine.logs[S].ack(chunk[0].seq & ORDINAL_MASK, chunk[-1].seq & ORDINAL_MASK)
+            end = (chunk[-1].seq & ORDINAL_MASK) + 1
+            self._engine.logs[S].ack(chunk[0].seq & ORDINAL_MASK, end - 1, end)
             self._lane.done(self._engine.commit(S, self._lane.take(0, state_due=True)).end)
-            first = (chunk[-1].seq & ORDINAL_MASK) + 1
+            first = end
         return seen
 
     async def close(self) -> None:
@@ -216,7 +217,8 @@ class WholeRing:
     """The ring as the gateway uses it."""
 
     def __init__(self, place: Path) -> None:
-        settings = RingSettings(size_mib=64, slot_mib=4, instant_commit_window_s=0.0, ack_commit_s=0.0)
+        # nothing elided: each batch has to be durable
+        settings = RingSettings(size_mib=64, slot_mib=4, instant_commit_window_s=0.0, ack_commit_s=0.0, elide=False)
         reserve(place / "ring", settings)          # as `halow-gateway init` does on a board
         self._context = Ring.open(place / "ring", settings, CLOCK)
         self._ring: Ring | None = None

@@ -183,8 +183,14 @@ def unpack_count(payload: bytes, count: int) -> list[Any]:
 
 def unpack_first(payload: bytes) -> Any:
     """Return the first value of a payload. Raises Undecodable."""
+    return unpack_front(payload)[0]
+
+
+def unpack_front(payload: bytes) -> tuple[Any, int]:
+    """Return the first value of a payload, and how many bytes it takes. Raises Undecodable."""
+    unpacker = _unpacker(payload)
     try:
-        return _unpacker(payload).unpack()
+        return unpacker.unpack(), unpacker.tell()
     except _MALFORMED as error:
         raise Undecodable(str(error)) from error
 

@@ -81,6 +81,7 @@ class Lane:
         self.elided = 0                   # records that never had to be written
         self.timer: asyncio.TimerHandle | None = None
         self._elided = 0                  # of `pending`, looked at and left out
+        self._page_limit_bytes = OFFERED_BYTES if elides else ROWS_BYTES
         self._page_bytes = 0
         self._bytes = 0                   # of `pending` together
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
@@ -116,26 +117,27 @@ class Lane:
             self._turn_away()
         if record.stamp.boot_id != self.boot_id:
             raise RingError(f"record of {record.device or 'the gateway'}: its stamp is of another boot")
+        run, pending = self.log.run, self.pending
         try:
-            row = pack_record(record, self.log.run.base_ms, self.dictionary, self._pack)
+            row = pack_record(record, run.base_ms, self.dictionary, self._pack)
         except (UnicodeEncodeError, TypeError) as error:
             raise RingError(f"record of {record.device or 'the gateway'} cannot be stored: {error}") from error
-        if len(row) > self.limit_bytes:
-            raise RingError(f"record of {record.device or 'the gateway'} has {len(row)} bytes, the limit is "
+        size = len(row)
+        if size > self.limit_bytes:
+            raise RingError(f"record of {record.device or 'the gateway'} has {size} bytes, the limit is "
                             f"{self.limit_bytes} (ring.record_limit_bytes)")
-        while len(self.pending) >= MEMORY_RECORDS or self._bytes + len(row) > max(MEMORY_BYTES, len(row)):
+        while pending and (len(pending) >= MEMORY_RECORDS or self._bytes + size > MEMORY_BYTES):
             self._make_room(now)
-        ordinal = self.end
-        limit_bytes = OFFERED_BYTES if self.elides else ROWS_BYTES
-        if self._page_bytes + len(row) > limit_bytes and self._page_bytes:
-            self.full, self._page_bytes = len(self.pending), 0
+        if self._page_bytes and self._page_bytes + size > self._page_limit_bytes:
+            self.full, self._page_bytes = len(pending), 0
         if record.stamp.source == "meter":
             self.features |= DATED_ROWS
-        self.pending.append(row)
+        seq = run.epoch << SEQ_BITS | self.first + len(pending)
+        pending.append(row)
         self.arrived.append(now)
-        self._page_bytes += len(row)
-        self._bytes += len(row)
-        return Ticket(self, self.seq(ordinal))
+        self._page_bytes += size
+        self._bytes += size
+        return Ticket(self, seq)
 
     def _turn_away(self) -> None:
         self.turned_away += 1
@@ -257,7 +259,8 @@ class Lane:
             self._forget(index)
         self._elided = max(self._elided, count)
         if not self.busy:
-            self._leave(self._elided)
+            if self._elided:
+                self._leave(self._elided)
             if not self.full:
                 self._page_bytes = self._bytes
 

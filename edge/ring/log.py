@@ -194,8 +194,7 @@ class StreamLog:
     def _write_some(self, frames: list[Frame], done: int, commit: Commit) -> tuple[int, bool]:
         """Write as many frames as the active segment takes, and sync. Returns how far it came, and if that is all."""
         anchors = self._anchors
-        segment, slot = self._with_room(frames[done] if done < len(frames) else None, commit, anchors)
-        prelude = self._prelude(commit, anchors)
+        segment, slot, prelude = self._with_room(frames[done] if done < len(frames) else None, commit, anchors)
         room = segment.pages - segment.next_page - _pages(prelude)
         body: list[Frame] = []
         for frame in frames[done:]:
@@ -214,13 +213,15 @@ class StreamLog:
         self._settle(commit, anchors, stated=final and carries_state(body))
         return reached, final
 
-    def _with_room(self, frame: Frame | None, commit: Commit, anchors: tuple[Anchor, ...]) -> tuple[Segment, Slot]:
+    def _with_room(self, frame: Frame | None, commit: Commit, anchors: tuple[Anchor, ...]
+                   ) -> tuple[Segment, Slot, list[Frame]]:
+        """Return a segment that takes a frame behind its prelude, the segment's slot, and the prelude."""
         pages = frame_pages(len(frame.payload)) if frame is not None else 1
         for _ in range(2):
-            segment = self.view.active
+            segment, prelude = self.view.active, self._prelude(commit, anchors)
             if (segment is not None and not self._turnover.outgrown(segment)
-                    and segment.next_page + pages + _pages(self._prelude(commit, anchors)) <= segment.pages):
-                return segment, self.view.segments[-1]
+                    and segment.next_page + pages + _pages(prelude) <= segment.pages):
+                return segment, self.view.segments[-1], prelude
             self._rotate()
         raise RingError(f"ring {self.view.stream.name.lower()}: a slot is too small; raise ring.slot_mib")
 
@@ -265,7 +266,7 @@ class StreamLog:
     def _index(self, segment: Segment, batch: list[Frame], page: int) -> None:
         for frame in batch:
             pages = frame_pages(len(frame.payload))
-            segment.take(frame, page, pages)
+            segment.take(frame, page, pages, ours=True)
             page += pages
             if frame.type == FrameType.DATA:
                 self.view.next_ordinal = self.written = (frame.first_seq & ORDINAL_MASK) + frame.records
@@ -276,8 +277,9 @@ class StreamLog:
     def _settle(self, commit: Commit, anchors: tuple[Anchor, ...], *, stated: bool) -> None:
         """Remember what is durable now."""
         self._entries_written = max(self._entries_written, len(commit.entries))
-        with self.view.lock:
-            self._anchors = tuple(anchor for anchor in self._anchors if anchor not in anchors)
+        if anchors:
+            with self.view.lock:
+                self._anchors = tuple(anchor for anchor in self._anchors if anchor not in anchors)
         for ordinal, stream, no in commit.gaps:
             if ordinal < self.view.next_ordinal:
                 self.view.state.told[stream] = max(no, self.view.state.told.get(stream, 0))

@@ -23,6 +23,7 @@ from edge.ring.frame import (
     unpack_all,
     unpack_count,
     unpack_first,
+    unpack_front,
 )
 from edge.ring.layout import HEADER_PAGES, SlotHeader, milliseconds
 from edge.ring.losses import State
@@ -81,6 +82,7 @@ class Segment:
     unknown: int = 0             # whole frames of a type or content that this version does not know
     claimed: int = 0             # end of the records that later frames, or a damaged last one, say there are
     finished: int = 0            # what is missing from here on is of a commit that may never have been finished
+    _heard: bytes = b""          # the state that was taken last, packed
 
     def __post_init__(self) -> None:
         """Begin where the header does."""
@@ -105,8 +107,11 @@ class Segment:
             gaps.append((first, end - 1))
         return [gap for gap in gaps if gap[0] <= gap[1]]
 
-    def take(self, frame: Frame, page: int, pages: int) -> None:
-        """Apply one whole frame. Frames of an earlier run than the one before it are ghosts and left out."""
+    def take(self, frame: Frame, page: int, pages: int, *, ours: bool = False) -> None:
+        """Apply one whole frame. Frames of an earlier run than the one before it are ghosts and left out.
+
+        What is `ours` has just been written: the state in it came from here, and has gone on since.
+        """
         epoch = frame.first_seq >> SEQ_BITS
         self.next_page = max(self.next_page, page + pages)
         if epoch < self.epoch:
@@ -120,17 +125,20 @@ class Segment:
         if frame.type in WITHOUT_RECORDS:
             self.claimed = max(self.claimed, frame.first_seq & ORDINAL_MASK)
         try:
-            self._apply(frame, page, pages, epoch)
+            self._apply(frame, page, pages, epoch, ours=ours)
         except (Undecodable, ValueError):
             self.unknown += 1
 
-    def _apply(self, frame: Frame, page: int, pages: int, epoch: int) -> None:
-        if frame.type == FrameType.OPEN:
-            self._open(epoch, frame.first_seq & ORDINAL_MASK, unpack_first(frame.payload))
-        elif frame.type == FrameType.DATA:
+    def _apply(self, frame: Frame, page: int, pages: int, epoch: int, *, ours: bool) -> None:
+        if frame.type == FrameType.DATA:
+            if frame.flags & FrameFlag.STATE and not ours:
+                self._hear(frame.payload)
             self._data(frame, page, pages)
         elif frame.type in (FrameType.ACK, FrameType.LOSS):
-            self.state.merge(State.decode(unpack_first(frame.payload)))
+            if not ours:
+                self._hear(frame.payload)
+        elif frame.type == FrameType.OPEN:
+            self._open(epoch, frame.first_seq & ORDINAL_MASK, unpack_first(frame.payload))
         elif frame.type == FrameType.ANCHOR:
             self.anchors.extend(decode_anchor(row) for row in unpack_all(frame.payload))
         elif frame.type == FrameType.DICT:
@@ -154,9 +162,15 @@ class Segment:
         if clock.synchronised:
             self.anchors.append(clock)
 
+    def _hear(self, payload: bytes) -> None:
+        """Take the state at the front of a payload. Page after page says the same while nothing is acknowledged."""
+        if self._heard and payload.startswith(self._heard):
+            return
+        state, size = unpack_front(payload)
+        self.state.merge(State.decode(state))
+        self._heard = payload[:size]
+
     def _data(self, frame: Frame, page: int, pages: int) -> None:
-        if frame.flags & FrameFlag.STATE:
-            self.state.merge(State.decode(unpack_first(frame.payload)))
         head_first = frame.first_seq & ORDINAL_MASK
         first, end = max(head_first, self.next_ordinal), head_first + frame.records
         if first >= end:
