@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from edge.cli import COMMANDS, root
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "cloud/README.md", *ROOT.glob("docs/**/*.md")])
 README = (ROOT / "README.md").read_text()
 
 

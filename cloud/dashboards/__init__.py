@@ -1,0 +1,1 @@
+"""Dashboards: written from boards.toml and states/*.toml, kept as the JSON that ThingsBoard imports."""
