@@ -16,6 +16,7 @@ IDENTITY_LIMIT = 32
 
 Period = Annotated[float, Meta(gt=0, le=86_400)]
 Window = Annotated[float, Meta(ge=0, le=60)]
+Order = Literal["oldest", "newest", "live+backfill"]
 WhenFull = Literal["drop_oldest", "drop_newest", "block"]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Directory = Annotated[str, Meta(pattern=r"^/[^\x00-\x1f\x7f]*\Z", description="an absolute path")]
@@ -105,7 +106,8 @@ class UplinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     window_messages: Annotated[int, Meta(ge=1, le=65_535), "publications in flight, at most"] = 16
     window_bytes: Annotated[int, Meta(ge=1_024, le=67_108_864), "bytes in flight, at most"] = 262_144
     batch_bytes: Annotated[int, Meta(ge=256, le=65_536), "payload of one publication; the server takes 65,536"] = 16_384
-    order: Literal["oldest", "live+backfill"] = "live+backfill"
+    order: Annotated[Order, "of polled values; live+backfill: new ones at once, old ones with a share of the link"] = (
+        "live+backfill")
     backoff_first_s: Annotated[Period, "first rest after a lost connection; doubles"] = 1.0
     backoff_max_s: Annotated[Period, "longest rest between two connections"] = 60.0
     refused_backoff_s: Annotated[Period, "rest after a refused login"] = 300.0

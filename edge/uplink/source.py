@@ -1,5 +1,9 @@
 """Out of the ring in the order of delivery: alarms first; billing, fresh and old values take turns.
 
+    oldest          polled values as they came
+    newest          the newest of what waits, always; in pieces, each in the order in which its records came
+    live+backfill   new ones at once, the backlog oldest first with the rest of the link
+
 A `Source` belongs to one connection. Its cursors only move forward over what was handed out, so that nothing is sent
 twice on a connection; what was not acknowledged is found again by the next connection's source, from the ring.
 """
@@ -8,13 +12,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal
 
+from edge.config import Order
 from edge.model import Stored, Stream
 from edge.uplink.ports import RingPort
 
 READ_RECORDS = 256
 READ_BYTES = 65_536
+PIECE_RECORDS = 64         # newest first: about what one publication takes
 
 
 class Lane(Enum):
@@ -54,10 +59,11 @@ def _nothing(_stored: Stored) -> bool:
 class Source:
     """The lanes of one connection. `on_its_way` tells which records wait for their PUBACK on it."""
 
-    def __init__(self, ring: RingPort, order: Literal["oldest", "live+backfill"],
+    def __init__(self, ring: RingPort, order: Order,
                  on_its_way: Callable[[Stored], bool] = _nothing) -> None:
         self._ring, self._on_its_way = ring, on_its_way
-        self._live = order == "live+backfill"
+        self._live, self._backwards = order != "oldest", order == "newest"
+        self._read_records = PIECE_RECORDS if self._backwards else READ_RECORDS
         self._queues = {lane: _Queue() for lane in Lane if self._live or lane is not Lane.BACKFILL}
         # FRESH was handed out up to this number; what is un-acknowledged below it is BACKFILL's.
         self._seen = ring.backlog(Stream.INSTANT).newest_seq or -1
@@ -71,6 +77,8 @@ class Source:
         filled = [lane for lane in reversed(SHARES) if lane in self._queues and await self._filled(lane)]
         if not filled:
             return None
+        if self._backwards and Lane.FRESH in filled and Lane.BACKFILL in filled:
+            filled.remove(Lane.BACKFILL)
         for lane in filled:
             self._queues[lane].turn = max(self._queues[lane].turn, self._turn)
         chosen = min(reversed(filled), key=lambda lane: self._queues[lane].turn)
@@ -122,8 +130,10 @@ class Source:
     async def _filled(self, lane: Lane) -> bool:
         queue = self._queues[lane]
         if not queue.records and not queue.dry:
-            newest = self._live and lane is Lane.FRESH
-            found = await (self._newest() if newest else self._next(lane, queue))
+            if lane is Lane.BACKFILL and self._backwards:
+                found = await self._older(queue)
+            else:
+                found = await (self._newest() if self._live and lane is Lane.FRESH else self._next(lane, queue))
             queue.records.extend(found)
             queue.dry = not found
         return bool(queue.records)
@@ -132,13 +142,19 @@ class Source:
         new = self._ring.backlog(Stream.INSTANT).newest_seq - self._seen
         if new <= 0:
             return []
-        found = await self._ring.read_newest(Stream.INSTANT, before=None, limit_records=min(READ_RECORDS, new),
+        found = await self._ring.read_newest(Stream.INSTANT, before=None, limit_records=min(self._read_records, new),
                                              limit_bytes=READ_BYTES)
         found = [stored for stored in found if stored.seq > self._seen]
         if found:
             old = self._queues[Lane.BACKFILL]
             if found[0].seq > self._seen + 1:
                 old.dry = False                          # what was left out
+                if self._backwards:
+                    old.records.clear()                  # it is newer than these
+                    old.after = None
+            elif self._backwards:
+                if old.dry and old.after is None:
+                    old.after = found[0].seq             # there is nothing older
             elif old.dry and not old.records:
                 old.after = found[-1].seq                # it had nothing, and gets nothing: not to be read twice
             self._seen = found[-1].seq
@@ -157,6 +173,19 @@ class Source:
             if free:
                 return free
         return []
+
+    async def _older(self, queue: _Queue) -> list[Stored]:
+        """Return the newest of what waits below the last piece: `queue.after` is where that one began."""
+        while True:
+            before = self._seen + 1 if queue.after is None else queue.after
+            found = await self._ring.read_newest(Stream.INSTANT, before=before, limit_records=PIECE_RECORDS,
+                                                 limit_bytes=READ_BYTES)
+            if not found:
+                return []
+            free = self._free(Lane.BACKFILL, found[::-1])[::-1]
+            queue.after = (free or found)[0].seq
+            if free:
+                return free
 
     def _free(self, lane: Lane, found: list[Stored]) -> list[Stored]:
         """Return the first neighbours that no other hand holds: a span over a gap would cover what lies in it."""

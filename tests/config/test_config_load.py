@@ -80,7 +80,7 @@ def test_any_settings_load_back_from_their_own_toml(tmp_path: Path, text: str, i
     ("[uplink]\nport = 0", "uplink.port = 0: must be a whole number at least 1 and at most 65535"),
     ("[uplink]\nport = 65536", "uplink.port = 65536: must be a whole number at least 1 and at most 65535"),
     ('[uplink]\nhost = ""', 'uplink.host = "": must be a host name or an IP address'),
-    ('[uplink]\norder = "newest"', 'uplink.order = "newest": must be "oldest" or "live+backfill"'),
+    ('[uplink]\norder = "latest"', 'uplink.order = "latest": must be "oldest", "newest" or "live+backfill"'),
     ("[uplink]\nenabled = 1", "uplink.enabled = 1: must be true or false"),
     ('[push]\nlisten = "halow0"', 'push.listen = "halow0": must be an IP address'),
     ('[gateway]\nstate_dir = "var"', 'gateway.state_dir = "var": must be an absolute path'),

@@ -144,7 +144,7 @@ async def test_a_reset_at_every_kind_of_moment(server, feed, run_uplink, moment)
         assert len(tap.published) < 400
 
 
-@pytest.mark.parametrize("order", ["oldest", "live+backfill"])
+@pytest.mark.parametrize("order", ["oldest", "newest", "live+backfill"])
 async def test_a_black_hole_is_noticed_within_the_ack_time_out(server, tap, feed, run_uplink, order):
     await feed.readings(300)
     async with run_uplink(tap.port, ack_timeout_s=0.5, order=order) as uplink:

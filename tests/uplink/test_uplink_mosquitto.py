@@ -42,7 +42,7 @@ async def drained(uplink):
         await uplink.drained()
 
 
-@pytest.mark.parametrize("order", ["oldest", "live+backfill"])
+@pytest.mark.parametrize("order", ["oldest", "newest", "live+backfill"])
 async def test_kill_9_of_the_broker_and_a_cut_without_fin(mosquitto, ring, feed, run_uplink, order):
     """2,000 records; the broker killed twice, the link cut without FIN once, always in the middle of the work."""
     async with WireTap(("127.0.0.1", mosquitto.port)) as tap, \

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import pytest
+
 from edge.model import Field, Kind, Record, Schema, Stamp, Stored, Stream
 from edge.uplink.source import Lane, Source
 
@@ -33,9 +35,8 @@ class Lists:
         return rows[:limit_records]
 
     async def read_newest(self, stream, *, before, limit_records, limit_bytes):
-        assert before is None
         del limit_bytes
-        rows = [row for row in self.streams[stream] if row.seq not in self.held]
+        rows = [row for row in self.streams[stream] if (before is None or row.seq < before) and row.seq not in self.held]
         self.reads.append((stream.name, "newest"))
         return rows[-limit_records:]
 
@@ -172,3 +173,54 @@ async def test_no_backlog_keeps_another_lane_silent():
     ring.streams[Stream.ALARM] = [row(1, stream=Stream.ALARM)]
     source.committed()
     assert await source.choose() is Lane.ALARM
+
+
+async def test_newest_first_goes_down_piece_by_piece_and_what_comes_is_first():
+    ring = Lists(INSTANT=[row(n) for n in range(1, 151)])
+    source = Source(ring, "newest")
+    assert await next_run(source) == (Lane.BACKFILL, list(range(87, 151)))
+    ring.streams[Stream.INSTANT].append(row(151))
+    source.committed()
+    assert await next_run(source) == (Lane.FRESH, [151])
+    assert await next_run(source) == (Lane.BACKFILL, list(range(23, 87)))
+    assert await next_run(source) == (Lane.BACKFILL, list(range(1, 23)))
+    assert await next_run(source) == (None, [])
+
+
+async def test_newest_first_what_a_slow_link_left_out_is_sent_before_what_is_older_and_nothing_twice():
+    ring = Lists(INSTANT=[row(n) for n in range(1, 101)])
+    sent = set()
+    source = Source(ring, "newest", lambda stored: stored.seq in sent)
+
+    async def step():
+        lane, run = await next_run(source)
+        assert not sent & set(run), "sent twice on one connection"
+        sent.update(run)
+        return lane, run
+
+    assert await step() == (Lane.BACKFILL, list(range(37, 101)))
+    await source.choose()                                          # 1..36 are at hand
+    ring.streams[Stream.INSTANT] += [row(n) for n in range(101, 201)]
+    source.committed()
+    assert await step() == (Lane.FRESH, list(range(137, 201)))
+    assert await step() == (Lane.BACKFILL, list(range(101, 137)))
+    assert await step() == (Lane.BACKFILL, list(range(1, 37)))
+    assert await step() == (None, [])
+
+
+async def test_newest_first_looks_past_what_is_on_its_way_or_skipped_and_finds_it_again():
+    ring = Lists(INSTANT=[row(n) for n in range(1, 9)])
+    source = Source(ring, "newest", lambda stored: stored.seq == 5)
+    assert await next_run(source) == (Lane.BACKFILL, [6, 7, 8])
+    assert await next_run(source, skip={2}) == (Lane.BACKFILL, [1])
+    assert await next_run(source) == (Lane.BACKFILL, [2, 3, 4])
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest", "live+backfill"])
+async def test_alarms_are_behind_no_backlog_in_any_order(order):
+    ring = Lists(INSTANT=[row(n) for n in range(1, 600)], BILLING=[row(n, stream=Stream.BILLING) for n in range(1, 600)])
+    source = Source(ring, order)
+    await next_run(source)
+    ring.streams[Stream.ALARM] = [row(1, stream=Stream.ALARM)]
+    source.committed()
+    assert await next_run(source) == (Lane.ALARM, [1])
