@@ -3,11 +3,11 @@
     python benchmarks/ring.py [--records N] [--rounds N] [--stores sqlite ring ...] [--batches 1 10 100]
 
 Every store is durable per batch and gives back the same Record objects. `append` puts a batch and waits until it is
-durable; `drain` reads 500 at a time and lets go of each chunk durably. The first round lets files grow; of the others
-the median counts. CPU is process time of all threads. Bytes and flushes are the block statistics of an ext4 of our own
-on a loop device, journal and metadata included, in a mount namespace that dies with this process (root); without root
-`write_bytes` of /proc/self/io, which leaves out the journal, and no flushes. LMDB and persist-queue need the extra
-`bench`; what is not installed is left out, and said so.
+durable; `drain` reads 500 at a time and lets go of each chunk durably. The first round lets files grow; of the others,
+in which the stores take turns, the median counts. CPU is process time of all threads. Bytes and flushes are the block
+statistics of an ext4 of our own on a loop device, journal and metadata included, in a mount namespace that dies with
+this process (root); without root `write_bytes` of /proc/self/io, which leaves out the journal, and no flushes. LMDB and
+persist-queue need the extra `bench`; what is not installed is left out, and said so.
 """
 
 import argparse
@@ -79,24 +79,33 @@ class Gauge:
         return Cost(cpu / count * 1e6, (written - before[1]) / count, (flushes - before[2]) / batches, count / wall)
 
 
-async def measure(name: str, place: Path, count: int, batch: int, rounds: int, gauge: Gauge) -> tuple[Cost, Cost]:
-    """Return the median cost of appending and of draining."""
-    store, rows = STORES[name](place), records(count)
+async def measure(names: list[str], place: Path, count: int, batch: int, rounds: int, gauge: Gauge
+                  ) -> dict[str, tuple[Cost, Cost]]:
+    """Return the median cost of appending and of draining of each; they take turns: a busy minute is everybody's."""
+    rows, found = records(count), {name: ([], []) for name in names}
+    stores = {name: STORES[name](made(place / f"{name}-{batch}")) for name in names}
 
-    async def append() -> None:
+    async def append(store) -> None:
         for at in range(0, count, batch):
             await store.append(rows[at : at + batch])
 
-    async def drain() -> None:
+    async def drain(name: str, store) -> None:
         seen = await store.drain()
         assert seen == count, f"{name}: {seen} of {count} read back"
 
-    appended, drained = [], []
     for _ in range(rounds + 1):
-        appended.append(await gauge.of(append(), count, count // batch))
-        drained.append(await gauge.of(drain(), count, count // batch))
-    await store.close()
-    return median(appended[1:]), median(drained[1:])
+        for name, store in stores.items():
+            appended, drained = found[name]
+            appended.append(await gauge.of(append(store), count, count // batch))
+            drained.append(await gauge.of(drain(name, store), count, count // batch))
+    for store in stores.values():
+        await store.close()
+    return {name: (median(appended[1:]), median(drained[1:])) for name, (appended, drained) in found.items()}
+
+
+def made(place: Path) -> Path:
+    place.mkdir()
+    return place
 
 
 def median(costs: list[Cost]) -> Cost:
@@ -108,16 +117,11 @@ def table(place: Path, device: str | None, options: argparse.Namespace) -> None:
     print(f"SQLite {sqlite3.sqlite_version}; bytes: {source}{HEAD}")
     for batch in options.batches:
         count = options.records // 10 if batch == 1 else options.records
-        first: tuple[Cost, Cost] | None = None
-        for name in options.stores:
-            if name in WITHOUT_BATCHES and batch > 1:
-                continue
-            work = place / f"{name}-{batch}"
-            work.mkdir()
-            costs = uvloop.run(measure(name, work, count, batch, options.rounds, Gauge(device)))
-            shutil.rmtree(work)
-            first = first or costs
-            print(f"{name:14}{batch:>6}{line(*costs)}   {ratios(costs, first)}", flush=True)
+        names = [name for name in options.stores if batch == 1 or name not in WITHOUT_BATCHES]
+        found = uvloop.run(measure(names, place, count, batch, options.rounds, Gauge(device)))
+        for name, costs in found.items():
+            shutil.rmtree(place / f"{name}-{batch}")
+            print(f"{name:14}{batch:>6}{line(*costs)}   {ratios(costs, found[names[0]])}", flush=True)
 
 
 def line(append: Cost, drain: Cost) -> str:

@@ -34,6 +34,7 @@ from edge.demo.population import Population
 
 UTC_MS = 1_780_000_000_000.0
 DRAINED_WITHIN_S = 300.0
+REPORT_EVERY_S = 300.0
 CANNOT = 3
 
 
@@ -90,6 +91,7 @@ async def play(options: argparse.Namespace, stage: Stage) -> None:
     """Let things happen until the time is over."""
     loop = asyncio.get_running_loop()
     began, overflown = loop.time(), not options.overflow
+    report_at = began + REPORT_EVERY_S
     await asyncio.sleep(min(8.0, options.seconds / 5))
     while loop.time() - began < options.seconds:
         if not overflown and loop.time() - began > options.seconds / 3:
@@ -99,7 +101,8 @@ async def play(options: argparse.Namespace, stage: Stage) -> None:
         await stage.act()
         await asyncio.sleep(stage.rng.expovariate(1 / options.pause))
         assert stage.gateway.process.poll() is None, f"the gateway has ended: {stage.gateway.tail()}"
-        if options.report and int(loop.time() - began) // 300 != int(loop.time() - began - options.pause) // 300:
+        if options.report and loop.time() >= report_at:
+            report_at = loop.time() + REPORT_EVERY_S
             print(f"{loop.time() - began:6.0f} s: {sum(stage.acts.values())} acts", file=sys.stderr, flush=True)
 
 
