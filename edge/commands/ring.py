@@ -1,4 +1,4 @@
-"""`halow-gateway ring`: look into the ring on flash. Read only; works while the gateway runs and on a dead board.
+"""`halow-gateway ring`: look into the ring on flash, save what a broken one holds. Read only; needs no running gateway.
 
     0  done, and nothing wrong     1  `verify` found damage, or there is no ring to read     2  wrong usage
 """
@@ -118,6 +118,35 @@ def dump(state: State, stream: str | None, limit: int | None, *, everything: boo
                 left -= 1
                 if not left:
                     return
+
+
+@ring.command(short_help="Print all that can be read of damaged or copied slots.")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.option("--waiting", is_flag=True, help="Only what the server has not acknowledged, as far as that is known.")
+def salvage(sources: tuple[Path, ...], *, waiting: bool) -> int:
+    """Print every readable record, one JSON object per line as `dump` does; what is damaged goes to standard error.
+
+    PATH is a ring's directory, one that holds copied slots, a slot, or the image of a whole card or partition; it is
+    only read. Headers that are gone are made anew from the frames. Status 1: something is damaged, or nothing found.
+    """
+    from edge.model import Stream
+    from edge.ring.salvage import rings_in
+
+    rings, problems = rings_in(sources)
+    count = 0
+    for one in rings:
+        problems += one.damage()      # first: reading takes what is missing as told
+        for stream in Stream:
+            for stored, acknowledged in one.look.records(stream):
+                if not (acknowledged and waiting):
+                    text = row(stored, acknowledged=acknowledged) | {"ring": one.uuid}
+                    click.echo(json.dumps(text, ensure_ascii=False))
+                    count += 1
+    for line in problems:
+        click.echo(line, err=True)
+    segments = sum(one.segments for one in rings)
+    click.echo(f"{count} records of {segments} segments, {len(rings)} rings; {len(problems)} things damaged", err=True)
+    return 1 if problems or not segments else 0
 
 
 def row(stored: "Stored", *, acknowledged: bool) -> dict[str, Any]:

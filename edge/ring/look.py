@@ -7,7 +7,7 @@ from pathlib import Path
 from edge.errors import RingError
 from edge.model import Stored, Stream
 from edge.ring.frame import PAGE_BYTES
-from edge.ring.fs import OsFileSystem
+from edge.ring.fs import FileSystem, OsFileSystem
 from edge.ring.layout import HEADER_PAGES
 from edge.ring.slots import Condition, Slot, ring_of, survey
 from edge.ring.timebase import Anchor, Timebase
@@ -54,13 +54,17 @@ class SlotCheck:
 class RingLook:
     """A ring directory, read only."""
 
-    def __init__(self, directory: Path) -> None:
-        """Read all headers and the newest segment of each stream. Raises RingError when there is no ring to read."""
-        fs = OsFileSystem(read_only=True)
+    def __init__(self, directory: Path, fs: FileSystem | None = None) -> None:
+        """Read all headers and the newest segment of each stream. Raises RingError when there is no ring to read.
+
+        `fs` stands in for the machine's.
+        """
         places = {stream: directory / stream.name.lower() for stream in Stream}
         try:
-            if not directory.is_dir():
-                raise RingError(f"{directory}: there is no ring here; --state-dir says where to look")
+            if fs is None:
+                fs = OsFileSystem(read_only=True)
+                if not directory.is_dir():
+                    raise RingError(f"{directory}: there is no ring here; --state-dir says where to look")
             self.slots = {stream: survey(fs, place, stream) for stream, place in places.items()}
         except OSError as error:
             raise RingError(f"{directory}: cannot be read: {error.strerror}") from error

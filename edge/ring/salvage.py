@@ -1,0 +1,52 @@
+"""Saving what a broken ring still holds: every ring that is among the pieces, each looked at as if it were whole."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from edge.ring.look import RingLook
+from edge.ring.pieces import Piece, PieceFs, gather
+
+
+@dataclass(frozen=True)
+class SavedRing:
+    """One ring, by its uuid. `look.records(stream)` yields what is readable."""
+
+    uuid: str
+    fs: PieceFs
+    look: RingLook
+
+    @property
+    def segments(self) -> int:
+        """How many segments were found of it."""
+        return len(self.fs.pieces)
+
+    def damage(self) -> list[str]:
+        """Return one line for each segment that is not whole, naming the file. Reads all of them."""
+        lines = []
+        for check in self.look.verify():
+            piece = self.fs.pieces[Path(check.stream) / check.slot]
+            counts = ((check.damaged_pages, "damaged pages"), (check.unknown_frames, "unknown frames"),
+                      (check.missing, "records missing"))
+            parts = [check.problem, piece.note, *(f"{count} {what}" for count, what in counts if count)]
+            if any(parts):
+                lines.append(f"{piece.source}: {check.stream}, segment {piece.header.segment}: "
+                             + ", ".join(filter(None, parts)))
+        return lines
+
+
+def rings_in(sources: Iterable[Path]) -> tuple[list[SavedRing], list[str]]:
+    """Return the rings that slots, directories and images hold, the largest first, and what cannot be read at all.
+
+    Raises RingError for a source that is not there.
+    """
+    gathered = gather(sources)
+    by_ring: dict[bytes, list[Piece]] = {}
+    for piece in gathered.pieces:
+        by_ring.setdefault(piece.header.ring, []).append(piece)
+    rings = []
+    for ring, pieces in sorted(by_ring.items(), key=lambda item: -len(item[1])):
+        fs = PieceFs(pieces)
+        rings.append(SavedRing(str(UUID(bytes=ring)), fs, RingLook(Path(), fs)))
+    return rings, gathered.problems
