@@ -21,6 +21,7 @@ from cloud.fleet import Source
 from cloud.fleet import load as load_fleet
 from cloud.provision import export as exporting
 from cloud.provision import tokens
+from cloud.provision.bootstrap import bootstrap
 from cloud.provision.reconcile import Outcome, Reconciler, destroy
 from cloud.provision.rest import Rest
 from cloud.provision.server import Server, read_certificate
@@ -57,20 +58,16 @@ def root() -> None:
     """Make a ThingsBoard server hold what a fleet file says."""
 
 
-def server_options(function: _Function) -> _Function:
-    """Add what is needed for a login."""
+def address_options(function: _Function) -> _Function:
+    """Add where the server is and how it is trusted."""
     for option in (
         click.option("--plain-http", is_flag=True, help="Let the password cross the network in clear."),
         click.option(
             "--ca",
             type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            envvar="HALOW_CLOUD_CA",
+            show_envvar=True,
             help="Authority of the server's certificate, PEM.",
-        ),
-        click.option(
-            "--password-file", type=click.Path(path_type=Path), help="First line is the password; asked for without."
-        ),
-        click.option(
-            "--user", envvar="HALOW_CLOUD_USER", required=True, show_envvar=True, help="A tenant administrator."
         ),
         click.option(
             "--url", envvar="HALOW_CLOUD_URL", required=True, show_envvar=True, help="https://things.example.org"
@@ -78,6 +75,24 @@ def server_options(function: _Function) -> _Function:
     ):
         function = option(function)
     return function
+
+
+def server_options(function: _Function) -> _Function:
+    """Add what is needed for a login."""
+    for option in (
+        click.option(
+            "--password-file",
+            type=click.Path(path_type=Path),
+            envvar="HALOW_CLOUD_PASSWORD_FILE",
+            show_envvar=True,
+            help="First line is the password; asked for without.",
+        ),
+        click.option(
+            "--user", envvar="HALOW_CLOUD_USER", required=True, show_envvar=True, help="A tenant administrator."
+        ),
+    ):
+        function = option(function)
+    return address_options(function)
 
 
 def fleet_options(function: _Function) -> _Function:
@@ -89,13 +104,14 @@ def fleet_options(function: _Function) -> _Function:
 
 
 def _login(url: str, user: str, password_file: Path | None, ca: Path | None, *, plain_http: bool) -> Rest:
-    context = None
-    if ca is not None:
-        try:
-            context = ssl.create_default_context(cafile=str(ca))
-        except (ssl.SSLError, OSError):
-            raise CloudError(f"{ca}: holds no certificate in PEM") from None
-    return Rest(url, user, _password(user, password_file), context=context, allow_plain=plain_http)
+    return Rest(url, user, _password(user, password_file), context=_context(ca), allow_plain=plain_http)
+
+
+def _context(ca: Path | None) -> ssl.SSLContext | None:
+    try:
+        return None if ca is None else ssl.create_default_context(cafile=str(ca))
+    except (ssl.SSLError, OSError):
+        raise CloudError(f"{ca}: holds no certificate in PEM") from None
 
 
 def _password(user: str, path: Path | None) -> str:
@@ -107,6 +123,28 @@ def _password(user: str, path: Path | None) -> str:
         raise CloudError(
             f"{path}: the password cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}"
         ) from None
+
+
+@root.command("bootstrap")
+@address_options
+@click.option("--tenant", required=True, help="Title of the tenant to be made.")
+@click.option("--operator", required=True, metavar="EMAIL", help="Its administrator: the --user of everything else.")
+@click.option(
+    "--passwords",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder for EMAIL.password files; what is not there is drawn (mode 0600).",
+)
+def bootstrap_command(
+    url: str, ca: Path | None, tenant: str, operator: str, passwords: Path, *, plain_http: bool
+) -> None:
+    """Give a server that was just installed passwords of its own, a tenant and an administrator."""
+
+    def login(user: str, password: str) -> Rest:
+        return Rest(url, user, password, context=_context(ca), allow_plain=plain_http)
+
+    for line in bootstrap(login, passwords, tenant, operator) or ["nothing was left to do"]:
+        click.echo(line)
 
 
 @root.command()
@@ -203,7 +241,7 @@ def build_command(folder: Path) -> None:
 
 def _reconciled(server: Server, source: Source, *, act: bool, adopt: bool, prune: bool) -> Outcome:
     version = server.version()
-    if version and not version.startswith(KNOWN_VERSIONS):
+    if version[:1].isdigit() and not version.startswith(KNOWN_VERSIONS):  # "unknown" is a build of somebody's own
         raise CloudError(
             f"the server is ThingsBoard {version}; this was written for {KNOWN_VERSIONS[0]}x, whose device "
             "profiles hold the alarm rules"

@@ -53,6 +53,7 @@ class ThingsBoardRest:
 
     def __init__(self, user="tenant@example.org", password="hunter2-hunter2", version="4.2.2.3"):
         self.user, self.password, self.version = user, password, version
+        self.users = {user: password}
         self.authority = "TENANT_ADMIN"
         self.store = {path: {} for path in KINDS}      # id -> entity
         self.chains, self.credentials, self.attributes, self.relations = {}, {}, {}, []
@@ -138,14 +139,14 @@ class ThingsBoardRest:
     def _route(self, handler, method, path, query, body):
         if path == "/api/auth/login":
             self.logins += 1
-            if body != {"username": self.user, "password": self.password}:
+            if self.users.get(body["username"]) != body["password"]:
                 raise Refusal(401, "Invalid username or password", 10)
-            return self._pair()
+            return self._pair(body["username"])
         if path == "/api/auth/token":
             self.refreshes += 1
             if body["refreshToken"] not in self._refresh:
                 raise Refusal(401, "Authentication failed", 10)
-            return self._pair()
+            return self._pair(self.user)
         self._admit(handler.headers.get("X-Authorization") or "")
         if self.busy:
             self.busy -= 1
@@ -161,7 +162,8 @@ class ThingsBoardRest:
                 return function(self, query, body, *found.groups())
         raise missing()
 
-    def _pair(self):
+    def _pair(self, user):
+        self.who = user
         token, refresh = f"jwt-{uuid.uuid4()}", f"refresh-{uuid.uuid4()}"
         self._tokens[token] = self.token_lives
         self._refresh.add(refresh)
