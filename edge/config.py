@@ -15,6 +15,7 @@ IDENTITY = "{id}"
 IDENTITY_LIMIT = 32
 
 Period = Annotated[float, Meta(gt=0, le=86_400)]
+Rest = Annotated[float, Meta(ge=0, le=2_678_400)]
 Window = Annotated[float, Meta(ge=0, le=60)]
 Order = Literal["oldest", "newest", "live+backfill"]
 WhenFull = Literal["drop_oldest", "drop_newest", "block"]
@@ -72,6 +73,8 @@ class RingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         "drop_oldest")
     instant_when_full: Annotated[WhenFull, "the same for polled values"] = "drop_oldest"
     elide: Annotated[bool, "polled values that the server acknowledges within their window are never written"] = True
+    scrub_interval_s: Annotated[Rest, "one slot at rest is read through in this time, to find rot early; 0: none"] = (
+        3_600.0)
     ack_commit_s: Annotated[Period, "acknowledgements alone are written at most this often"] = 10.0
     record_limit_bytes: Annotated[int, Meta(ge=1_024, le=1_048_576), "no single record may be larger"] = 65_536
 

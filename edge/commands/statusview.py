@@ -51,7 +51,8 @@ def _ring(ring: Data) -> dict[str, Any]:
     shown: dict[str, Any] = {key: ring.get(key) for key in ("healthy", "problem")} | {"waiting": ring.get("backlog")}
     for key in ("size_bytes", "quota_bytes", "written_bytes"):
         shown[key] = sum(stream.get(key, 0) for stream in streams) if streams else None
-    for key in ("lost", "in_memory", "slots_quarantined", "slots_strange", "io_errors", "evictions"):
+    for key in ("lost", "in_memory", "slots_quarantined", "slots_strange", "io_errors", "evictions",
+                "damaged_pages"):
         total = sum(stream.get(key, 0) for stream in streams)
         shown[key] = total if total or (key == "lost" and streams) else None
     return shown

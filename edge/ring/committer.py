@@ -186,7 +186,7 @@ class Committer:
 
     def _committed(self, lane: Lane, outcome: Outcome, error: BaseException | None) -> None:
         if error is not None:
-            self._break(error)
+            self.break_off(error)
             return
         if lane.done(outcome.end):
             self.commits += 1
@@ -212,7 +212,7 @@ class Committer:
         if lane.preparing:
             self._writer.run(partial(self._prepared, lane), self._engine.prepare, lane.stream)
         elif error is not None:
-            self._break(error)
+            self.break_off(error)
 
     def brought_news(self) -> None:
         """Wake who waits for records."""
@@ -277,7 +277,7 @@ class Committer:
         if not any(other.failed for other in self.lanes.values()):
             self.problem, self._retry_s = "", self._retry_first_s
 
-    def _break(self, error: BaseException) -> None:
+    def break_off(self, error: BaseException) -> None:
         """A fault of the program itself in the writer: nothing is promised from here on."""
         log.critical("ring: the writer failed", exc_info=error)
         self.broken = error

@@ -1,4 +1,4 @@
-"""The file system as the ring sees it: seven calls (I/O edge), so that a simulated one can stand in its place."""
+"""The file system as the ring sees it: eight calls (I/O edge), so that a simulated one can stand in its place."""
 
 import contextlib
 import errno
@@ -43,6 +43,9 @@ class FileSystem(Protocol):
 
     def pread(self, path: Path, offset: int, length: int) -> bytes:
         """Return up to `length` bytes; fewer only at the end of the file."""
+
+    def drop_cached(self, path: Path) -> None:
+        """Let the next `pread` come from the medium, where that can be had; nothing written is lost."""
 
     def close(self, path: Path) -> None:
         """Let go of the file; it may be used again."""
@@ -128,6 +131,10 @@ class OsFileSystem:
             # on a file system gone read-only the data is still to be drained
             file = self._open[path] = os.open(path, os.O_CLOEXEC | os.O_RDONLY)
         return os.pread(file, length, offset)
+
+    def drop_cached(self, path: Path) -> None:
+        """See the port. Pages that wait to be written stay."""
+        os.posix_fadvise(self._file(path), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self, path: Path) -> None:
         """See the port."""

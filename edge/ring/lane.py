@@ -297,6 +297,7 @@ class Lane:
             slots_strange=conditions.count(Condition.FOREIGN) + conditions.count(Condition.UNUSABLE),
             size_bytes=sum(slot.size for slot in list(pool.slots)), quota_bytes=pool.quota_bytes,
             written_bytes=tally.bytes_written, syncs=tally.syncs, io_errors=tally.io_errors, evictions=tally.evictions,
+            scrubbed=tally.scrubbed, damaged_pages=tally.damaged_pages,
             acks_unwritten=self.log.acks_unwritten, elided=self.elided, full=self.stuck,
             turned_away=self.turned_away,
         )

@@ -259,6 +259,9 @@ class PieceFs:
                     data += bytes(PAGE_BYTES)
         return data
 
+    def drop_cached(self, path: Path) -> None:
+        """See the port; a copy is read once."""
+
     def close(self, path: Path) -> None:
         """See the port; nothing stays open."""
 

@@ -214,13 +214,20 @@ def rows(frame: Frame) -> list[Any]:
 def scan(read: ReadBytes, size: int, header: SlotHeader) -> Segment:
     """Read a whole slot and return what is in it. Never raises for what the bytes are."""
     segment = Segment(header, size // PAGE_BYTES)
+    for _ in scanning(segment, read):
+        pass
+    return segment
+
+
+def scanning(segment: Segment, read: ReadBytes) -> Iterator[int]:
+    """Take what a slot holds into a fresh `segment`, frame by frame; yields the page of each. See `scan`."""
     for page, pages, frame in _frames(read, segment):
         if isinstance(frame, Frame):
             segment.take(frame, page, pages)
         else:
             segment.miss(frame, page)
+        yield page
     segment.next_ordinal = max(segment.next_ordinal, segment.claimed)
-    return segment
 
 
 def _frames(read: ReadBytes, segment: Segment) -> Iterator[tuple[int, int, Frame | FrameHead]]:

@@ -39,6 +39,8 @@ class StreamStatus:
     syncs: int
     io_errors: int
     evictions: int
+    scrubbed: int               # slots read through at rest
+    damaged_pages: int          # that were found so
     acks_unwritten: int
     elided: int                 # acknowledged before they had to be written
     full: bool                  # full, and keeps what it has

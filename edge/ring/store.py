@@ -20,6 +20,7 @@ from edge.ring.committer import RETRY_FIRST_S, Committer
 from edge.ring.engine import Engine
 from edge.ring.fs import FileSystem, OsFileSystem, lock_directory, remove_unfinished
 from edge.ring.lane import Lane, Ticket
+from edge.ring.scrub import Scrub
 from edge.ring.status import Backlog, RingStatus
 from edge.ring.timebase import Anchor, Quality
 from edge.ring.timekeeper import Timekeeper
@@ -28,6 +29,7 @@ from edge.ring.writer import Writer
 log = logging.getLogger(__name__)
 
 CLOCK_POLL_S = 1.0
+SCRUB_STEP_S = 0.5         # between two pieces of a slot that is read through: what else there is to do comes first
 RELEASE_WITHIN_S = 1.0
 CLOSE_WITHIN_S = 5.0       # an SD card that is busy with itself answers in that time; a dead one never does
 
@@ -45,6 +47,7 @@ class Ring:
         self._committer = Committer(engine, writer, settings, clock, retry_first_s)
         self._lanes = self._committer.lanes
         self._time = Timekeeper(engine, clock, hold_s, self._committer.spread, self._committer.brought_news)
+        self._scrub, self._scrub_interval_s = Scrub(engine.logs), settings.scrub_interval_s
         self.close_within_s = CLOSE_WITHIN_S
 
     @classmethod
@@ -209,10 +212,24 @@ class Ring:
     def _start(self) -> None:
         self._committer.start()
         self._look_at_clock()
+        if self._scrub_interval_s:
+            self._committer.later("scrub", self._scrub_interval_s, self._scrub_on)
 
     def _look_at_clock(self) -> None:
         self._time.look()
         self._committer.later("clock", CLOCK_POLL_S, self._look_at_clock)
+
+    def _scrub_on(self) -> None:
+        self._writer.run(self._scrubbed, self._scrub.step)
+
+    def _scrubbed(self, rests: bool, error: BaseException | None) -> None:      # noqa: FBT001 - as Writer calls
+        if error is not None:
+            self._committer.break_off(error)
+        elif not self._committer.closing:
+            for lane in self._lanes.values():
+                if lane.log.state_due:
+                    self._committer.commit_state(lane)
+            self._committer.later("scrub", self._scrub_interval_s if rests else SCRUB_STEP_S, self._scrub_on)
 
     async def _close(self) -> None:
         self._committer.stop()

@@ -27,6 +27,8 @@ class Tally:
     syncs: int = 0
     io_errors: int = 0
     evictions: int = 0
+    scrubbed: int = 0              # slots read through at rest
+    damaged_pages: int = 0         # found by that, each counted once
 
 
 class Turnover:

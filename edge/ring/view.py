@@ -16,7 +16,7 @@ from edge.ring.frame import PAGE_BYTES, FrameType, Undecodable, open_frame, peek
 from edge.ring.fs import MEDIUM_ERRORS, FileSystem
 from edge.ring.losses import LossReason, State
 from edge.ring.records import boot_text, moment_of, own_time, record_of
-from edge.ring.segment import Entry, Run, Segment, claimed_end, rows, scan
+from edge.ring.segment import Entry, ReadBytes, Run, Segment, claimed_end, rows, scan
 from edge.ring.slots import Condition, Slot, arrange, slim
 from edge.ring.timebase import UNKNOWN_CLOCK, Anchor, Timebase, stamps_by
 
@@ -68,7 +68,7 @@ class StreamView:
         if not self.segments:
             return
         newest = self.segments[-1]
-        segment = scan(self._reader(newest), newest.size, newest.segment)
+        segment = scan(self.reader(newest), newest.size, newest.segment)
         for anchor in segment.anchors:
             self.timebase.add(anchor)
         self.active, self.state = segment, segment.state
@@ -80,16 +80,17 @@ class StreamView:
             slim(slot)
         for slot in self.slots:
             if slot.condition is Condition.FREE and slot.header is None:
-                self.next_ordinal = max(self.next_ordinal, claimed_end(self._reader(slot), slot.size, self.next_ordinal,
+                self.next_ordinal = max(self.next_ordinal, claimed_end(self.reader(slot), slot.size, self.next_ordinal,
                                                                        self.epoch))
                 self.fs.close(slot.path)
         newest.end = self.next_ordinal
         self.lose(0, self.segments[0].segment.base - 1, LossReason.UNCOVERED)
         known = self.state.losses.total
-        self._count_holes(newest, segment)
+        self.count_holes(newest, segment)
         self.lost_at_load = self.state.losses.total - known
 
-    def _reader(self, slot: Slot) -> Any:
+    def reader(self, slot: Slot) -> ReadBytes:
+        """Return how a slot is read: pages that the medium cannot give are left out. May raise OSError."""
         def read(offset: int, length: int) -> bytes:
             try:
                 return self.fs.pread(slot.path, offset, length)
@@ -104,7 +105,8 @@ class StreamView:
 
         return read
 
-    def _count_holes(self, slot: Slot, segment: Segment) -> None:
+    def count_holes(self, slot: Slot, segment: Segment) -> None:
+        """Count as lost what a scan of the slot did not find and nobody has acknowledged."""
         # the segment after this one could only begin when every commit in this one was finished
         finished = segment.finished if slot is self.segments[-1] else slot.end
         for first, last in segment.holes(slot.segment.base, slot.end):
@@ -181,11 +183,11 @@ class StreamView:
             return self.active
         segment = self._cache.pop(slot.path, None)
         if segment is None:
-            segment = scan(self._reader(slot), slot.size, slot.segment)
+            segment = scan(self.reader(slot), slot.size, slot.segment)
             self.fs.close(slot.path)
             for anchor in segment.anchors:
                 self.timebase.add(anchor)
-            self._count_holes(slot, segment)
+            self.count_holes(slot, segment)
         self._cache[slot.path] = segment
         while len(self._cache) > _CACHED_SEGMENTS:
             del self._cache[next(iter(self._cache))]
@@ -311,7 +313,7 @@ class StreamView:
         return run.base_ms
 
     def _payload(self, slot: Slot, entry: Entry) -> tuple[list[Any], int]:
-        data = self._reader(slot)(entry.page * PAGE_BYTES, entry.pages * PAGE_BYTES)
+        data = self.reader(slot)(entry.page * PAGE_BYTES, entry.pages * PAGE_BYTES)
         head = peek(data)
         frame = open_frame(head, data, slot.segment.uid) if head is not None else None
         if frame is None or frame.first_seq != entry.first_seq or frame.type != FrameType.DATA:

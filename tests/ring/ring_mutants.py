@@ -130,7 +130,7 @@ def scan(*a):
     return found
 from edge.ring import view
 view.scan = scan""",
-    "holes_uncounted": "from edge.ring import view; view.StreamView._count_holes = lambda self, slot, segment: None",
+    "holes_uncounted": "from edge.ring import view; view.StreamView.count_holes = lambda self, slot, segment: None",
     "no_eviction_loss": """
 from edge.ring import view
 real = view.StreamView.lose

@@ -101,6 +101,9 @@ class SimulatedFs:
             raise OSError(errno.EIO, "Input/output error", str(path))
         return bytes(self.cached[path][offset : offset + length])
 
+    def drop_cached(self, path: Path) -> None:
+        self._call("drop_cached", path)
+
     def close(self, path: Path) -> None:
         if self.dead:
             raise PowerCut
