@@ -64,9 +64,14 @@ def survey(fs: FileSystem, directory: Path, stream: Stream) -> list[Slot]:
 def _look(fs: FileSystem, slot: Slot, stream: Stream) -> None:
     best: SlotHeader | None = None
     unreadable = newer = 0
+    seen = b""
     for page in (0, 1):
         try:
-            header = decode_header(fs.pread(slot.path, page * PAGE_BYTES, PAGE_BYTES))
+            data = fs.pread(slot.path, page * PAGE_BYTES, PAGE_BYTES)
+            if data == seen:
+                continue      # a copy, as it ought to be
+            seen = data
+            header = decode_header(data)
         except OSError:
             unreadable += 1
         except Incompatible:
