@@ -91,10 +91,21 @@ class About(_Struct, frozen=True):
     gateway_silent_after_s: Annotated[float, Meta(ge=60, le=86_400)] = 300.0
 
 
+class SelfProvisioning(_Struct, frozen=True):
+    """How a gateway of this file gets its own credentials at its first login (ThingsBoard's device provisioning).
+
+    `secret_file` is beside the fleet file; its first line is the secret.
+    """
+
+    key: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
+    secret_file: Annotated[str, Meta(min_length=1)]
+
+
 class Fleet(_Struct, frozen=True):
     """The whole file, checked: every name that is referred to exists, and none exists twice."""
 
     fleet: About
+    provisioning: SelfProvisioning | None = None
     region: tuple[Region, ...] = ()
     customer: tuple[Customer, ...] = ()
     site: tuple[Site, ...] = ()

@@ -5,6 +5,7 @@
 130  interrupted
 """
 
+import os
 import ssl
 import sys
 from collections.abc import Callable
@@ -22,9 +23,10 @@ from cloud.fleet import load as load_fleet
 from cloud.provision import export as exporting
 from cloud.provision import tokens
 from cloud.provision.bootstrap import bootstrap
+from cloud.provision.files import read_files
 from cloud.provision.reconcile import Outcome, Reconciler, destroy
 from cloud.provision.rest import Rest
-from cloud.provision.server import Server, read_certificate
+from cloud.provision.server import Server
 from cloud.provision.wanted import everything, families
 
 DIFFERS = 3
@@ -49,6 +51,9 @@ class _Group(click.Group):
         except CloudError as error:
             for line in str(error).splitlines():
                 click.echo(f"halow-cloud: {line}", err=True)
+            status = 1
+        except BrokenPipeError:  # `halow-cloud diff fleet.toml | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             status = 1
         sys.exit(status)
 
@@ -247,10 +252,7 @@ def _reconciled(server: Server, source: Source, *, act: bool, adopt: bool, prune
             "profiles hold the alarm rules"
         )
     fleet = source.fleet
-    certificates = {
-        one.name: read_certificate(source.folder, one.certificate) for one in fleet.gateway if one.certificate
-    }
-    wanted = everything(fleet, templates.load(), certificates)
+    wanted = everything(fleet, templates.load(), read_files(fleet, source.folder))
     return Reconciler(server, fleet.fleet.name, act=act, adopt=adopt).run(wanted, families(fleet), prune=prune)
 
 

@@ -7,10 +7,9 @@ refused with 409. A POST without id makes a new entity; a second one of a name i
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-from cloud.errors import CloudError, ServerError
+from cloud.errors import ServerError
 from cloud.provision.compare import merged
 from cloud.provision.kinds import ASSET, DASHBOARD, DEVICE, KINDS, EntityKind, Json, mark_of
 from cloud.provision.rest import Rest
@@ -139,19 +138,3 @@ class Server:
 
 def _assignable(kind: EntityKind) -> str:
     return {DEVICE.word: "device", ASSET.word: "asset", DASHBOARD.word: "dashboard"}[kind.word]
-
-
-def read_certificate(folder: Path, name: str) -> str:
-    """Return the one PEM certificate in a file. Raises CloudError."""
-    path = folder / name
-    try:
-        text = path.read_text("ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CloudError(
-            f"{path}: not a certificate in PEM: {getattr(error, 'strerror', None) or 'not ASCII'}"
-        ) from None
-    if "PRIVATE KEY" in text:
-        raise CloudError(f"{path}: holds a private key, which has no business here; give the certificate alone")
-    if text.count("-----BEGIN CERTIFICATE-----") != 1:
-        raise CloudError(f"{path}: holds {text.count('-----BEGIN CERTIFICATE-----')} certificates; one is wanted")
-    return text

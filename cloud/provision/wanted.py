@@ -47,11 +47,19 @@ class Wanted:
     """One entity. `body` may hold Refs anywhere; the rest is kept beside the entity and has calls of its own."""
 
     ref: Ref
-    body: Json
+    body: Json = field(repr=False)  # a gateways' profile may hold the secret of provisioning
     customers: tuple[str, ...] = ()  # who may see it; devices and assets have one at most
     attributes: Mapping[str, float | str] = field(default_factory=dict)  # SERVER_SCOPE
     metadata: Json | None = None  # a rule chain's nodes
     certificate: str = field(default="", repr=False)  # PEM: how a device says who it is
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What stands in files that the fleet file names: PEM by gateway, and the secret of device provisioning."""
+
+    certificates: Mapping[str, str] = field(default_factory=dict)
+    provision_secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +71,8 @@ class Family:
     below: tuple[Ref, ...]
 
 
-def everything(fleet: Fleet, templates: Templates, certificates: Mapping[str, str]) -> list[Wanted]:
-    """Return all entities in the order in which they can be made. `certificates` is PEM by gateway."""
+def everything(fleet: Fleet, templates: Templates, files: Files) -> list[Wanted]:
+    """Return all entities in the order in which they can be made."""
     customers = tuple(one.title for one in fleet.customer)
     types = [one.name for one in fleet.meter_type]
     return [
@@ -81,10 +89,10 @@ def everything(fleet: Fleet, templates: Templates, certificates: Mapping[str, st
             )
             for title, configuration in templates.dashboards.items()
         ),
-        *_device_profiles(fleet, templates),
+        *_device_profiles(fleet, templates, files.provision_secret),
         *(Wanted(Ref(ASSET_PROFILE, name), {"name": name}) for name in (REGION_PROFILE, SITE_PROFILE)),
         *_assets(fleet),
-        *_gateways(fleet, certificates),
+        *_gateways(fleet, files.certificates),
         *_meters(fleet),
     ]
 
@@ -117,8 +125,13 @@ def _with_types(configuration: Json, types: list[str]) -> Json:
     return {**configuration, "entityAliases": aliases}
 
 
-def _device_profiles(fleet: Fleet, templates: Templates) -> Iterator[Wanted]:
-    yield _profile(GATEWAY_PROFILE, "Smart-meter edge gateways.", templates.alarms_of_gateways(), templates, "gateway")
+def _device_profiles(fleet: Fleet, templates: Templates, secret: str) -> Iterator[Wanted]:
+    gateways = _profile(
+        GATEWAY_PROFILE, "Smart-meter edge gateways.", templates.alarms_of_gateways(), templates, "gateway"
+    )
+    if fleet.provisioning is not None:
+        _let_in(gateways.body, fleet.provisioning.key, secret)
+    yield gateways
     for one in fleet.meter_type:
         spread = one.nominal_voltage_v * one.voltage_tolerance_pct / 100
         limits = {
@@ -132,6 +145,13 @@ def _device_profiles(fleet: Fleet, templates: Templates) -> Iterator[Wanted]:
             templates,
             "meter",
         )
+
+
+def _let_in(profile: Json, key: str, secret: str) -> None:
+    """Switch device provisioning on, for devices that are here already: whoever has the secret makes no new ones."""
+    strategy = "CHECK_PRE_PROVISIONED_DEVICES"
+    profile |= {"provisionType": strategy, "provisionDeviceKey": key}
+    profile["profileData"]["provisionConfiguration"] = {"type": strategy, "provisionDeviceSecret": secret}
 
 
 def _profile(name: str, description: str, alarms: list[Json], templates: Templates, device: str) -> Wanted:

@@ -4,7 +4,7 @@ import pytest
 
 from cloud.errors import CloudError, FleetError
 from cloud.fleet import from_csv, from_toml, load
-from cloud.provision.server import read_certificate
+from cloud.provision.files import read_certificate
 
 HEAD = '[fleet]\nname = "f"\n'
 PLACE = '[[region]]\nname = "R"\n[[site]]\nname = "S"\nregion = "R"\n'

@@ -266,6 +266,27 @@ def test_export_gives_back_what_was_applied_without_ids_and_secrets(server, clou
     assert msgspec.json.decode(written["dashboards/halow_meter.json"])["configuration"]["states"]["default"]["root"]
 
 
+def test_gateways_of_the_file_may_fetch_their_own_credentials(server, cloud):
+    provisioned = FLEET.replace("[[customer]]", '[provisioning]\nkey = "halow-north"\nsecret_file = "secret"\n[[customer]]', 1)
+    (cloud.folder / "secret").write_text("short")
+    status, output = cloud("apply", "--yes", fleet=provisioned)
+    assert status == 1
+    assert "the secret has 5 characters" in output
+    for secret in ("first-secret-of-all", "second-secret-of-all"):
+        (cloud.folder / "secret").write_text(f"{secret}\n")
+        status, output = cloud("apply", "--yes")
+        assert status == 0
+        assert secret not in output
+        profile = server.named("deviceProfile", "halow-gateway")
+        assert (profile["provisionType"], profile["provisionDeviceKey"]) == ("CHECK_PRE_PROVISIONED_DEVICES", "halow-north")
+        assert profile["profileData"]["provisionConfiguration"] == {"type": "CHECK_PRE_PROVISIONED_DEVICES", "provisionDeviceSecret": secret}
+    assert "profileData.provisionConfiguration.provisionDeviceSecret" in output, "the change is told, not the secret"
+    assert server.named("deviceProfile", "microstar")["provisionType"] == "DISABLED"
+    assert cloud("diff")[0] == 0
+    assert cloud("apply", "--yes", fleet=FLEET)[0] == 0
+    assert server.named("deviceProfile", "halow-gateway")["provisionType"] == "DISABLED"
+
+
 def test_a_csv_says_the_same(server, cloud):
     rows = ("region,site,latitude,longitude,customer,gateway,certificate,meter,meter_type\n"
             "North,Substation 12,47.1,9.5,Utility North,gw-1,,meter-17,generic-three-phase\n"
