@@ -51,6 +51,7 @@ from edge.daemon.vitals import Vitals, figures_of
 from edge.errands.image_store import ImageStore
 from edge.errands.means import Means
 from edge.errors import RingError, WorkerFailed
+from edge.health import wear
 from edge.health.deadline import Deadline
 from edge.health.notify import Notifier, Watchdog
 from edge.health.promise import Promises
@@ -121,7 +122,8 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
                                  clock, state_dir)
         pushes = Pushes(settings.push, enrolment, profiles, ring.put, clock, meters_zone=settings.clock.meters_zone)
         upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of)
-        vitals = Vitals(lambda: figures_of(ring, upstream.state(), pushes.figures(), clock), fleet.states, keep,
+        vitals = Vitals(lambda: figures_of(ring, upstream.state(), pushes.figures(), wear.look(
+            state_dir, settings.ring.flash_overwrites), clock), fleet.states, keep,
                         functools.partial(_keep, ring, Stream.ALARM), clock, state_dir,
                         settings.uplink.health_interval_s)
         status = StatusDesk(settings.gateway.name, identity, ring=ring, fleet=fleet, enrolment=enrolment, links=links,

@@ -75,6 +75,8 @@ class RingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     elide: Annotated[bool, "polled values that the server acknowledges within their window are never written"] = True
     scrub_interval_s: Annotated[Rest, "one slot at rest is read through in this time, to find rot early; 0: none"] = (
         3_600.0)
+    flash_overwrites: Annotated[float, Meta(ge=1, le=1_000_000),
+                                "how often the flash bears being written full: data sheet: TBW over size"] = 300.0
     ack_commit_s: Annotated[Period, "acknowledgements alone are written at most this often"] = 10.0
     record_limit_bytes: Annotated[int, Meta(ge=1_024, le=1_048_576), "no single record may be larger"] = 65_536
 

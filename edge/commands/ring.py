@@ -16,6 +16,7 @@ from edge.commands import table
 from edge.commands.context import State, pass_state
 
 if TYPE_CHECKING:
+    from edge.health.wear import StorageWear
     from edge.model import Scalar, Stored
     from edge.ring.look import RingLook
 
@@ -50,6 +51,52 @@ def _place(function: Any) -> Any:
 
     return click.option("--state-dir", type=click.Path(path_type=Path), callback=keep, expose_value=False,
                         help="State directory; default: as the settings say.")(function)
+
+
+@ring.command(short_help="Fill, losses and wear on one screen.")
+@_place
+@click.option("--json", "as_json", is_flag=True, help="As JSON: sizes in bytes.")
+@pass_state
+def status(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+    """Tell how full the ring is, what it lost since it was made, and how worn the flash under it is.
+
+    Read from flash and from the kernel; the running gateway's own counters are in `halow-gateway status`.
+    """
+    from edge.health import wear
+
+    look = _look(state)
+    streams: dict[str, dict[str, int]] = {}
+    for slot in look.ls():
+        row = streams.setdefault(slot.stream, {"slots": 0, "size_bytes": 0, "waiting": 0, "lost": 0})
+        row["slots"] += 1
+        row["size_bytes"] += slot.size_bytes
+        row["waiting"] += slot.waiting or 0
+    for stream, view in look.views.items():
+        if stream.name.lower() in streams:
+            streams[stream.name.lower()]["lost"] = view.state.losses.total
+    worn = wear.look(look.directory, state.settings().ring.flash_overwrites)
+    if as_json:
+        click.echo(json.dumps({"streams": streams, "storage": asdict(worn)}, indent=2))
+        return
+    rows = [[name, row["slots"], table.size(row["size_bytes"]), row["waiting"], row["lost"]]
+            for name, row in streams.items()]
+    click.echo(table.render(["STREAM", "SLOTS", "SIZE", "WAITING", "LOST"], rows))
+    click.echo(_worn(worn))
+
+
+def _worn(worn: "StorageWear") -> str:
+    """Return the wear in one line (pure)."""
+    parts = [] if worn.capacity_bytes is None else [f"{table.size(worn.capacity_bytes)}"]
+    if worn.life_used_pct is not None:
+        parts.append("beyond its life time" if worn.life_used_pct > 100 else
+                     f"up to {worn.life_used_pct} % of its life used")
+    if worn.pre_eol is not None:
+        parts.append(f"spare blocks {worn.pre_eol}")
+    if worn.written_bytes_per_day is not None:
+        parts.append(f"{table.size(worn.written_bytes_per_day)} written a day since boot")
+    if worn.forecast_days is not None:
+        parts.append(f"lasts {worn.forecast_days} days like this")
+    return f"storage {worn.device or 'not known'}" + (f": {', '.join(parts)}" if parts else "")
 
 
 @ring.command(short_help="List the slots, and what waits in each.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edge import __version__
 from edge.clock import Clock
-from edge.health import metrics
+from edge.health import metrics, wear
 from edge.health.promise import Pulse
 from edge.model import Field, Kind, Record, Scalar, Schema, Stream
 from edge.poll.state import PollerState
@@ -30,6 +30,9 @@ SCHEMA = Schema(Kind.GATEWAY, (
     Field("oldest_unsent_age_s", unit="s"),
     Field("ring_lost_records"),
     Field("ring_written_bytes", unit="B"),
+    Field("ring_written_bytes_per_day", unit="B"),
+    Field("ring_damaged_pages"),
+    *wear.FIELDS,
     Field("ring_problem"),
     Field("uplink_connections"),
     Field("uplink_refused"),
@@ -50,16 +53,18 @@ def event(name: str, detail: str, clock: Clock, device: str = "") -> Record:
     return Record(EVENT, device, clock.stamp(), (name, detail))
 
 
-async def figures_of(ring: Ring, uplink: UplinkState | str, pushes: Mapping[str, int],
+async def figures_of(ring: Ring, uplink: UplinkState | str, pushes: Mapping[str, int], storage: wear.StorageWear,
                      clock: Clock) -> dict[str, Scalar]:
-    """Return the columns of ring, uplink and push listener."""
+    """Return the columns of ring, uplink, push listener and storage."""
     status = ring.status()
     return {
         "backlog_records": sum(ring.backlog(stream).records for stream in Stream),
         "oldest_unsent_age_s": await _oldest_unsent_age_s(ring, clock),
         "ring_lost_records": status.lost,
         "ring_written_bytes": status.written_bytes,
+        "ring_damaged_pages": sum(stream.damaged_pages for stream in status.streams.values()),
         "ring_problem": status.problem or None,
+        **storage.figures(),
         **({} if isinstance(uplink, str) else {
             "uplink_connections": uplink.connections, "uplink_refused": uplink.refused,
             "uplink_quarantined": uplink.quarantined}),
@@ -160,4 +165,6 @@ class Vitals:
             "version": __version__,
             **await self._look(),
         }
+        written = own.get("ring_written_bytes")
+        own["ring_written_bytes_per_day"] = wear.per_day(written if isinstance(written, int) else None, self.uptime_s)
         return Record(SCHEMA, "", self._clock.stamp(), tuple(own.get(field.key) for field in SCHEMA.fields))

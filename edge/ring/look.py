@@ -59,6 +59,7 @@ class RingLook:
 
         `fs` stands in for the machine's.
         """
+        self.directory = directory
         places = {stream: directory / stream.name.lower() for stream in Stream}
         try:
             if fs is None:

@@ -8,12 +8,15 @@ import pytest
 from edge.clock import SystemClock
 from edge.config import RingSettings
 from edge.daemon.vitals import SCHEMA, Polls, Vitals, event, figures_of
+from edge.health import wear
+from edge.health.wear import StorageWear
 from edge.model import Field, Kind, Record, Schema, Stream
 from edge.poll.recovery import Circuit, LadderState, Level
 from edge.poll.schedule import Between
 from edge.poll.state import PollerState
 from edge.ring.store import Ring
 
+WEAR = StorageWear("mmcblk0", 8 * 10**9, 30, "normal", 10**9, 1_680)
 LADDER = LadderState(Circuit.CLOSED, Level.STAY, 0, 0.0, 0, 0, 0)
 
 
@@ -45,7 +48,7 @@ async def test_the_record_says_what_waits_and_for_how_long(tmp_path):
         await ring.append(Stream.INSTANT, Record(Schema(Kind.READING, (Field("x"),)), "m", old, (1,)))
         await ring.append(Stream.INSTANT, Record(Schema(Kind.READING, (Field("x"),)), "m", clock.stamp(), (2,)))
         states = {"a": poller(9, 1), "b": poller(0, 5, last_failure="no_answer: silence", circuit=Circuit.OPEN)}
-        vitals = Vitals(lambda: figures_of(ring, "no access token", {}, clock), lambda: states, ring.put, ring.put, clock, tmp_path, 60)
+        vitals = Vitals(lambda: figures_of(ring, "no access token", {}, WEAR, clock), lambda: states, ring.put, ring.put, clock, tmp_path, 60)
         record = await vitals.record()
     values = dict(zip((field.key for field in SCHEMA.fields), record.values, strict=True))
     assert record.schema is SCHEMA
@@ -57,6 +60,9 @@ async def test_the_record_says_what_waits_and_for_how_long(tmp_path):
     assert values["ring_problem"] is None
     assert values["ring_lost_records"] == 0
     assert values["ring_written_bytes"] > 0
+    assert values["ring_damaged_pages"] == 0
+    assert values["ring_written_bytes_per_day"] is None, "too early to tell"
+    assert [values[field.key] for field in wear.FIELDS] == [30, "normal", 10**9, 1_680]
     assert values["uplink_connections"] is None, "not known without an uplink, never zero"
     assert values["rss_bytes"] > 10_000_000
 
@@ -64,7 +70,7 @@ async def test_the_record_says_what_waits_and_for_how_long(tmp_path):
 async def test_nothing_waiting_is_age_zero_and_no_polls_is_no_percentage(tmp_path):
     clock = SystemClock(trust_wall=True)
     async with Ring.open(tmp_path / "ring", RingSettings(size_mib=16, slot_mib=1), clock) as ring:
-        vitals = Vitals(lambda: figures_of(ring, "off", {}, clock), dict, ring.put, ring.put, clock, tmp_path, 60)
+        vitals = Vitals(lambda: figures_of(ring, "off", {}, StorageWear(), clock), dict, ring.put, ring.put, clock, tmp_path, 60)
         values = dict(zip((field.key for field in SCHEMA.fields), (await vitals.record()).values, strict=True))
     assert values["oldest_unsent_age_s"] == 0
     assert values["read_success_pct"] is None

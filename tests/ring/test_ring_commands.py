@@ -12,6 +12,7 @@ from ring_sim import FakeClock
 from edge.commands.context import State
 from edge.commands.ring import exact_text, ring
 from edge.config import RingSettings
+from edge.health.wear import StorageWear
 from edge.model import Field, Kind, Record, Schema, SeqSpan, Stream
 from edge.ring.store import Ring
 
@@ -119,3 +120,16 @@ def test_text_reads_back_as_the_same_number(raw: int, scaler: int) -> None:
     from fractions import Fraction
 
     assert Fraction(exact_text(raw, scaler)) == raw * Fraction(10) ** scaler
+
+
+async def test_status_tells_fill_losses_and_wear_without_a_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seqs = await filled(tmp_path)
+    worn = StorageWear("mmcblk0", 8 << 30, 30, "warning", 100 << 20, 1_234)
+    monkeypatch.setattr("edge.health.wear.look", lambda _path, _overwrites: worn)
+    told = json.loads(run("status", "--state-dir", tmp_path, "--json").output)
+    assert told["streams"]["instant"]["waiting"] == len(seqs) - 10
+    assert told["storage"]["forecast_days"] == 1_234
+    text = run("status", "--state-dir", tmp_path).output
+    assert "storage mmcblk0: 8.0 GiB, up to 30 % of its life used, spare blocks warning, 100 MiB written a day since boot, lasts 1234" in text
+    monkeypatch.setattr("edge.health.wear.look", lambda _path, _overwrites: StorageWear())
+    assert run("status", "--state-dir", tmp_path).output.endswith("storage not known\n")
