@@ -17,7 +17,7 @@ import click
 from cloud import check as checking
 from cloud import templates
 from cloud.dashboards import build, spec
-from cloud.errors import CloudError
+from cloud.errors import CloudError, Unreachable
 from cloud.fleet import Source
 from cloud.fleet import load as load_fleet
 from cloud.provision import export as exporting
@@ -253,7 +253,12 @@ def _reconciled(server: Server, source: Source, *, act: bool, adopt: bool, prune
         )
     fleet = source.fleet
     wanted = everything(fleet, templates.load(), read_files(fleet, source.folder))
-    return Reconciler(server, fleet.fleet.name, act=act, adopt=adopt).run(wanted, families(fleet), prune=prune)
+    reconciler = Reconciler(server, fleet.fleet.name, act=act, adopt=adopt)
+    try:
+        return reconciler.run(wanted, families(fleet), prune=prune)
+    except Unreachable:
+        _show(reconciler.outcome, done=act)
+        raise
 
 
 def _show(outcome: Outcome, *, done: bool) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from cloud.errors import CloudError, ServerError, Unreachable
 from cloud.provision.compare import differences, same_chain
-from cloud.provision.kinds import DASHBOARD, EntityKind, Json, Mark, mark_of, marked
+from cloud.provision.kinds import CUSTOMER, DASHBOARD, EntityKind, Json, Mark, mark_of, marked
 from cloud.provision.server import NULL_UUID, Server
 from cloud.provision.wanted import Family, Ref, Wanted
 
@@ -21,7 +21,7 @@ NEW_ID = "(to be made)"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that was done, or would be. `sign` is +, ~ or -."""
+    """One thing that was done, or would be. `sign` is +, ~ or -; ? is for what is only told."""
 
     sign: str
     what: str
@@ -62,7 +62,7 @@ class Reconciler:
         self._orphans: list[tuple[EntityKind, Json]] = []
 
     def run(self, wanted: Sequence[Wanted], families: Sequence[Family], *, prune: bool = False) -> Outcome:
-        """Make it so. Raises Unreachable: then nothing more would have worked either."""
+        """Make it so. Raises Unreachable: `outcome` has what was done until then, the next run goes on from there."""
         for kind, group in _by_kind(wanted):
             names = {one.ref.name for one in group}
             there = self._server.named(kind, names, self._fleet)
@@ -187,10 +187,8 @@ class Reconciler:
         self._tell("~", one.ref, f"server attributes {', '.join(sorted(differing))}")
 
     def _customers(self, one: Wanted, entity: Json) -> None:
-        kind, ours = (
-            one.ref.kind,
-            {ref: found["id"]["id"] for ref, found in self._entities.items() if ref.kind.word == "customer"},
-        )
+        kind = one.ref.kind
+        ours = {ref: found["id"]["id"] for ref, found in self._entities.items() if ref.kind is CUSTOMER}
         has = _assigned(kind, entity)
         wanted = {self._id(ref)["id"]: ref for title in one.customers for ref in [_customer(title, ours)]}
         for customer_id, ref in wanted.items():

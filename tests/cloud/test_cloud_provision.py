@@ -71,10 +71,10 @@ def cloud(server, tmp_path, monkeypatch):
     (tmp_path / "gw-2.pem").write_text(PEM)
     (tmp_path / "fleet.toml").write_text(FLEET)
 
-    def run(command, *options, fleet=None, file="fleet.toml"):
+    def run(command, *options, fleet=None, file="fleet.toml", at=server):
         if fleet is not None:
             (tmp_path / file).write_text(fleet)
-        login = ["--url", server.url, "--user", server.user, "--password-file", str(tmp_path / "password")]
+        login = ["--url", at.url, "--user", server.user, "--password-file", str(tmp_path / "password")]
         # The root's own main, so that the exit status is the process's.
         done = CliRunner().invoke(root, [command, *login, str(tmp_path / file), *map(str, options)])
         assert server.password not in done.output
@@ -240,6 +240,23 @@ def test_what_needs_a_failed_object_is_left_out_with_its_name(server, cloud):
     assert status == 1
     assert "device gw-1: left out: it needs the device profile halow-gateway, which failed" in output
     assert server.names("device") == []
+
+
+def test_cut_after_any_write_the_next_run_finishes_the_work(server, cloud):
+    with ThingsBoardRest() as other:
+        cloud("apply", "--yes", at=other)
+        whole, writes = {path: other.names(path) for path in other.store}, len(other.writes())
+    for cut in range(0, writes, 9):
+        server.cut_at_write = cut
+        status, output = cloud("apply", "--yes")
+        assert status == 1
+        assert "halow-cloud: http://127.0.0.1" in output, output
+        assert output.count("\n+ ") + output.startswith("+ ") <= cut, "what is not known to be done is not told as done"
+        assert cloud("apply", "--yes")[0] == 0
+        assert cloud("diff")[0] == 0
+        assert {path: server.names(path) for path in server.store} == whole
+        assert len(server.relations) == 6
+        assert cloud("destroy", "--yes")[0] == 0
 
 
 def test_tokens_go_into_files_for_their_owner_and_nowhere_else(server, cloud):

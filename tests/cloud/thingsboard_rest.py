@@ -62,6 +62,7 @@ class ThingsBoardRest:
         self.busy = 0                 # so many 429 answers come first
         self.token_lives = None       # so many requests
         self.logins = self.refreshes = 0
+        self.cut_at_write = None      # that write is done, and the connection ends before its answer
         self.before_save = None       # called once before the next save: somebody else at work
         self._tokens, self._refresh, self._lock = {}, set(), threading.RLock()
         self._clock = 1_700_000_000_000
@@ -129,6 +130,12 @@ class ThingsBoardRest:
             except Refusal as no:
                 status = no.status
                 answer = {"status": no.status, "message": no.message, "errorCode": no.code, "timestamp": int(time.time() * 1000)}
+        if handler.command != "GET" and not path.startswith("/api/auth") and self.cut_at_write is not None:
+            self.cut_at_write -= 1
+            if self.cut_at_write < 0:
+                self.cut_at_write = None
+                handler.close_connection = True
+                return
         data = b"" if answer is None else json.dumps(answer).encode()
         handler.send_response(status)
         handler.send_header("Content-Type", "application/json")

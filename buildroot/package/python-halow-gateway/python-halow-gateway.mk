@@ -16,4 +16,11 @@ PYTHON_HALOW_GATEWAY_OVERRIDE_SRCDIR_RSYNC_EXCLUSIONS = \
 	--exclude .venv --exclude build --exclude dist \
 	--exclude "*.egg-info" --exclude "__pycache__"
 
+# The operator's side (cloud/) stays off the board.
+define PYTHON_HALOW_GATEWAY_REMOVE_CLOUD
+	rm -rf $(TARGET_DIR)/usr/lib/python$(PYTHON3_VERSION_MAJOR)/site-packages/cloud \
+		$(TARGET_DIR)/usr/bin/halow-cloud
+endef
+PYTHON_HALOW_GATEWAY_POST_INSTALL_TARGET_HOOKS += PYTHON_HALOW_GATEWAY_REMOVE_CLOUD
+
 $(eval $(python-package))
