@@ -2,7 +2,7 @@
 
 A dashboard that asks for a key which no gateway sends shows an empty column for ever, and nobody is told; an alarm rule
 on it never fires. So every key, attribute, alias, state and widget is looked at here, in the JSON that is imported and
-not in what it was made from: what came back from a server by `halow-cloud export` can be checked just the same.
+not in what it was made from.
 """
 
 import re

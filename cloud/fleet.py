@@ -126,12 +126,14 @@ def load(path: Path, name: str = "") -> Source:
     """Read a fleet file; `name` is that of a CSV's fleet, which is the file's stem else. Raises FleetError."""
     try:
         with path.open("rb") as file:
-            raw = file.read(FILE_LIMIT_BYTES)
+            raw = file.read(FILE_LIMIT_BYTES + 1)
         text = raw.decode("utf-8-sig")
     except OSError as error:
         raise FleetError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise FleetError(f"{path}: not UTF-8 at byte {error.start}") from None
+    if len(raw) > FILE_LIMIT_BYTES:
+        raise FleetError(f"{path}: larger than {FILE_LIMIT_BYTES} bytes")
     parsed = from_csv(text, name or path.stem) if path.suffix.lower() == ".csv" else from_toml(text)
     if isinstance(parsed, list):
         shown = [f"{path}: {problem}" for problem in parsed[:PROBLEMS_SHOWN]]
