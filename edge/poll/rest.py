@@ -82,7 +82,7 @@ class Rest:
         """Return when the slot at `at` (monotonic seconds) has come. Cancelling ends a step and its connection hard."""
         while (now := self._clock.monotonic()) < at:
             errand, errand_at = self._next(now, at)
-            alive_at = self._alive_at(at)
+            alive_at = self._alive_at(now, at)
             first = min(at, errand_at, alive_at)
             if first > now:
                 await self._sleep(first - now)
@@ -100,12 +100,12 @@ class Rest:
 
     # -- keep-alives -----------------------------------------------------------------------------------------------
 
-    def _alive_at(self, at: float) -> float:
+    def _alive_at(self, now: float, at: float) -> float:
         """Return when a keep-alive is due and there is air for it, `at` when none is before it."""
         if self._between is not Between.KEEP_ALIVE or not self._link.is_open:
             return at
         due = self._link.last_exchange_at + self._keep_alive_s
-        return due if due >= at else max(due, self._air.ready_at(self._name, self._clock.monotonic()))
+        return due if due >= at else max(due, self._air.ready_at(self._name, now))
 
     async def _keep_alive(self) -> None:
         try:
