@@ -84,12 +84,16 @@ class WrapperDeframer:
         return plain_text(bytes(self._buffer[:KEPT_BYTES])) if self._buffer[:1].strip(b"\0") else ""
 
     def _listen(self) -> None:
-        """Wait for the end of the line if a bridge seems to speak; raise what can be said already."""
+        """Wait for the end of the first line if a bridge seems to speak; raise what can be said already.
+
+        What comes behind that line changes nothing, so that it makes no difference in how many pieces it all arrives.
+        """
         heard = bytes(self._buffer[:KEPT_BYTES])
-        if not all(32 <= octet < 127 or octet in b"\r\n\t" for octet in heard):
+        line, end, _ = heard.lstrip(b"\r\n").partition(b"\n")
+        if not all(32 <= octet < 127 or octet in b"\r\t" for octet in line):
             raise Violation(f"0x{heard[0]:02x} instead of a wrapper header")
-        if b"\n" in heard or len(heard) == KEPT_BYTES:
-            words = plain_text(heard) or " ".join(heard.decode("ascii").split())
+        if end or len(heard) == KEPT_BYTES:
+            words = plain_text(line) or " ".join(line.decode("ascii").split())
             if not words:
                 raise Violation(f"0x{heard[0]:02x} instead of a wrapper header")
             raise BridgeBusy(f"the bridge says {words!r}")
