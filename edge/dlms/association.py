@@ -21,13 +21,14 @@ from edge.dlms.cosem import Attribute
 from edge.dlms.counter import InvocationCounters
 from edge.dlms.events import Closed, Event, Exchange, Opened
 from edge.dlms.get import Answer, GetExchange, GetMemo, GetResult
-from edge.dlms.link import LinkEvent, LinkUp, Received, Traffic
+from edge.dlms.link import LinkEvent, LinkUp, Received, Traffic, WrapperLink
 from edge.dlms.links import link_for
 from edge.dlms.opening import Opening
 from edge.dlms.passage import Passage
 from edge.dlms.push import PUSH_TAGS, Pushed, notification
 from edge.dlms.set import SetExchange, SetResult, Written
 from edge.dlms.settings import AssociationSettings, Security
+from edge.dlms.shortcut import ShortCut
 from edge.dlms.states import NEXT, State, Trigger
 from edge.errors import ConnectionLost, LocalStateError, MeterError, NoAnswer, NotGenuine, Violation
 
@@ -37,6 +38,7 @@ __all__ = [
     "SetResult", "State", "Written",
 ]
 
+_READY, _WAITING = State.READY, State.WAITING      # Python 3.11 calls a function for each look at a member
 _DEAF = frozenset((State.NEW, State.FAILED, State.CLOSED))
 _LIST_OVERHEAD_BYTES, _DESCRIPTOR_BYTES, _VALUE_BYTES = 3, 10, 8      # the last one as in most answers
 
@@ -60,6 +62,9 @@ class Association:
         self._opening: Opening | None = None
         self._exchange: Exchange | None = None
         self._memo = GetMemo()
+        self._plain: WrapperLink | None = None      # the link, where APDUs go as they are; known after Opened
+        self._short: ShortCut | None = None         # for the list that `_memo` knows
+        self._short_for = -1                        # the invoke-id it waits for, or none
         self._deadline: float | None = None
         self._events: deque[Event] = deque()
 
@@ -99,8 +104,8 @@ class Association:
         blocks were not negotiated, or if the request is longer than the meter takes: nothing was sent then and the
         association is as good as before.
         """
-        if attributes is self._memo.attributes and self.state is State.READY:      # asked and answered before
-            self._begin(GetExchange(self._memo.attributes, self._invoke_id, self._memo), now)
+        if attributes is self._memo.attributes and self.state is _READY:      # asked and answered before
+            self._get_again(self._memo, now)
             return
         self._check_request("GET", len(attributes), Conformance.GET)
         try:
@@ -157,6 +162,8 @@ class Association:
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Take bytes from the meter. Raises MeterError: the connection is finished then."""
+        if self._short_for >= 0 and self._took_short_cut(data):
+            return
         if self.state in _DEAF:
             if self.state is State.CLOSED:
                 return
@@ -169,9 +176,9 @@ class Association:
     def receive_eof(self) -> None:
         """Take the end of the stream: Closed comes. Raises ConnectionLost or BridgeBusy if anything was open."""
         reason = self._link.fault(ConnectionLost(f"the connection was closed while {self.state.value}"))
-        if self.state in (State.LINKING, State.ASSOCIATING, State.WAITING):
+        if self.state in (State.LINKING, State.ASSOCIATING, _WAITING):
             self._failed(reason)
-        elif self.state in (State.READY, State.CLOSING):
+        elif self.state in (_READY, State.CLOSING):
             self._close_now("" if isinstance(reason, ConnectionLost) else str(reason))
 
     def data_to_send(self) -> bytes:
@@ -227,7 +234,7 @@ class Association:
         self._events.append(Closed(text))
 
     def _check_request(self, service: str, items: int, needed: Conformance) -> None:
-        if self.state is not State.READY:
+        if self.state is not _READY:
             raise LocalStateError(f"{service} while the association is {self.state.value}")
         if needed is not Conformance.GET and needed not in self.server_conformance:
             raise LocalStateError(f"{service} was not negotiated with this meter")
@@ -240,6 +247,36 @@ class Association:
         self._exchange = exchange
         self._deadline = now + self._settings.exchange_timeout_s
         self._send(exchange.request, now)
+
+    def _get_again(self, memo: GetMemo, now: float) -> None:
+        plain, layout, invoke_id = self._plain, memo.layout, self._invoke_id
+        if plain is None or layout is None or not plain.between_frames:
+            self._begin(GetExchange(memo.attributes, invoke_id, memo), now)
+            return
+        short = self._short
+        if short is None or short.layout is not layout:
+            short = self._short = ShortCut(memo.attributes, memo.request, layout,
+                                           self._settings.client_sap, self._settings.server_logical)
+        # what `_begin` does, with a frame that is made already, and an exchange only if it is needed
+        self.state = _WAITING
+        self._invoke_id, self._short_for = (invoke_id + 1) & 0x0F, invoke_id
+        self._deadline = now + self._settings.exchange_timeout_s
+        plain.send_whole(short.requests[invoke_id])
+
+    def _took_short_cut(self, data: bytes) -> bool:
+        """End the exchange if `data` is the answer, whole and as expected; else everything goes the general way."""
+        invoke_id, self._short_for = self._short_for, -1
+        if self.state is not _WAITING or self._short is None or self._plain is None:
+            return False
+        results = self._short.read(data, invoke_id)
+        if results is None:
+            self._exchange = GetExchange(self._memo.attributes, invoke_id, self._memo)
+            return False
+        self._plain.took_whole(len(data))
+        self.state = _READY
+        self._deadline = None
+        self._events.append(Answer(results))
+        return True
 
     def _send(self, message: bytes, now: float) -> None:
         for part in self._passage.outgoing(message):
@@ -260,7 +297,7 @@ class Association:
     def _dispatch(self, message: bytes, now: float) -> None:
         """Give one APDU to whom it belongs, by its tag in clear and by what was asked."""
         exchange = self._exchange
-        if self.state is State.WAITING and exchange is not None and not self._passage.ciphered and (
+        if self.state is _WAITING and exchange is not None and not self._passage.ciphered and (
                 message[0] == exchange.answer_tag):      # nearly always, so that this comes first
             self._go_on(exchange, message, now)
             return
@@ -274,7 +311,7 @@ class Association:
         tag, opening = clear[0], self._opening
         if tag in PUSH_TAGS:
             self._events.append(notification(clear, genuine=protected))
-        elif tag in (apdu.EXCEPTION_RESPONSE, apdu.CONFIRMED_SERVICE_ERROR) and self.state is not State.READY:
+        elif tag in (apdu.EXCEPTION_RESPONSE, apdu.CONFIRMED_SERVICE_ERROR) and self.state is not _READY:
             raise apdu.refusal(clear)
         elif opening is not None and tag == opening.answer_tag:
             self._check_protection(tag, protected=protected or tag == apdu.AARE)
@@ -316,6 +353,8 @@ class Association:
         self._passage.settle(*accepted)
         self.offers_list = Conformance.MULTIPLE_REFERENCES in accepted.conformance
         self._list_capacity = self._largest_list(accepted.conformance) if self.offers_list else 1
+        if isinstance(self._link, WrapperLink) and not self._passage.ciphered and not self._passage.general_blocks:
+            self._plain = self._link
 
     def _largest_list(self, conformance: Conformance) -> int:
         """Count the attributes whose request fits the meter's largest APDU, and whose answer fits ours.

@@ -15,6 +15,8 @@ from edge.dlms.layout import ListLayout
 from edge.errors import FailReason, Refused, Violation
 
 _DATA, _ERROR = 0, 1      # Get-Data-Result
+_NO_BLOCKS = BlockReader()
+"""Stands in until a block comes, and is never given one."""
 
 
 class GetResult(NamedTuple):
@@ -67,7 +69,7 @@ class GetExchange:
         self.results: tuple[GetResult, ...] = ()
         self._attributes = attributes
         self._invoke_id = invoke_id
-        self._reader = BlockReader()
+        self._reader = _NO_BLOCKS
 
     def receive(self, answer: bytes) -> bytes | None:
         """Take one GET-response APDU; raise Violation, or Refused where the meter refuses a list as a whole."""
@@ -143,6 +145,8 @@ class GetExchange:
         length, at = decode_length(answer, 9)
         if choice != _DATA or at + length != len(answer):
             raise Violation(f"data block {number} announces {length} octets, holds {len(answer) - at}")
+        if self._reader is _NO_BLOCKS:
+            self._reader = BlockReader()
         whole = self._reader.take(number, answer[at:], last=last)
         if whole is None:
             return apdu.get_next(number, self._invoke_id)

@@ -104,6 +104,26 @@ class WrapperLink:
         self.traffic.sent_bytes += len(frame)
         self.traffic.sent_frames += 1
 
+    def send_whole(self, frame: bytes) -> None:
+        """Send a frame of `ShortCut`, which has its header."""
+        self._out += frame
+        self._asked = True
+        self.traffic.sent_bytes += len(frame)
+        self.traffic.sent_frames += 1
+
+    def took_whole(self, octets: int) -> None:
+        """Count the frame that `ShortCut` has read."""
+        self._asked = False
+        traffic = self.traffic
+        traffic.received_bytes += octets
+        traffic.received_frames += 1
+        traffic.round_trips += 1
+
+    @property
+    def between_frames(self) -> bool:
+        """Tell whether what comes next is the beginning of a frame."""
+        return not self._deframer.pending_bytes
+
     def receive(self, data: bytes, now: float) -> list[LinkEvent]:
         """Cut frames; raise Violation at bad headers and wrong ports, BridgeBusy at a line of text."""
         del now

@@ -4,11 +4,23 @@ import asyncio
 import contextlib
 import errno
 import os
+from collections.abc import Awaitable, Generator
 
 from edge.errors import ConnectionLost, NoAnswer
 
 LIMIT_BYTES = 65_536
 """Most bytes that may wait unread: the longest APDU there is. Whoever sends more unasked is no meter."""
+
+
+class _Now:
+    """What can be awaited, and is over already."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        """Wait for nothing."""
+        yield from ()
+
+
+NOW = _Now()
 
 
 class Inbox:
@@ -20,15 +32,23 @@ class Inbox:
         self.ended = ""                      # why nothing more comes
         self._loop = asyncio.get_running_loop()
         self._heard_at = float("-inf")       # loop time
-        self._received = bytearray()
+        self._received: bytes | bytearray = b""
         self._waiter: asyncio.Future[None] | None = None
+        self._deadline: float | None = None  # of the reader, loop time
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = float("inf")        # never later than the deadline of a reader
 
     def put(self, data: bytes) -> bool:
         """Take what has arrived; False, and the end, when it is more than a meter sends."""
         self._heard_at = self._loop.time()
-        self._received += data
+        if not self._received:
+            self._received = data            # as a rule the whole answer, and then it is copied nowhere
+        else:
+            if isinstance(self._received, bytes):
+                self._received = bytearray(self._received)
+            self._received += data
         if len(self._received) > LIMIT_BYTES:
-            self._received.clear()
+            self._received = b""
             self.end(f"more than {LIMIT_BYTES} bytes arrived unasked")
         self._wake()
         return not self.ended
@@ -36,13 +56,13 @@ class Inbox:
     def end(self, why: str) -> None:
         """Nothing more will come; the first reason is kept."""
         self.ended = self.ended or why
+        self._disarm()
         self._wake()
 
     def waiting(self) -> bytes:
         """See `Transport`."""
         if self._received:
-            data = bytes(self._received)
-            self._received.clear()
+            data, self._received = bytes(self._received), b""
             return data
         if self.ended:
             raise ConnectionLost(f"{self.where}: {self.ended}")
@@ -56,32 +76,48 @@ class Inbox:
         if self._waiter is not None:
             raise RuntimeError("two tasks read from one connection")
         waiter = self._waiter = self._loop.create_future()
-        timer = None if deadline is None else self._loop.call_at(deadline, _expire, waiter)
+        self._deadline = deadline
+        if deadline is not None and deadline < self._alarm_at:
+            self._arm(deadline)
         try:
             await waiter
         finally:
-            self._waiter = None
-            if timer is not None:
-                timer.cancel()
+            self._waiter = self._deadline = None
         data = self.waiting()
         if not data:
             raise NoAnswer(f"{self.where}: silence")
         return data
 
-    async def rest(self, gap_s: float) -> None:
+    def rest(self, gap_s: float) -> Awaitable[None]:
         """Return when `gap_s` have passed since the last byte came."""
-        rest_s = self._heard_at + gap_s - self._loop.time()
-        if rest_s > 0:
-            await asyncio.sleep(rest_s)
+        if gap_s <= 0 or (rest_s := self._heard_at + gap_s - self._loop.time()) <= 0:
+            return NOW
+        return asyncio.sleep(rest_s)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    # One alarm for many reads: the next deadline is nearly always later than the last one, so the alarm of an answered
+    # read is left standing, and when it goes off it is set to the deadline of the read that waits then, if any.
 
-def _expire(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+    def _arm(self, at: float) -> None:
+        self._disarm()
+        self._alarm, self._alarm_at = self._loop.call_at(at, self._expire), at
+
+    def _disarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm, self._alarm_at = None, float("inf")
+
+    def _expire(self) -> None:
+        self._alarm, self._alarm_at = None, float("inf")
+        if self._deadline is None:
+            return
+        if self._loop.time() >= self._deadline:
+            self._wake()
+        else:
+            self._arm(self._deadline)
 
 
 def plain(error: BaseException) -> str:

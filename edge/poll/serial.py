@@ -12,6 +12,7 @@ import os
 import stat
 import struct
 import termios
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Self
 
@@ -72,17 +73,17 @@ class SerialTransport:
         if idle:
             self._writable()
 
-    async def read(self, deadline: float | None) -> bytes:
+    def read(self, deadline: float | None) -> Awaitable[bytes]:
         """See Transport."""
-        return await self._inbox.read(deadline)
+        return self._inbox.read(deadline)
 
     def waiting(self) -> bytes:
         """See Transport."""
         return self._inbox.waiting()
 
-    async def ready(self, gap_s: float) -> None:
+    def ready(self, gap_s: float) -> Awaitable[None]:
         """See Transport."""
-        await self._inbox.rest(max(gap_s, TURN_AROUND_S))
+        return self._inbox.rest(max(gap_s, TURN_AROUND_S))
 
     def set_line(self, baud: int, shape: str | None = None) -> None:
         """See Transport. What was written must have left the line: the caller knows how long that takes."""

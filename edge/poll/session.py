@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from operator import itemgetter
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 Connect = Callable[[], Awaitable[Transport]]
 Trace = Callable[[str, bytes], None]
 """Told each piece of bytes with its direction, "TX" or "RX", as it passes; the password is in there in clear."""
+
+_ERROR = itemgetter(GetResult._fields.index("error"))
 
 A = TypeVar("A")
 E = TypeVar("E", bound=Event)
@@ -174,7 +177,22 @@ class MeterSession:
         """
         results: tuple[GetResult, ...] = ()
         while len(results) < len(attributes):
-            results += await self._get_part(attributes[len(results):])
+            rest = attributes[len(results):]
+            size = self._size(rest)
+            try:
+                part = (await self._exchange(Association.get, rest[:size], Answer)).results
+            except Refused as refused:
+                if not self._takes_less(size, refused):
+                    raise
+                await self.open()
+                continue
+            except MeterError:
+                self.lists.lost(size)
+                raise
+            self.lists.worked(size)
+            if size > 1 and any(map(_ERROR, part)):
+                part = await self._look_behind_refusals(part)
+            results += part
         return results
 
     async def set(self, items: Sequence[tuple[Attribute, AxdrValue]]) -> tuple[SetResult, ...]:
@@ -224,7 +242,7 @@ class MeterSession:
         assert transport is not None
         try:
             while data := transport.waiting():
-                self._receive(association, data)
+                self._receive(association, data, None)
                 while (event := association.next_event()) is not None:
                     if isinstance(event, Closed):
                         raise ConnectionLost(event.text or "the meter ended the association")
@@ -234,22 +252,12 @@ class MeterSession:
 
     # -- one request -----------------------------------------------------------------------------------------------
 
-    async def _get_part(self, attributes: Sequence[Attribute]) -> tuple[GetResult, ...]:
-        """Ask for the first of `attributes`, as many as fit one request; find out how many do."""
-        size = self._size(attributes)
-        try:
-            answer = await self._exchange(Association.get, attributes[:size], Answer)
-        except Refused as refused:
-            if size == 1 or refused.temporary or refused.reason is FailReason.SECURITY or not self.lists.refused(size):
-                raise
-            log.info("the meter refuses a list of %d attributes; trying %d", size, self.lists.learned)
-            await self.open()
-            return ()
-        except MeterError:
-            self.lists.lost(size)
-            raise
-        self.lists.worked(size)
-        return answer.results if size == 1 else await self._look_behind_refusals(answer.results)
+    def _takes_less(self, size: int, refused: Refused) -> bool:
+        """Tell whether a list of `size` was refused for being a list, and a smaller one is to be tried."""
+        if size == 1 or refused.temporary or refused.reason is FailReason.SECURITY or not self.lists.refused(size):
+            return False
+        log.info("the meter refuses a list of %d attributes; trying %d", size, self.lists.learned)
+        return True
 
     def _size(self, attributes: Sequence[Attribute]) -> int:
         association = self.association
@@ -286,7 +294,7 @@ class MeterSession:
         if self.counters is not None:
             await self._reserve(self.counters)
         try:
-            await transport.ready(self._request_gap_s)
+            await transport.ready(self._request_gap_s)      # before the deadline begins
             began = self._loop.time()
             begin(association, asked, began)
         except LocalStateError:      # nothing was sent
@@ -315,38 +323,33 @@ class MeterSession:
         return answer
 
     async def _until(self, association: Association, transport: Transport, wanted: type[E]) -> E:
-        """Move bytes and timers until the wanted event comes."""
+        """Move bytes and timers until the wanted event comes. `ready` has said that the first may be sent."""
+        loop = self._loop
+        data = association.data_to_send()
         while True:
+            if data:
+                self._transmit(transport, data)
+            event = _heard(association, wanted)
+            if event is not None:
+                self.last_exchange_at = loop.time()
+                return event
+            timer = association.next_timer()
+            if timer is not None:
+                self._pulse(max(timer - loop.time(), 0.0) + PULSE_MARGIN_S)
+            came = b""
+            try:
+                came = await transport.read(timer)
+            except NoAnswer:
+                association.handle_timer(loop.time())     # repeats a frame where that is safe; else raises the reason
+            except ConnectionLost as lost:
+                self._eof(association, lost)
+            if came:
+                self._receive(association, came, timer)
+            if self.counters is not None:      # a long answer in blocks takes a counter for each
+                await self._reserve(self.counters)
             data = association.data_to_send()
             if data:
                 await transport.ready(self._request_gap_s)
-                if self._trace is not None:
-                    self._trace("TX", data)
-                transport.write(data)
-                self.sent_bytes += len(data)
-            event = _heard(association, wanted)
-            if event is not None:
-                self.last_exchange_at = self._loop.time()
-                return event
-            await self._wait(association, transport)
-            if self.counters is not None:      # a long answer in blocks takes a counter for each
-                await self._reserve(self.counters)
-
-    async def _wait(self, association: Association, transport: Transport) -> None:
-        """Wait for bytes or for the association's timer, and hand over what came."""
-        timer = association.next_timer()
-        if timer is not None:
-            self._pulse(max(timer - self._loop.time(), 0.0) + PULSE_MARGIN_S)
-        try:
-            data = await transport.read(timer)
-        except NoAnswer:
-            association.handle_timer(self._loop.time())     # repeats a frame where that is safe; else raises the reason
-        except ConnectionLost as lost:
-            self._eof(association, lost)
-        else:
-            now = self._receive(association, data)
-            if timer is not None and now >= timer:      # who never stops talking meets the deadline all the same
-                association.handle_timer(now)
 
     @staticmethod
     def _eof(association: Association, lost: ConnectionLost) -> None:
@@ -356,16 +359,24 @@ class MeterSession:
         except ConnectionLost as told:
             raise ConnectionLost(f"{told} ({lost})") from lost
 
-    def _receive(self, association: Association, data: bytes) -> float:
+    def _transmit(self, transport: Transport, data: bytes) -> None:
+        if self._trace is not None:
+            self._trace("TX", data)
+        transport.write(data)
+        self.sent_bytes += len(data)
+
+    def _receive(self, association: Association, data: bytes, timer: float | None) -> None:
         self.received_bytes += len(data)
         if self._trace is not None:
             self._trace("RX", data)
         now = self._loop.time()
         association.receive_data(data, now)
-        return now
+        if timer is not None and now >= timer:      # who never stops talking meets the deadline all the same
+            association.handle_timer(now)
 
     async def _say_goodbye(self, association: Association, transport: Transport) -> None:
         try:
+            await transport.ready(self._request_gap_s)
             association.close(self._loop.time())
             await self._until(association, transport, Closed)
         except MeterError as error:
@@ -384,4 +395,4 @@ def _heard(association: Association, wanted: type[E]) -> E | None:
 
 def _refused(results: Sequence[GetResult]) -> list[int]:
     """Return the places of refusals that are not temporary."""
-    return [place for place, result in enumerate(results) if result.error is not None and not result.error.temporary]
+    return [place for place, (_, _, error) in enumerate(results) if error is not None and not error.temporary]

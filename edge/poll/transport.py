@@ -6,6 +6,7 @@ line that another program has.
 
 import asyncio
 import socket
+from collections.abc import Awaitable
 from typing import Protocol, Self, cast
 
 from edge.endpoint import Endpoint, SerialLine, endpoint
@@ -25,7 +26,7 @@ class Transport(Protocol):
     def write(self, data: bytes) -> None:
         """Send; never blocks. A pipe that is gone is noticed by the next `read`."""
 
-    async def read(self, deadline: float | None) -> bytes:
+    def read(self, deadline: float | None) -> Awaitable[bytes]:
         """Wait for bytes and return all there are.
 
         `deadline` is loop time. Raises NoAnswer when it passes, ConnectionLost when the other side has ended the
@@ -35,7 +36,7 @@ class Transport(Protocol):
     def waiting(self) -> bytes:
         """Take what has arrived unasked, without waiting; b"" when nothing has. Raises ConnectionLost as `read`."""
 
-    async def ready(self, gap_s: float) -> None:
+    def ready(self, gap_s: float) -> Awaitable[None]:
         """Wait until something may be sent: `gap_s` after the last byte came, or longer where the line needs it."""
 
     def set_line(self, baud: int, shape: str | None = None) -> None:
@@ -101,17 +102,17 @@ class TcpTransport(asyncio.Protocol):
         if self._transport is not None and not self._inbox.ended:
             self._transport.write(data)
 
-    async def read(self, deadline: float | None) -> bytes:
+    def read(self, deadline: float | None) -> Awaitable[bytes]:
         """See Transport."""
-        return await self._inbox.read(deadline)
+        return self._inbox.read(deadline)
 
     def waiting(self) -> bytes:
         """See Transport."""
         return self._inbox.waiting()
 
-    async def ready(self, gap_s: float) -> None:
+    def ready(self, gap_s: float) -> Awaitable[None]:
         """See Transport."""
-        await self._inbox.rest(gap_s)
+        return self._inbox.rest(gap_s)
 
     def set_line(self, baud: int, shape: str | None = None) -> None:
         """See Transport."""
