@@ -1,8 +1,8 @@
 """How worn the flash under a directory is, and how long it will last (I/O edge: /sys, /proc).
 
 An eMMC tells by itself (JESD84-B51, EXT_CSD 267 to 269; Linux: `life_time` and `pre_eol_info` beside the block
-device); an SD card does not. The forecast is arithmetic: what the device bears, less what it says is used, over what is
-written to it a day since the machine booted. What is not known is None, never zero.
+device, as they were at boot); an SD card does not. The forecast is arithmetic: what the device bears, less what it says
+is used, over what is written to it a day since the boot. What is not known is None, never zero.
 """
 
 import os
