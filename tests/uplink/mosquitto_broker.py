@@ -27,7 +27,7 @@ class Mosquitto:
     async def start(self):
         self.process = await asyncio.create_subprocess_exec(
             self._binary, "-c", str(self._config), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", self.port)
