@@ -70,6 +70,7 @@ class LinkSample:
     expected_kbps: int | None = None
     tx_rate: Rate | None = None
     rx_rate: Rate | None = None
+    snr_db: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class RadioFacts:
     """The radio itself. `kernel_mhz` is the frequency the kernel shows, which HaLow drivers make up.
 
     `channel` is for people: the true S1G channel where it can be told, else what the kernel shows, named as such.
+    `primary_mhz` is the primary channel's width, `primary_index` its place among the 1 MHz channels from the lowest.
+    `sources` are (figure, who says it) for what does not come from the kernel.
     """
 
     interface: str
@@ -92,6 +95,9 @@ class RadioFacts:
     s1g_khz: int | None = None
     channel: str = "unknown"
     country: str = ""
+    primary_mhz: int | None = None
+    primary_index: int | None = None
+    sources: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +112,12 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class RadioSample:
-    """One look: the radio and all its peers."""
+    """One look: the radio and all its peers. `firmware_hangs_s`: so long ago the driver gave its firmware up."""
 
     facts: RadioFacts
     peers: tuple[LinkSample, ...]
     survey: Survey | None = None
+    firmware_hangs_s: float | None = None
 
 
 class Change(StrEnum):
@@ -175,6 +182,7 @@ class RadioState:
 
     `busy_pct` is how much of the time the channel is taken, `duty_pct` our share of the last hour, `duty_limit_pct`
     what the country allows. `deaf_s`: for so long nobody was heard although frames were sent; 0.0 = we hear.
+    `firmware_hangs_s`: so long ago the driver gave its firmware up, and nobody was heard since.
     """
 
     present: bool
@@ -187,6 +195,7 @@ class RadioState:
     duty_pct: float | None = None
     duty_limit_pct: float | None = None
     deaf_s: float = 0.0
+    firmware_hangs_s: float | None = None
 
     @property
     def deaf(self) -> bool:

@@ -99,21 +99,27 @@ class Ladder:
         while self._taken and self._taken[0] <= now - HOUR_S:
             self._taken.popleft()
         if len(self._taken) >= self.limits.at_most_per_hour:
-            self._exhausted = f"{len(self._taken)} steps within an hour"
+            self._exhausted = (f"{len(self._taken)} steps were taken within an hour, the most that at_most_per_hour "
+                               "allows; the next one when the first of them is an hour old")
             return None
         if self._place >= len(self._rungs):      # all of them, and no better: from the beginning, an hour later
             self._place, self._not_before = 0, now + HOUR_S
-            self._exhausted = "every step was taken, none helped; again in an hour"
+            self._exhausted = f"every step was taken, none helped{self._held()}; from the first one again in an hour"
             return None
         rung = self._rungs[self._place]
         if rung is Rung.REBOOT and self.reboots_in_row >= self.limits.reboots_in_row:
             self._place += 1
-            self._exhausted = f"{self.reboots_in_row} reboots in a row did not help"
             return self._climb(now)
-        self._place += 1
+        self._place, self._exhausted = self._place + 1, ""
         self._taken.append(now)
         self._counts[rung] += 1
         self._not_before = now + self.limits.step_wait_s
         if rung is Rung.REBOOT:
             self.reboots_in_row += 1
         return rung
+
+    def _held(self) -> str:
+        if Rung.REBOOT not in self._rungs or self.reboots_in_row < self.limits.reboots_in_row:
+            return ""
+        return (f" (no further reboot after {self.reboots_in_row} in a row, until the radio has been healthy for "
+                f"{self.limits.heal_s:g} s)")

@@ -5,7 +5,6 @@ What each step was, why, and what came of it is an EVENT; the count of reboots i
 """
 
 import asyncio
-import contextlib
 import logging
 import shlex
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from edge.durable import write_file
 from edge.errors import ConfigError
 from edge.health.promise import Pulse
 from edge.model import Field, Kind, Record, Schema
+from halow import child
 from halow.errors import AbsentReason
 from halow.model import RadioState
 from halow.recovery import Ladder, LadderState, Limits, Rung
@@ -113,6 +113,8 @@ def evidence_of(radio: RadioState | None) -> str:
         return ""
     if not radio.present:
         return f"no radio: {radio.detail or radio.reason}" if radio.reason in DEAD else ""
+    if radio.firmware_hangs_s is not None:
+        return f"the driver gave its firmware up {radio.firmware_hangs_s:.0f} s ago, and nobody was heard since"
     return f"deaf: no frame from any peer for {radio.deaf_s:.0f} s" if radio.deaf else ""
 
 
@@ -127,19 +129,8 @@ def _words(rung: Rung, command: str) -> list[str]:
 async def _run(words: list[str], timeout_s: float) -> str:
     """Run a command; return in one line what came of it."""
     try:
-        process = await asyncio.create_subprocess_exec(
-            *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
-    except OSError as error:
-        return f"{words[0]} cannot be run: {error.strerror or error}"
-    try:
-        async with asyncio.timeout(timeout_s):
-            output, _ = await process.communicate()
-    except TimeoutError:
-        return f"not done within {timeout_s:g} s, ended"
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    last = output[-OUTPUT_BYTES:].decode(errors="replace").strip().splitlines()
-    return f"exit status {process.returncode}" + (f", {last[-1]}" if last else "")
+        done = await child.run(words, timeout_s, output_bytes=OUTPUT_BYTES)
+    except child.NotRun as error:
+        return str(error)
+    last = child.last_line(done.output) or done.complaint
+    return f"exit status {done.status}" + (f", {last}" if last else "")

@@ -66,7 +66,7 @@ async def test_a_command_that_hangs_is_ended(tmp_path: Path) -> None:
     site = Site(tmp_path, reassociate=f"{sys.executable} -c 'import time; time.sleep(600)'", command_timeout_s=0.3)
     site.radio = GONE
     await site.until(2)
-    assert site.told[1] == "reassociate: not done within 0.3 s, ended"
+    assert site.told[1] == f"reassociate: {sys.executable}: not done within 0.3 s, ended"
 
 
 async def test_the_count_of_reboots_is_on_flash_before_one_is_asked_for(tmp_path: Path) -> None:
@@ -98,6 +98,8 @@ def test_only_a_dead_radio_is_evidence() -> None:
         assert evidence_of(RadioState(present=False, since=0.0, reason=reason, detail="x")) == "", reason
     assert evidence_of(GONE) == "no radio: the interface went away"
     assert evidence_of(RadioState(present=True, since=0.0, deaf_s=DEAF_S)).startswith("deaf: no frame from any peer")
+    assert evidence_of(RadioState(present=True, since=0.0, firmware_hangs_s=12.0)) == (
+        "the driver gave its firmware up 12 s ago, and nobody was heard since")
 
 
 def test_commands_are_checked_when_the_gateway_starts(tmp_path: Path) -> None:

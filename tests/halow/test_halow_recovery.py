@@ -50,6 +50,14 @@ def test_after_all_steps_it_rests_for_an_hour() -> None:
     assert all(later - before >= HOUR_S for (before, _), (later, _) in pairwise(taken))
 
 
+def test_the_hourly_limit_says_when_it_goes_on_and_a_step_that_is_taken_ends_it() -> None:
+    ladder = Ladder(ALL, Limits(after_s=10.0, step_wait_s=5.0, at_most_per_hour=2))
+    assert len(climb(ladder, 0.0, 60.0)) == 2
+    assert ladder.state(60.0).exhausted.startswith("2 steps were taken within an hour")
+    assert ladder.look("deaf", HOUR_S + 20.0) is Rung.VENDOR_RESTART
+    assert ladder.state(HOUR_S + 20.0).exhausted == ""
+
+
 def test_reboots_in_a_row_are_counted_over_boots() -> None:
     reboots = 0
     for boot in range(5):
@@ -58,7 +66,9 @@ def test_reboots_in_a_row_are_counted_over_boots() -> None:
         reboots = ladder.reboots_in_row
         assert len(taken) == (1 if boot < 2 else 0)
     assert reboots == 2
-    assert "2 reboots in a row did not help" in ladder.state(60.0).exhausted or "every step" in ladder.state(60.0).exhausted
+    assert ladder.state(60.0).exhausted == (
+        "every step was taken, none helped (no further reboot after 2 in a row, until the radio has been healthy for 60 s); "
+        "from the first one again in an hour")
     for n in range(70):
         ladder.look("", 100.0 + n)
     assert ladder.reboots_in_row == 0, "healthy again: the count begins anew"
