@@ -63,8 +63,7 @@ from edge.model import Record, Stream
 from edge.poll.fleet import Fleet
 from edge.ring.store import Ring
 from edge.store.registry import FILE_NAME
-from halow.interfaces import Wanted
-from halow.look import radio_for
+from halow.look import radio_of
 from halow.monitor import Monitor, MonitorSettings
 
 log = logging.getLogger(__name__)
@@ -199,9 +198,7 @@ async def _accept(ring: Ring, latest: Latest, record: Record) -> int:
 def _monitor(settings: Settings, links: LinkDesk) -> Monitor:
     """Return the worker that watches the radio of the settings."""
     radio = settings.radio
-    wanted = Wanted(radio.interface, radio.driver, radio.mac)
-    trace = radio.trace if radio.kind == "simulated" else ""
-    return Monitor(radio_for(wanted, trace, width_mhz=radio.width_mhz, control_dir=radio.control_dir), links.heard,
+    return Monitor(radio_of(radio), links.heard,
                    MonitorSettings(interval_s=radio.interval_s, width_mhz=radio.width_mhz))
 
 

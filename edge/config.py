@@ -122,12 +122,18 @@ class UplinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 class RadioSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The HaLow link as it is watched."""
 
-    kind: Literal["auto", "nl80211", "simulated", "none"] = "auto"
+    kind: Annotated[Literal["auto", "nl80211", "external", "simulated", "none"],
+                    "external: a bridge box tells its stations (docs/halow.md); none: nobody does"] = "auto"
     interface: Annotated[Text, "chosen by driver or MAC when empty"] = ""
     driver: Annotated[Text, 'e.g. "morse_sdio"'] = ""
     mac: Annotated[Mac, "the radio's own address"] = ""
     trace: Annotated[File, "simulated: the trace file to replay"] = ""
     control_dir: Annotated[File, "hostapd's or wpa_supplicant's control sockets, besides the usual places"] = ""
+    vendor_tool: Annotated[Command, "runs morse_cli or cli_app, e.g. by sudo -n; empty: the one in the PATH"] = ""
+    external_command: Annotated[Command, "external: prints the box's stations as JSON; this or external_file"] = ""
+    external_file: Annotated[File, "external: holds the same; its time says how old it is"] = ""
+    external_timeout_s: Annotated[Period, "external: the command is ended after it"] = 10.0
+    external_stale_s: Annotated[Period, "external: stations told longer ago count as no answer"] = 60.0
     interval_s: Annotated[Period, "one sample of the link in this time"] = 5.0
     record_interval_s: Annotated[Period, "link records for the ring; a change of grade is written at once"] = 900.0
     width_mhz: Literal[1, 2, 4, 8, 16] = 2

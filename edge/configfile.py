@@ -8,6 +8,7 @@ import errno
 import ipaddress
 import json
 import math
+import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from edge.config import (
     MIB,
     DiscoverySettings,
     PushSettings,
+    RadioSettings,
     RingSettings,
     Settings,
 )
@@ -33,6 +35,7 @@ SOCKET_PATH_LIMIT_BYTES = 107     # sockaddr_un.sun_path without its closing zer
 STORAGE_FAILS = (errno.EIO, errno.ENXIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 NAME_LIMIT = 64
 SUBNET_LIMIT = 1_024
+PULSE_LIMIT_S = 25.0      # the radio's watchdog allows a look 30 s (halow.monitor.PULSE_SPARE_S)
 
 
 def load(path: Path | None) -> Settings:
@@ -143,10 +146,23 @@ def _relations(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "uplink.tls = true", "needs uplink.ca_file, the CA certificate that the server is checked against"
     if uplink.ca_file and not uplink.tls:
         yield f"uplink.ca_file = {_shown(uplink.ca_file)}", "does nothing without uplink.tls = true"
-    if radio.kind == "simulated" and not radio.trace:
-        yield 'radio.kind = "simulated"', "needs radio.trace, the file to replay"
+    yield from _radio_relations(radio)
     if len(settings.gateway.runtime_dir.encode()) + len("/control.sock") > SOCKET_PATH_LIMIT_BYTES:
         yield f"gateway.runtime_dir = {_shown(settings.gateway.runtime_dir)}", "too long for the path of a Unix socket"
+
+
+def _radio_relations(radio: RadioSettings) -> Iterator[tuple[str, str]]:
+    if radio.kind == "simulated" and not radio.trace:
+        yield 'radio.kind = "simulated"', "needs radio.trace, the file to replay"
+    if radio.kind == "external" and bool(radio.external_command) == bool(radio.external_file):
+        yield 'radio.kind = "external"', "needs one of radio.external_command and radio.external_file"
+    if radio.external_timeout_s > PULSE_LIMIT_S:
+        yield f"radio.external_timeout_s = {radio.external_timeout_s}", f"must be at most {PULSE_LIMIT_S:g}"
+    for key, command in (("vendor_tool", radio.vendor_tool), ("external_command", radio.external_command)):
+        try:
+            shlex.split(command)
+        except ValueError as error:
+            yield f"radio.{key} = {_shown(command)}", f"must be a command as a shell reads it: {error}"
 
 
 def _ring_relations(ring: RingSettings) -> Iterator[tuple[str, str]]:

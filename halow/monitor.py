@@ -146,7 +146,7 @@ class Monitor:
         use, region = self._air.add(sample, now), region_of(sample.facts.country)
         self._radio_state = RadioState(
             present=True, since=since, facts=sample.facts, absences=before.absences, busy_pct=use.busy_pct,
-            duty_pct=use.duty_pct, deaf_s=use.deaf_s,
+            duty_pct=use.duty_pct, deaf_s=use.deaf_s, firmware_hangs_s=sample.firmware_hangs_s,
             duty_limit_pct=None if region is None else region.duty_pct(access_point=sample.facts.mode is Mode.AP))
         thresholds = Thresholds.for_width(sample.facts.width_mhz or self._settings.width_mhz)
         listed = set()

@@ -129,7 +129,7 @@ class PeerTracker:
             rssi_min_dbm=min(heard, default=None),
             rssi_max_dbm=max(heard, default=None),
             trend_db=None if average is None or slow is None or self._fast.count < EWMA_SPAN else average - slow,
-            snr_db=None if average is None or noise_dbm is None else average - noise_dbm,
+            snr_db=self._snr_db(average, noise_dbm),
             margin_db=None if average is None or self._floor_dbm is None else average - self._floor_dbm,
             age_s=age_s,
             connected_s=self._sample.connected_s,
@@ -141,6 +141,14 @@ class PeerTracker:
             rx_rate=None if self._away else self._sample.rx_rate,
             lost_because=lost_because,
         )
+
+    def _snr_db(self, average_dbm: float | None, noise_dbm: int | None) -> float | None:
+        """Return what the vendor measured, else the average over the noise floor."""
+        if average_dbm is None:
+            return None
+        if self._sample.snr_db is not None:
+            return float(self._sample.snr_db)
+        return None if noise_dbm is None else average_dbm - noise_dbm
 
     def _per_100(self, counts: list[int | None]) -> float | None:
         """Return the growth of a counter per 100 frames sent within the window; None when nothing was sent."""

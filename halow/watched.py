@@ -185,7 +185,8 @@ def merged(kernel: RadioFacts, daemon: DaemonFacts) -> RadioFacts:
         shown = f" (kernel {kernel.kernel_mhz})" if kernel.kernel_mhz is not None else ""
         channel = f"{daemon.s1g_khz / 1000:.1f} MHz" + (f", {width} MHz wide" if width else "") + shown
     return replace(
-        kernel, s1g_khz=khz, width_mhz=width, channel=channel, ssid=kernel.ssid or daemon.ssid,
+        kernel, sources=kernel.sources if channel == kernel.channel else (*kernel.sources, ("channel", daemon.kind)),
+        s1g_khz=khz, width_mhz=width, channel=channel, ssid=kernel.ssid or daemon.ssid,
         s1g_channel=kernel.s1g_channel if khz == kernel.s1g_khz else None,
         noise_dbm=kernel.noise_dbm if kernel.noise_dbm is not None else daemon.noise_dbm,
         mode=kernel.mode if kernel.mode is not Mode.OTHER else (

@@ -1,16 +1,20 @@
 """What the documents promise is what the program has: commands, links, the contract word for word."""
 
 import re
+import shlex
+import textwrap
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from edge.cli import COMMANDS, root
+from edge.configfile import load
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "cloud/README.md", *ROOT.glob("docs/**/*.md")])
 README = (ROOT / "README.md").read_text()
+HALOW = (ROOT / "docs/halow.md").read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -32,7 +36,7 @@ def commands_of(text: str) -> set[str]:
     return {" ".join(word for word in words.split() if not re.match(r"meter-|-", word)) for words in found}
 
 
-@pytest.mark.parametrize("words", sorted(commands_of(README)))
+@pytest.mark.parametrize("words", sorted(commands_of(README) | commands_of(HALOW)))
 def test_commands_of_the_readme_exist(words: str) -> None:
     done = CliRunner().invoke(root, [*words.split(), "--help"])
     assert done.exit_code == 0, done.output
@@ -51,3 +55,16 @@ def test_make_targets_of_the_readme_exist() -> None:
 
 def test_the_table_of_commands_is_not_empty() -> None:
     assert {"run", "meter", "read", "ring", "link", "demo"} <= set(COMMANDS)
+
+
+def test_the_example_of_the_radio_package_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", HALOW, re.DOTALL)
+    exec(compile(example, "docs/halow.md", "exec"), {})
+    assert capsys.readouterr().out.strip(), "a machine without a radio gets the reason"
+
+
+def test_the_settings_that_the_radio_page_shows_are_taken(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"\n((?:    [^\n]*\n)+)", HALOW[HALOW.index("## A radio in another box"):])
+    (tmp_path / "gateway.toml").write_text(textwrap.dedent(shown))
+    words = shlex.split(load(tmp_path / "gateway.toml").radio.external_command)
+    assert words[-4:] == ["call", "iwinfo", "assoclist", '{"device": "wlan0"}']

@@ -218,6 +218,10 @@ def _radio(settings: Settings, _: State) -> Iterator[Finding]:
             yield Finding("good", f"radio: replays {radio.trace}")
         else:
             yield Finding("bad", f"radio.trace = {radio.trace}: cannot be read")
+    elif radio.kind == "external":
+        what = radio.external_file or shlex.split(radio.external_command)[0]
+        there = os.access(what, os.R_OK if radio.external_file else os.X_OK)
+        yield Finding("good" if there else "note", f"radio: a box's, by {what}" + ("" if there else ": not there now"))
     elif radio.interface and radio.interface not in wireless:
         yield Finding("note", f"radio.interface = {radio.interface}: absent; there is {', '.join(wireless) or 'none'}")
     elif not wireless:

@@ -63,14 +63,10 @@ def plan(state: State, /, **options: Any) -> int:
 
 async def _radio(state: State) -> "tuple[RadioState, dict[str, tuple[float | None, float | None]]]":
     """Return the radio and, by MAC, each peer's (RSSI in dBm, retries per 100)."""
-    from halow.interfaces import Wanted
-    from halow.look import look_once, radio_for
+    from halow.look import look_once, radio_of
 
     settings = state.settings().radio
-    radio = radio_for(Wanted(settings.interface, settings.driver, settings.mac),
-                      settings.trace if settings.kind == "simulated" else "", width_mhz=settings.width_mhz,
-                      control_dir=settings.control_dir)
-    peers, found = await look_once(radio, width_mhz=settings.width_mhz)
+    peers, found = await look_once(radio_of(settings), width_mhz=settings.width_mhz)
     return found, {peer.mac: (peer.rssi_avg_dbm, peer.retries_per_100) for peer in peers}
 
 

@@ -29,15 +29,13 @@ def radio_options(function: Command) -> Command:
 def chosen_radio(state: State, options: dict[str, str | None]) -> "tuple[Radio, RadioSettings]":
     """Return the radio to look at, and the settings' section about it."""
     from halow.interfaces import Wanted
-    from halow.look import radio_for
+    from halow.look import radio_for, radio_of
 
     settings = state.settings().radio
     # One option given means this radio and no other: the file's answers would only contradict it.
     given = any(options[name] is not None for name in ("interface", "driver", "mac", "trace"))
-    if given:
-        wanted = Wanted(options["interface"] or "", options["driver"] or "", options["mac"] or "")
-        trace = options["trace"] or ""
-    else:
-        wanted = Wanted(settings.interface, settings.driver, settings.mac)
-        trace = settings.trace if settings.kind == "simulated" else ""
-    return radio_for(wanted, trace, width_mhz=settings.width_mhz, control_dir=settings.control_dir), settings
+    if not given:
+        return radio_of(settings), settings
+    wanted = Wanted(options["interface"] or "", options["driver"] or "", options["mac"] or "")
+    return radio_for(wanted, options["trace"] or "", width_mhz=settings.width_mhz, control_dir=settings.control_dir,
+                     vendor_tool=settings.vendor_tool), settings
