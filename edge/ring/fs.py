@@ -89,11 +89,14 @@ class OsFileSystem:
         temporary = path.with_name(path.name + _UNFINISHED)
         done = self._making.pop(path, 0)
         end = size if step_bytes is None else min(size, done + step_bytes)
-        fresh = 0 if done else os.O_TRUNC
-        file = os.open(temporary, os.O_CLOEXEC | os.O_WRONLY | os.O_CREAT | fresh, 0o600)
+        begin = 0 if done else os.O_TRUNC
+        file = os.open(temporary, os.O_CLOEXEC | os.O_WRONLY | os.O_CREAT | os.O_APPEND | begin, 0o600)
         try:
+            if os.fstat(file).st_size != done:      # somebody took the first steps away
+                os.ftruncate(file, 0)
+                done = 0
             while done < end:
-                done += os.pwrite(file, _ZEROS[: end - done], done)
+                done += os.write(file, _ZEROS[: end - done])
             os.fsync(file)
         except OSError:
             # a full disk must not stay full of our own half-made file

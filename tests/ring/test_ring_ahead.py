@@ -87,10 +87,13 @@ async def test_no_segment_begins_in_a_slot_made_at_that_moment(clock: FakeClock)
     assert made == ["whole", *["step", "whole"] * (slots - 1)], "all but the first were made ahead"
 
 
-def test_a_file_made_in_steps_is_there_at_the_last_one_and_all_of_it_was_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("taken_away", [False, True])
+def test_a_file_made_in_steps_is_there_at_the_last_one_and_all_of_it_was_written(tmp_path: Path, *, taken_away: bool) -> None:
     fs, path = OsFileSystem(), tmp_path / "instant" / "00000.slot"
     steps = [fs.create(path, STEP_BYTES * 2 + 4096, STEP_BYTES) for _ in range(2)]
     assert (steps, path.exists()) == ([False, False], False)
+    if taken_away:
+        path.with_name("00000.slot.tmp").unlink()
     assert fs.create(path, STEP_BYTES * 2 + 4096)                 # needed now: the rest at once
     assert path.read_bytes() == bytes(STEP_BYTES * 2 + 4096)
     assert path.stat().st_blocks * 512 >= path.stat().st_size, "reserved only, not written"
