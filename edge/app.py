@@ -42,6 +42,7 @@ from edge.daemon.finder import Finder
 from edge.daemon.images import ImageDesk
 from edge.daemon.latest import Latest
 from edge.daemon.links import LinkDesk
+from edge.daemon.nameplates import Nameplates
 from edge.daemon.orders import OrderDesk
 from edge.daemon.pushes import Pushes
 from edge.daemon.radiorecovery import RadioRecovery
@@ -143,7 +144,8 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
             ("watchdog", watchdog.run, VITAL),
         ]
         if settings.uplink.enabled:
-            crew.append(("upstream", upstream.run, VITAL))
+            nameplates = Nameplates(identity, enrolment, profiles, upstream.attributes)
+            crew += [("upstream", upstream.run, VITAL), ("nameplates", nameplates.run, EXPENDABLE)]
         if settings.push.enabled:
             crew.append(("pushes", pushes.run, EXPENDABLE))
         if settings.discovery.subnet:

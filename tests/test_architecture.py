@@ -78,7 +78,7 @@ PURE = [
     "edge/ring/frame.py", "edge/ring/layout.py", "edge/ring/timebase.py",
     "edge/ring/ackset.py", "edge/ring/losses.py", "edge/ring/dictionary.py", "edge/ring/segment.py", "edge/ring/records.py",
     "edge/uplink/thingsboard.py", "edge/uplink/pace.py", "edge/uplink/poison.py", "edge/uplink/reasons.py",
-    "edge/uplink/delivered.py",
+    "edge/uplink/delivered.py", "edge/uplink/attributes.py",
     "edge/push/[!l]*.py",      # all but the listener
     "edge/health/promise.py", "edge/health/linkrecords.py", "edge/health/linkalarms.py",
     # all of the simulated meter but meter_tcp, and meter_physics, which draws its phases from the seed

@@ -12,6 +12,7 @@ from edge.credentials import read_token, token_path
 from edge.errors import ConfigError
 from edge.health.promise import Pulse
 from edge.ring.store import Ring
+from edge.uplink.attributes import Attributes
 from edge.uplink.uplink import Uplink, UplinkState
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ class Upstream:
     def __init__(self, settings: Settings, ring: Ring, clock: Clock, rng: random.Random,
                  profile_of: Callable[[str], str]) -> None:
         """`profile_of` names a meter's device profile, for ThingsBoard's device creation."""
+        self.attributes = Attributes()      # any part of the gateway tells here what is so now
         self._settings = settings
         self._ring = ring
         self._clock = clock
@@ -75,7 +77,8 @@ class Upstream:
                 token = read_token(token_path(settings))
                 return token, Uplink(
                     self._ring, settings.uplink, gateway_name=settings.gateway.name, token=token, clock=self._clock,
-                    promise=pulse, rng=self._rng, profile_of=self._profile_of)
+                    promise=pulse, rng=self._rng, profile_of=self._profile_of,
+                    attributes=self.attributes)
             except ConfigError as error:
                 self._waits_for = str(error)
                 log.log(logging.DEBUG if told == self._waits_for else logging.WARNING,

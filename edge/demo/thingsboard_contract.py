@@ -1,8 +1,8 @@
 """What ThingsBoard does with a device's publications (no I/O): a stand-in for demo and tests.
 
 Behaviour after ThingsBoard 4.2's MQTT transport (MqttTransportHandler, AbstractGatewaySessionHandler, JsonConverter,
-DefaultTransportRateLimitService), from its sources. Not stood in for: attributes, RPC to the device, provisioning,
-firmware, MQTT 3.1.1, protobuf payloads.
+DefaultTransportRateLimitService), from its sources. Not stood in for: shared attributes, RPC to the device,
+provisioning, firmware, MQTT 3.1.1, protobuf payloads.
 """
 
 from collections import Counter
@@ -13,7 +13,8 @@ import msgspec
 from moat.lib.mqtt import ReasonCode
 
 OWN_TOPICS = frozenset({"v1/devices/me/telemetry", "v2/t", "v2/t/j"})
-GATEWAY_TOPICS = frozenset({"v1/gateway/connect", "v1/gateway/telemetry"})
+OWN_ATTRIBUTES = frozenset({"v1/devices/me/attributes", "v2/a", "v2/a/j"})
+GATEWAY_TOPICS = frozenset(f"v1/gateway/{what}" for what in ("connect", "disconnect", "telemetry", "attributes"))
 RPC_REQUEST = "v1/devices/me/rpc/request/"
 RPC_RESPONSE = "v1/devices/me/rpc/response/"
 MAX_KEY_CHARS = 255
@@ -44,6 +45,8 @@ class Store:
     conflicts: list[tuple[Point, object]] = field(default_factory=list)   # the same place with another value: data lost
     profiles: dict[str, str] = field(default_factory=dict)                # devices created, and of which profile
     announced: Counter[str] = field(default_factory=Counter)
+    retired: Counter[str] = field(default_factory=Counter)                 # `v1/gateway/disconnect`
+    attributes: dict[str, dict[str, object]] = field(default_factory=dict)  # the client's, per device: the last stands
     skipped: int = 0                     # entries acknowledged but not stored
     latest: dict[str, int] = field(default_factory=dict)                  # newest ts per device
 
@@ -72,6 +75,7 @@ class Rules:
     limits: dict[str, Any] | None = None          # answer to getSessionLimits; None: never answers
     refuse_login: ReasonCode | None = None
     refuse_device: set[str] = field(default_factory=set)          # names it cannot create: PUBACK 0x97
+    refuse_attributes: ReasonCode | None = None                   # what client attributes get instead of being kept
     poison: dict[str, Verdict] = field(default_factory=dict)      # telemetry with this text in it gets this verdict
     next_verdicts: list[Verdict] = field(default_factory=list)     # for the next telemetry publications, in order
 
@@ -91,6 +95,9 @@ class Contract:
 
     def __init__(self, rules: Rules) -> None:
         """Start with an empty store."""
+        self._besides_telemetry = {
+            "v1/gateway/connect": self._announce, "v1/gateway/disconnect": self._retire,
+            "v1/gateway/attributes": self._gateway_attributes, **dict.fromkeys(OWN_ATTRIBUTES, self._own_attributes)}
         self.rules = rules
         self.store = Store()
 
@@ -110,8 +117,8 @@ class Contract:
             body = msgspec.json.decode(payload)
         except msgspec.DecodeError:
             return Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
-        if topic == "v1/gateway/connect":
-            return self._announce(body)
+        if judged := self._besides_telemetry.get(topic):
+            return judged(body)
         if scripted := self._scripted(payload):
             return scripted
         if topic == "v1/gateway/telemetry":
@@ -125,7 +132,7 @@ class Contract:
             return self._rpc(topic.removeprefix(RPC_REQUEST), payload)
         if topic in GATEWAY_TOPICS:
             return None if self.rules.is_gateway else SILENCE                  # an error line in its log, no answer
-        return None if topic in OWN_TOPICS else Verdict(ReasonCode.TOPIC_NAME_INVALID)
+        return None if topic in OWN_TOPICS | OWN_ATTRIBUTES else Verdict(ReasonCode.TOPIC_NAME_INVALID)
 
     def _scripted(self, payload: bytes) -> Verdict | None:
         if self.rules.next_verdicts:
@@ -142,6 +149,38 @@ class Contract:
         if not isinstance(body, dict) or not isinstance(body.get("device"), str):
             return Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
         return self._create(body["device"], body.get("type") or "default", announced=True) or Verdict()
+
+    def _retire(self, body: Any) -> Verdict:
+        """AbstractGatewaySessionHandler.onDeviceDisconnect: the session of the sub-device ends, known or not."""
+        if not isinstance(body, dict) or not isinstance(body.get("device"), str):
+            return Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
+        self.store.retired[body["device"]] += 1
+        return Verdict()
+
+    def _own_attributes(self, body: Any) -> Verdict:
+        return self._attributes(self.rules.gateway_name, body)
+
+    def _attributes(self, device: str, body: Any) -> Verdict:
+        """JsonConverter.convertToAttributesProto: one flat object; text is cast as in telemetry."""
+        if self.rules.refuse_attributes is not None:
+            return Verdict(self.rules.refuse_attributes)
+        if not isinstance(body, dict) or any(not key or len(key) > MAX_KEY_CHARS for key in body):
+            return Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
+        self.store.attributes.setdefault(device, {}).update({key: text_cast(value) for key, value in body.items()})
+        return Verdict()
+
+    def _gateway_attributes(self, body: Any) -> Verdict:
+        """AbstractGatewaySessionHandler.onDeviceAttributes: each entry for itself; an unknown device is created."""
+        if not isinstance(body, dict):
+            return Verdict(ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, close=ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR)
+        if not body:
+            return SILENCE
+        for device, values in body.items():
+            refusal = self._create(device, "default")
+            verdict = refusal or self._attributes(device, values)
+            if verdict.reason is not ReasonCode.SUCCESS:
+                return verdict
+        return Verdict()
 
     def _create(self, device: str, profile: str, *, announced: bool = False) -> Verdict | None:
         if device in self.rules.refuse_device:

@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from edge.errors import Rejected, Retryable
 from edge.model import Batch, Publish, SeqSpan, Stored
+from edge.uplink.attributes import Report
 from edge.uplink.flight import Flight, InFlight, Pending
 from edge.uplink.mqtt import Ack, Session
 from edge.uplink.pace import Cost, Pace, parse_limits
@@ -48,6 +49,7 @@ class Drain:
         self._session, self._shared = session, shared
         self._in_flight = InFlight(settings.ack_timeout_s, shared.clock.monotonic())
         self._source = Source(shared.ring, settings.order, self._in_flight.holds)
+        self._report = Report(shared.attributes)
         self._announced: set[str] = set()
         self._announcing: set[str] = set()
         self._next: tuple[Lane, Packed] | None = None  # packed, and waiting for room
@@ -83,6 +85,7 @@ class Drain:
             self._read_messages()
             self._raise_if_over()
             self._look_back()
+            self._tell_attributes()
             rest_s = min(await self._fill(), self._until_deadline())
             self._shared.promise(rest_s + SLACK_S)
             with suppress(TimeoutError):
@@ -110,10 +113,12 @@ class Drain:
                 continue
             self.pace.measured(self._in_flight.delivered_bytes - pending.delivered_before,
                                self._now() - pending.sent_at)
-            if pending.flight is None:
-                self._announcement_answered(pending.device, ack)
-            else:
+            if pending.flight is not None:
                 self._flight_answered(pending.flight, ack)
+            elif pending.attributes:
+                self._attributes_answered(pending.device, ack)
+            else:
+                self._announcement_answered(pending.device, ack)
 
     def _flight_answered(self, flight: Flight, ack: Ack) -> None:
         judgement = judge(ack.reason)
@@ -148,6 +153,11 @@ class Drain:
         self._forget_next()
         log.warning("the server refuses meter %s: %s; its records stay in the ring, next try in %.0f s",
                     device, reason_text(ack.reason), rest_s)
+
+    def _attributes_answered(self, device: str, ack: Ack) -> None:
+        """Tell of a refusal, and go on: readings matter more, and the next connection sends all attributes again."""
+        if judge(ack.reason) is not Judgement.TAKEN:
+            log.warning("the server refuses attributes of %s: %s", device or "the gateway", reason_text(ack.reason))
 
     def _read_messages(self) -> None:
         for message in self._session.take_messages():
@@ -233,6 +243,17 @@ class Drain:
                 return wait_s
             self._send(lane, packed)
         return TICK_S
+
+    def _tell_attributes(self) -> None:
+        """Send what has changed of the attributes, as far as window and rates have room."""
+        while self._session.writable and (due := self._report.due(self._announced, self.pace.record_limit_bytes)):
+            messages, in_flight_bytes = self.in_flight
+            size_bytes, cost = len(due.publish.payload), Cost(own=not due.device, messages=1)
+            if not self.pace.room(messages, in_flight_bytes, size_bytes) or self.pace.wait_s(cost, self._now()):
+                return
+            self._report.said(due)
+            self._publish(due.publish, Pending(size_bytes, self._now(), device=due.device, attributes=True))
+            self.pace.spend(cost, self._now())
 
     async def _pack(self) -> tuple[Lane, Packed] | None:
         while lane := await self._source.choose():

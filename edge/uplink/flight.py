@@ -22,12 +22,13 @@ class Flight:
 
 @dataclass(slots=True)
 class Pending:
-    """One publication on its way: a part of `flight`, or the announcement of `device`."""
+    """One publication on its way: a part of `flight`, or the announcement of `device`, or its `attributes`."""
 
     size_bytes: int
     sent_at: float
     flight: Flight | None = None
     device: str = ""
+    attributes: bool = False
     delivered_before: int = 0      # bytes acknowledged on the connection when it was handed over
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from edge.clock import Clock
 from edge.config import UplinkSettings
 from edge.model import Record, SeqSpan, Stored, Stream
+from edge.uplink.attributes import Attributes
 from edge.uplink.delivered import Delivered
 from edge.uplink.poison import Place, Poison, place
 
@@ -94,13 +95,17 @@ class Parking:
 
 @dataclass(slots=True)
 class Shared:
-    """What outlives a connection. `activity` wakes the drain: commits of the ring, and everything of the session."""
+    """What outlives a connection.
+
+    `activity` wakes the drain: commits of the ring, changed attributes, and everything of the session.
+    """
 
     ring: RingPort
     settings: UplinkSettings
     clock: Clock
     promise: Callable[[float], None]
     profile_of: Callable[[str], str]
+    attributes: Attributes = field(default_factory=Attributes)
     activity: asyncio.Event = field(default_factory=asyncio.Event)
     commits: int = 0               # of the ring, so far
     acknowledged: asyncio.Event = field(default_factory=asyncio.Event)

@@ -13,6 +13,7 @@ from edge.clock import Clock
 from edge.config import UplinkSettings
 from edge.errors import Rejected, Retryable, UplinkError
 from edge.model import Field, Kind, Record, Schema, Stream
+from edge.uplink.attributes import Attributes
 from edge.uplink.drain import SLACK_S, Drain
 from edge.uplink.mqtt import Session
 from edge.uplink.pace import Rng, backoff
@@ -50,13 +51,16 @@ class Uplink:
     """ThingsBoard through one MQTT session at a time. Make one, `run` it in one task."""
 
     def __init__(self, ring: RingPort, settings: UplinkSettings, *, gateway_name: str, token: str, clock: Clock,
-                 promise: Callable[[float], None], rng: Rng, profile_of: Callable[[str], str] | None = None) -> None:
+                 promise: Callable[[float], None], rng: Rng, profile_of: Callable[[str], str] | None = None,
+                 attributes: Attributes | None = None) -> None:
         """Read the CA file if there is one; raises ConfigError.
 
         `profile_of` names a meter's device profile where its records do not (link samples, failures); ThingsBoard looks
-        at it only when it creates the device.
+        at it only when it creates the device. `attributes` are kept up to date at the server while one is connected.
         """
-        self._shared = Shared(ring, settings, clock, promise, profile_of or (lambda _device: ""))
+        self._shared = Shared(ring, settings, clock, promise, profile_of or (lambda _device: ""),
+                              attributes or Attributes())
+        self._shared.attributes.wake = self._shared.activity.set
         self._client_id = settings.client_id or gateway_name
         self._token = token
         self._tls = tls_context(settings)

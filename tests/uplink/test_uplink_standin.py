@@ -86,7 +86,10 @@ async def test_refused_logins(server, token, code):
     (OWN, b"{broken", 0x99), (OWN, [1], 0x99), (OWN, [], None), (OWN, {"ts": 1, "values": {"k" * 256: 1}}, 0x99),
     (GATEWAY, {"A": [{"ts": 1, "values": {"a": 1}}]}, 0), (GATEWAY, {"A": [3]}, 0x99), (GATEWAY, {"A": []}, None), (GATEWAY, {}, None),
     (GATEWAY, {"A": {"a": 1}}, 0), ("v1/gateway/connect", {"device": "A"}, 0), ("v1/gateway/connect", {"dev": "A"}, 0x99),
-    ("v1/somewhere/else", {"a": 1}, 0x90),
+    ("v1/somewhere/else", {"a": 1}, 0x90), ("v1/gateway/disconnect", {"device": "A"}, 0), ("v1/gateway/disconnect", {}, 0x99),
+    ("v1/devices/me/attributes", {"a": 1}, 0), ("v1/devices/me/attributes", [1], 0x99), ("v1/devices/me/attributes", {"k" * 256: 1}, 0x99),
+    ("v1/gateway/attributes", {"A": {"a": 1}}, 0), ("v1/gateway/attributes", {"A": 1}, 0x99), ("v1/gateway/attributes", {}, None),
+    ("v1/gateway/attributes", [1], 0x83),
 ])
 async def test_answers(client, topic, payload, reason):
     assert await client.publish(topic, payload) == reason
@@ -104,6 +107,16 @@ async def test_what_is_stored(server, client):
     assert store.profiles == {"A": "three-phase", "B": "default"}
     await client.publish(OWN, [{"ts": 7, "values": {"u": 2}}])
     assert store.conflicts == [(("gw", "u", 7, 2), 1)]
+
+
+async def test_attributes_have_no_time_and_the_last_stands(server, client):
+    await client.publish("v1/devices/me/attributes", {"serial": "00123", "a": 1})
+    await client.publish("v1/devices/me/attributes", {"a": 2})
+    await client.publish("v1/gateway/attributes", {"A": {"b": True}})
+    await client.publish("v1/gateway/disconnect", {"device": "A"})
+    store = server.contract.store
+    assert store.attributes == {"gw": {"serial": 123, "a": 2}, "A": {"b": True}}
+    assert (store.profiles, store.retired["A"]) == ({"A": "default"}, 1)
 
 
 async def test_not_an_object_is_refused_and_the_connection_closed(client):
