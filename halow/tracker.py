@@ -11,6 +11,7 @@ from halow.model import Grade, LinkSample, LinkState
 from halow.quality import EWMA_SPAN, TREND_SPAN, Ewma, Thresholds, plausible, regrade
 
 STALE_POLLS = 3
+"""So many looks in a row without a frame, or so long, and the figures describe the past."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class PeerTracker:
         self._floor_dbm: float | None = None
         self._grade = Grade.UNKNOWN
         self._away = False
+        self._unheard = 0                         # looks in a row that brought no frame
         self.seen_at = float("-inf")              # when the driver last listed the peer
 
     def add(self, sample: LinkSample, now: float, thresholds: Thresholds, noise_dbm: int | None = None) -> LinkState:
@@ -58,6 +60,10 @@ class PeerTracker:
         self._floor_dbm = thresholds.sensitivity_dbm
         fresh = self._note_heard(sample, now)
         age_s = self._age_s(now)
+        if fresh:
+            self._unheard = 0
+        elif now - self.seen_at >= self._settings.poll_s / 2.0:      # one after an event comes early, and says nothing
+            self._unheard += 1
         came_back = self._away and fresh
         if came_back:
             # What was before the absence says nothing about the link now.
@@ -123,7 +129,7 @@ class PeerTracker:
             mac=self.mac,
             grade=grade,
             changed=changed,
-            stale=age_s is not None and age_s > STALE_POLLS * self._settings.poll_s,
+            stale=self._unheard >= STALE_POLLS or (age_s is not None and age_s > STALE_POLLS * self._settings.poll_s),
             rssi_dbm=self._rssi_dbm,
             rssi_avg_dbm=average,
             rssi_min_dbm=min(heard, default=None),

@@ -74,10 +74,10 @@ class DaemonFeed:
 
     async def _follow(self, control: ControlSocket) -> None:
         await self._look(control)
+        log.log(logging.INFO if self.problem else logging.DEBUG, "the radio's daemon is followed at %s", control.path)
         self.problem = ""
         self.attached.set()
         self.tried.set()
-        log.debug("%s: attached", control.path)
         while True:
             try:
                 async with asyncio.timeout(self._ping_s):

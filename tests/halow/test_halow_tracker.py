@@ -64,6 +64,15 @@ def test_stale_after_three_polls_and_lost_after_long_silence():
     assert (state.grade, state.rssi_avg_dbm, state.samples) == (Grade.FAIR, -85, 1), "a new beginning"
 
 
+def test_the_third_look_in_a_row_without_a_frame_tells_a_cut_link():
+    peer = tracker(poll_s=5)
+    look(peer, 0, inactive_ms=0)
+    assert [look(peer, now, inactive_ms=round(now * 1000)).stale for now in (1, 1.5, 6, 11, 12.2)] == [False] * 5
+    assert not look(peer, 13, inactive_ms=100).stale
+    assert [look(peer, now, inactive_ms=round((now - 12.9) * 1000)).stale for now in (16, 21, 26)] == [False, False, True]
+    assert not look(peer, 31, inactive_ms=100).stale
+
+
 def test_gone_and_back():
     peer = tracker()
     look(peer, 0, -60)
