@@ -2,7 +2,8 @@
 
 Takes every frame at one interface and gives it out at the other, as late as the air allows: one channel for both
 directions (half duplex), a rate, a delay with jitter, loss in bursts, a queue that drops what would wait too long. Real
-packets are lost, so TCP really repeats them. Needs CAP_NET_RAW. Order is kept within a direction.
+packets are lost, so TCP really repeats them. Needs CAP_NET_RAW. Order is kept within a connection: a radio repeats a
+frame to one peer while those to others go on.
 
 On standard input, one line each: `profile NAME`, `up`, `down`, `stats`, and `until up|down COUNTER N`, which waits for
 so many frames more. Each is answered with one line of JSON.
@@ -21,6 +22,7 @@ from edge.demo.linkprofile import PROFILES, LinkProfile, Medium
 ETH_P_ALL = 3
 PACKET_OUTGOING = 4
 BURST_FRAMES = 64          # taken from a socket before others have their turn
+PORTS = slice(34, 38)      # of TCP over IPv4 over Ethernet; whatever else stands there keeps its order too
 
 
 @dataclass
@@ -53,7 +55,7 @@ class Direction:
         self._air = air
         self._source, self._target = source, target
         self._fading = False
-        self._last_due = 0.0
+        self._last_due: dict[bytes, float] = {}
 
     def ready(self) -> None:
         loop = asyncio.get_running_loop()
@@ -67,17 +69,17 @@ class Direction:
             self.news.set()
             self.counters.taken += 1
             self.counters.taken_bytes += len(frame)
-            due = self._due(len(frame), loop.time())
+            due = self._due(frame, loop.time())
             if due is not None:
                 loop.call_at(due, self._give, frame)
 
-    def _due(self, size_bytes: int, now: float) -> float | None:
+    def _due(self, frame: bytes, now: float) -> float | None:
         """Return when a frame comes out, None when it does not."""
         air, profile = self._air, self._air.profile
         if not air.up:
             self.counters.lost += 1
             return None
-        air_s = size_bytes * 8 / profile.rate_bps
+        air_s = len(frame) * 8 / profile.rate_bps
         if air.medium.wait_s(now) > profile.queue_s:
             self.counters.dropped += 1
             return None
@@ -86,8 +88,9 @@ class Direction:
             self.counters.lost += 1
             return None
         jitter_s = air.rng.expovariate(1 / profile.jitter_s) if profile.jitter_s else 0.0
-        self._last_due = max(self._last_due, sent + air.rng.uniform(*profile.delay_range_s) + jitter_s)
-        return self._last_due
+        due = max(self._last_due.get(frame[PORTS], 0.0), sent + air.rng.uniform(*profile.delay_range_s) + jitter_s)
+        self._last_due[frame[PORTS]] = due
+        return due
 
     def _fades(self) -> bool:
         """Draw from Gilbert's two states, frame by frame: `burst` frames are lost in a row on average."""

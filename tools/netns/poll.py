@@ -8,7 +8,9 @@ import argparse
 import asyncio
 import csv
 import json
+import os
 import random
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -38,6 +40,12 @@ class Count:
             else:
                 self.failures[str(record.values[0])] += 1
         return 1
+
+
+def busy_s() -> float:
+    """Return how long all processors together have been at work (proc(5), /proc/stat)."""
+    user, nice, system, *_ = (int(word) for word in Path("/proc/stat").read_text().split()[1:8])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
 
 
 def meters(path: Path) -> list[Enrolled]:
@@ -71,8 +79,10 @@ async def poll(
         await asyncio.sleep(warm_up_s)
         before = {name: state.connects for name, state in fleet.states().items()}
         count.counting = True
+        cpu_s, machine = time.process_time(), busy_s()
         await asyncio.sleep(seconds)
         count.counting = False
+        cpu_s, machine = time.process_time() - cpu_s, busy_s() - machine
         states = fleet.states()
         lateness = sorted(late for state in states.values() for late in state.lateness_s)
         return {
@@ -80,6 +90,7 @@ async def poll(
             "readings": count.readings.total(), "failures": dict(count.failures),
             "fewest": min(count.readings[item.meter.name] for item in enrolled),
             "connects": sum(state.connects - before[name] for name, state in states.items()),
+            "cpu_pct": 100 * cpu_s / seconds, "machine_pct": 100 * machine / seconds / (os.cpu_count() or 1),
             "lateness_p95_s": lateness[int(0.95 * (len(lateness) - 1))] if lateness else None,
         }
 
@@ -90,7 +101,8 @@ if __name__ == "__main__":
     parser.add_argument("--at-once", type=int)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--warm-up", type=float, default=10.0)
-    parser.add_argument("--interval", type=float, default=0.05)
+    parser.add_argument("--interval", type=float, default=0.01,
+                        help="s; a slot that a poll overruns is lost, so a coarse one would be the limit")
     asked = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         print(json.dumps(runner.run(poll(asked.meters, at_once=asked.at_once, seconds=asked.seconds,
