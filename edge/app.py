@@ -113,14 +113,15 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         images = ImageDesk(settings, ImageStore(state_dir), enrolment, means)
         backfill = BackfillDesk(settings, ring, enrolment, clock)
         resources.push_async_callback(backfill.ledgers.close)
+        pushes = Pushes(settings.push, enrolment, profiles, ring.put, clock, meters_zone=settings.clock.meters_zone)
         fleet = await resources.enter_async_context(Fleet(
             profiles, settings=settings.poll, sink=functools.partial(_accept, ring, latest),
             on_learned=enrolment.keep_learned, reserve=enrolment.reserve_counters, clock=clock, promises=promises,
-            rng=rng, air=air, errands_of=ErrandDesk([standing(settings, means), backfill.of, images.of]).of))
+            rng=rng, air=air, errands_of=ErrandDesk([standing(settings, means), backfill.of, images.of]).of,
+            on_push=pushes.polled))
         images.nudge = fleet.nudge
         recovery = RadioRecovery(settings.recovery, lambda: links.radio, functools.partial(_keep, ring, Stream.ALARM),
                                  clock, state_dir)
-        pushes = Pushes(settings.push, enrolment, profiles, ring.put, clock, meters_zone=settings.clock.meters_zone)
         upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of)
         vitals = Vitals(lambda: figures_of(ring, upstream.state(), pushes.figures(), wear.look(
             state_dir, settings.ring.flash_overwrites), clock), fleet.states, keep,
@@ -141,13 +142,12 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
             ("ring", functools.partial(storage.watch, ring), VITAL),
             ("vitals", vitals.run, EXPENDABLE),
             ("backfill", backfill.ledgers.run, EXPENDABLE),
+            ("pushes", pushes.run, EXPENDABLE),
             ("watchdog", watchdog.run, VITAL),
         ]
         if settings.uplink.enabled:
             nameplates = Nameplates(identity, enrolment, profiles, upstream.attributes)
             crew += [("upstream", upstream.run, VITAL), ("nameplates", nameplates.run, EXPENDABLE)]
-        if settings.push.enabled:
-            crew.append(("pushes", pushes.run, EXPENDABLE))
         if settings.discovery.subnet:
             finder = Finder(settings.discovery, enrolment, profiles, fleet.states, fleet.turnstile.gate,
                             functools.partial(_keep, ring, Stream.ALARM), clock)

@@ -168,7 +168,7 @@ class DiscoverySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 class PushSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The listener for what meters send by themselves (docs/push.md). The packet filter has to let them in, too."""
 
-    enabled: Annotated[bool, "false: no port is open"] = False
+    enabled: Annotated[bool, "false: no port is open; pushes in polled associations are taken all the same"] = False
     listen: Annotated[Address, "own address to listen on; :: is all of them, IPv4 and IPv6"] = "::"
     tcp_port: Annotated[int, Meta(ge=0, le=65_535), "0: not by TCP"] = 4059
     udp_port: Annotated[int, Meta(ge=0, le=65_535), "0: not by UDP"] = 4059

@@ -1,7 +1,7 @@
-"""The worker that listens for pushes, and gives what they hold to the ring.
+"""The worker that takes pushes, and gives what they hold to the ring.
 
     Listener ─► limits ─► Desk ─┬─ in clear ─────────────────────────────────► ring
-                                └─ ciphered ─► counter on flash (batched) ────► ring
+    pollers ──────────────┘     └─ ciphered ─► counter on flash (batched) ────► ring
 
 A ciphered push waits until its invocation counter is on flash, so that no restart takes a replay of it for new. The
 first one goes at once, the next ones together every KEEP_S at most: docs/decisions/0015-pushes.md.
@@ -20,6 +20,7 @@ from edge.clock import Clock
 from edge.config import PushSettings
 from edge.daemon.enrolment import Enrolment
 from edge.daemon.pushentries import Hosts, entries
+from edge.dlms.push import Pushed
 from edge.endpoint import is_serial
 from edge.errors import RegistryError, RingError
 from edge.health.promise import Pulse
@@ -88,7 +89,10 @@ class Pushes:
         self._last: dict[str, tuple[int, float]] = {}      # meter -> accepted, when the last one came
 
     async def run(self, pulse: Pulse) -> None:
-        """Listen until cancelled; what waits for its counter then gets CLOSE_S to reach the ring."""
+        """Take pushes until cancelled, and listen for them where the settings say so.
+
+        What waits for its counter at the end gets CLOSE_S to reach the ring.
+        """
         try:
             while True:
                 pulse(LOOK_S + SPARE_S)
@@ -100,6 +104,10 @@ class Pushes:
             self._listener.close()
             if self._waiting:
                 await close_within("what meters have pushed", self._keep(), CLOSE_S)
+
+    @property
+    def _at_rest(self) -> bool:
+        return not self._settings.enabled and self._desk is not None
 
     @property
     def problem(self) -> str:
@@ -151,10 +159,26 @@ class Pushes:
         self.counts.received += 1
         now = self._clock.monotonic()
         verdict = self._desk.take(message.apdu, address, self._clock.stamp(), now)
+        if verdict.mark is not None:
+            self._senders.vouch(address)      # its keys prove it; what comes in clear proves nothing
+        self._judged(verdict, address, message.via, now)
+
+    def polled(self, meter: str, pushed: Pushed) -> None:
+        """Take what a meter sent unasked within the association that polls it: a port need not be open for that."""
+        if self._desk is None or len(self._waiting) >= WAITING_LIMIT:
+            self.counts.limited += 1
+            return
+        self._renew(self._desk)
+        self.counts.received += 1
+        now = self._clock.monotonic()
+        verdict = self._desk.take_polled(pushed, meter, self._clock.stamp(), now)
+        self._judged(verdict, f"meter {meter}", "its association", now)
+
+    def _judged(self, verdict: Verdict, address: str, via: str, now: float) -> None:
         if verdict.outcome is Outcome.UNKNOWN:
             self.counts.unknown += 1
             if self._unknown.note(address, verdict.title, verdict.reason, now):
-                log.warning("a push from %s (%s) is of no registered meter: %s", address, message.via, verdict.reason)
+                log.warning("a push from %s (%s) is of no registered meter: %s", address, via, verdict.reason)
         elif verdict.outcome is Outcome.REFUSED:
             self._refused(verdict, address, now)
         else:
@@ -162,7 +186,6 @@ class Pushes:
             if verdict.mark is None:
                 self._accept(verdict)
             else:
-                self._senders.vouch(address)      # its keys prove it; what comes in clear proves nothing
                 self._waiting.append(verdict)
                 self._wake.set()
 
@@ -177,7 +200,7 @@ class Pushes:
     async def _step(self) -> float:
         """Do what is due; return how long the next look may wait."""
         now = self._clock.monotonic()
-        look_s = LOOK_S if self._listener.where else FIRST_S
+        look_s = LOOK_S if self._listener.where or self._at_rest else FIRST_S
         if now >= self._looked_at + look_s:
             self._looked_at = now
             await self._try(f"cannot listen on {self._settings.listen}", self._look)
@@ -204,6 +227,8 @@ class Pushes:
         if self._desk is None:
             self._desk = Desk(Directory(), Heard(await self._enrolment.heard()))
         if self._enrolment.enrolled is None:
+            return
+        if not self._settings.enabled:      # who is polled need not be found by address
             return
         hosts = (item.meter.host for item in self._enrolment.enrolled if not is_serial(item.meter.host))
         await self._hosts.resolve(hosts, self._clock.monotonic())

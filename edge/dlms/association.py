@@ -310,7 +310,7 @@ class Association:
             return
         tag, opening = clear[0], self._opening
         if tag in PUSH_TAGS:
-            self._events.append(notification(clear, genuine=protected))
+            self._events.append(self._pushed(clear, protected=protected))
         elif tag in (apdu.EXCEPTION_RESPONSE, apdu.CONFIRMED_SERVICE_ERROR) and self.state is not _READY:
             raise apdu.refusal(clear)
         elif opening is not None and tag == opening.answer_tag:
@@ -321,6 +321,13 @@ class Association:
             self._go_on(exchange, clear, now)
         else:
             raise Violation(f"APDU 0x{tag:02x} came while {self.state.value}")
+
+    def _pushed(self, clear: bytes, *, protected: bool) -> Pushed:
+        channel = self._passage.channel
+        pushed = notification(clear, genuine=protected)
+        if channel is None or not protected:
+            return pushed
+        return pushed._replace(counter=channel.meter_counter, title=channel.meter_title)
 
     def _go_on(self, exchange: Exchange, answer: bytes, now: float) -> None:
         following = exchange.receive(answer)

@@ -93,6 +93,11 @@ class SecureChannel:
             raise NotGenuine("the meter uses this client's own system title: its nonces would be ours")
         self.meter_title = title
 
+    @property
+    def meter_counter(self) -> int:
+        """The highest invocation counter that the meter has used with the global key, -1 for none."""
+        return self._heard.get(self._global.name, -1)
+
     # -- the initiate-request and what answers it ----------------------------------------------------------------------
 
     def seal_initiate(self, request: bytes) -> bytes:

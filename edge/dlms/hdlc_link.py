@@ -16,6 +16,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
 from edge.dlms import hdlc
+from edge.dlms.channel import CIPHERED_TAGS
 from edge.dlms.hdlc import HdlcFrame
 from edge.dlms.hdlc_parameters import LinkParameters
 from edge.dlms.link import LinkDown, LinkEvent, LinkUp, Received, Traffic
@@ -314,7 +315,7 @@ class HdlcLink:
 
     def _unnumbered(self, frame: HdlcFrame, _now: float) -> LinkEvent:
         message = _without_llc(frame.information)
-        if message[0] not in PUSH_TAGS:
+        if message[0] not in PUSH_TAGS and message[0] not in CIPHERED_TAGS:      # what is sealed, its channel judges
             raise Violation("HDLC UI frame that holds an answer: answers come in I-frames")
         return Received(message)
 

@@ -22,7 +22,8 @@ class Pushed(NamedTuple):
 
     `date_time` holds the twelve octets of a date-time or nothing; `apdu` is the whole message in clear. `attribute` is
     what an event-notification reports on, None in a data-notification. `invoke_id` is the 24-bit number of a
-    data-notification, 0 in the other. `genuine` tells that it came authenticated, under the meter's key.
+    data-notification, 0 in the other. `genuine` tells that it came authenticated, under the meter's key. One that came
+    within an association has the meter's highest invocation counter there, -1 in clear, and its system title.
     """
 
     apdu: bytes
@@ -31,6 +32,8 @@ class Pushed(NamedTuple):
     attribute: Attribute | None = None
     invoke_id: int = 0
     genuine: bool = False
+    counter: int = -1
+    title: bytes = b""
 
 
 def notification(apdu: bytes, *, genuine: bool = False) -> Pushed:

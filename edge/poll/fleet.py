@@ -9,13 +9,14 @@ import functools
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 from edge.clock import Clock
 from edge.config import PollSettings
+from edge.dlms.push import Pushed
 from edge.dlms.settings import AssociationSettings
 from edge.endpoint import endpoint, is_serial
 from edge.errors import ConfigError, LocalStateError
@@ -68,6 +69,10 @@ def _no_errands(_meter: Meter, _profile: Profile) -> tuple[Errand, ...]:
     return ()
 
 
+def _nobody_listens(_meter: str, _pushed: Pushed) -> None:
+    pass
+
+
 @dataclass(slots=True)
 class _Running:
     enrolled: Enrolled
@@ -96,11 +101,12 @@ class Fleet:
         reserve: Reserve | None = None,
         errands_of: ErrandsOf = _no_errands,
         air: Air = FREE,
+        on_push: Callable[[str, Pushed], None] = _nobody_listens,
     ) -> None:
         """`on_learned` keeps what was found out about a meter in the registry, off the loop.
 
         `reserve` sets invocation counters aside there, for meters with keys. `errands_of` gives a meter's errands each
-        time its poller starts.
+        time its poller starts. `on_push` takes what a meter sends unasked while it is polled; it raises nothing.
         """
         self.turnstile = Turnstile(settings.at_once, clock)
         self.workers: dict[str, WorkerState] = {}
@@ -115,6 +121,7 @@ class Fleet:
         self._reserve = reserve
         self._errands_of = errands_of
         self._air = air
+        self._on_push = on_push
         self._running: dict[str, _Running] = {}
         self._wired = Gate(WIRED_AT_ONCE)
         self._lines: dict[tuple[str, int], Line] = {}      # by lane
@@ -233,7 +240,7 @@ class Fleet:
                 settings=self._settings, gate=gate, sink=self._sink, on_learned=self._note_learned,
                 clock=self._clock, promise=pulse, rng=self._rng, connect=connect, hang_up=hang_up, keys=item.keys,
                 client_title=item.client_title, reserve=self._reserve, on_asked=on_asked, air=self._air,
-                errands=self._errands_of(item.meter, profile))
+                errands=self._errands_of(item.meter, profile), on_push=functools.partial(self._on_push, name))
             await running.poller.run()
 
         task = asyncio.create_task(

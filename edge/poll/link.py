@@ -24,6 +24,7 @@ from edge.poll.counters import CounterDesk
 from edge.poll.lists import ListSize
 from edge.poll.session import Connect, MeterSession, Trace
 from edge.poll.state import Counters
+from edge.poll.unasked import OnPush, nobody_listens
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Link:
         trace: Trace | None = None,
         desk: CounterDesk | None = None,
         counter_obis: str = "",
+        on_push: OnPush = nobody_listens,
     ) -> None:
         """`on_learned` is told whenever more is known, so that it survives a restart.
 
@@ -74,7 +76,7 @@ class Link:
         self._lists = ListSize(learned.list_limit, most=quirks.list_max, never=quirks.no_list)
         self._session = MeterSession(
             connect, settings, lists=self._lists, request_gap_s=timing.request_gap_s, settle_s=timing.settle_s,
-            trace=trace, pulse=pulse, counters=desk)
+            trace=trace, pulse=pulse, counters=desk, on_push=on_push)
         self._look = None if desk is None or not counter_obis else _Look(desk, connect, settings, counter_obis, trace)
         self._refused: dict[Attribute, AccessError] = {}
         self._carried = (0, 0)

@@ -41,6 +41,7 @@ from edge.poll.session import Connect
 from edge.poll.state import Counters, PollerState
 from edge.poll.transport import connect_for
 from edge.poll.turn import turn
+from edge.poll.unasked import OnPush, nobody_listens
 
 log = logging.getLogger(__name__)
 
@@ -92,12 +93,13 @@ class Poller:
         errands: Iterable[Errand] = (),
         on_asked: OnAsked = nobody,
         air: Air = FREE,
+        on_push: OnPush = nobody_listens,
     ) -> None:
         """`connect`: a way to the meter that is shared with others, None for its own. `hang_up`: close after each poll.
 
         `reserve` sets invocation counters aside, for meters with keys. `errands` are the standing ones. `on_asked`
-        is told how each attempt ended, `air` says when one may be made. Raises ConfigError when the meter cannot be
-        addressed, or lacks its password or keys.
+        is told how each attempt ended, `air` says when one may be made, `on_push` takes what comes unasked. Raises
+        ConfigError when the meter cannot be addressed, or lacks its password or keys.
         """
         self.meter = meter
         self.profile = profile
@@ -123,6 +125,7 @@ class Poller:
         self._errands = Errands(errands)
         self._on_asked = on_asked
         self._air = air
+        self._on_push = on_push
         self._link: Link | None = None
         self._rest: Rest | None = None
         self._schedule: Schedule | None = None
@@ -135,7 +138,7 @@ class Poller:
         self._link = Link(
             self.meter.name, self.profile, self._learned, self._associate, self._connect, counters=self.counters,
             on_learned=self._on_learned, pulse=self._promise, desk=self._desk,
-            counter_obis=self.meter.counter_obis)
+            counter_obis=self.meter.counter_obis, on_push=self._on_push)
         rest = self._rest = Rest(
             self.meter.name, interval_s=self.interval_s, between=self.between,
             keep_alive_s=self.profile.timing.keep_alive_s, link=self._link, errands=self._errands, gate=self._gate,

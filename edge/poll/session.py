@@ -35,6 +35,7 @@ from edge.poll.fresh import fresh
 from edge.poll.lists import ListSize
 from edge.poll.pacing import Patience
 from edge.poll.transport import Transport
+from edge.poll.unasked import OnPush, heard, nobody_listens, unasked
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class MeterSession:
         trace: Trace | None = None,
         pulse: Callable[[float], None] = _quiet,
         counters: CounterDesk | None = None,
+        on_push: OnPush = nobody_listens,
     ) -> None:
         """`lists` and `counters` outlive sessions; `pulse` is told before each exchange how long it may take at most.
 
@@ -92,6 +94,7 @@ class MeterSession:
         self._settle_s = settle_s
         self._trace = trace
         self._pulse = pulse
+        self._on_push = on_push
         self._loop = asyncio.get_running_loop()
         # Anywhere, so that the process before this one did not ask its last question under the id of our first.
         self._invoke_id = random.randrange(INVOKE_IDS)  # noqa: S311 - keeps apart what is late, guards nothing
@@ -236,7 +239,7 @@ class MeterSession:
     def check(self) -> None:
         """Look, without waiting, whether the idle association still stands; raises the MeterError that ended it.
 
-        A push that came meanwhile is passed over; anything else that arrives unasked ends the association.
+        A push that came meanwhile is handed over; anything else that arrives unasked ends the association.
         """
         association, transport = self.association, self._transport
         assert transport is not None
@@ -244,8 +247,7 @@ class MeterSession:
             while data := transport.waiting():
                 self._receive(association, data, None)
                 while (event := association.next_event()) is not None:
-                    if isinstance(event, Closed):
-                        raise ConnectionLost(event.text or "the meter ended the association")
+                    unasked(event, self._on_push)
         except MeterError:
             self.abort()
             raise
@@ -329,7 +331,7 @@ class MeterSession:
         while True:
             if data:
                 self._transmit(transport, data)
-            event = _heard(association, wanted)
+            event = heard(association, wanted, self._on_push)
             if event is not None:
                 self.last_exchange_at = loop.time()
                 return event
@@ -381,16 +383,6 @@ class MeterSession:
             await self._until(association, transport, Closed)
         except MeterError as error:
             log.debug("no clean end: %s", error)
-
-
-def _heard(association: Association, wanted: type[E]) -> E | None:
-    """Return the wanted event if it has come; pass pushes over. Raises ConnectionLost."""
-    while (event := association.next_event()) is not None:
-        if isinstance(event, wanted):
-            return event
-        if isinstance(event, Closed):
-            raise ConnectionLost(event.text or "the meter ended the association")
-    return None
 
 
 def _refused(results: Sequence[GetResult]) -> list[int]:

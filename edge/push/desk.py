@@ -80,8 +80,33 @@ class Desk:
             opened = self._open(apdu, address)
         except Violation as fault:
             return Verdict(Outcome.REFUSED, str(fault))
+        return opened if isinstance(opened, Verdict) else self._judged(opened, stamp, now)
+
+    def take_polled(self, pushed: Pushed, name: str, stamp: Stamp, now: float) -> Verdict:
+        """Judge what came within the association that polls the meter `name`.
+
+        The association stands for the address, and for the keys where it came ciphered: its channel has taken no
+        counter twice. One that is lower than those of other ways is no replay here, since it may have waited a while.
+        """
+        entry = self.directory.entries.get(name)
+        if entry is None:
+            return Verdict(Outcome.UNKNOWN, f"meter {name} is not registered")
+        told = self.directory.told(pushed.data)
+        if pushed.genuine:
+            if pushed.title:
+                self.directory.prove(pushed.title, entry)
+            opened = _of_the_right_meter(_Opened(entry, pushed, title=pushed.title.hex()), told)
+        else:
+            opened = self._in_clear(pushed, told, self.directory.named(told) or entry)
         if isinstance(opened, Verdict):
             return opened
+        if not pushed.genuine or pushed.counter < 0:
+            return self._judged(opened, stamp, now)
+        scope = entry.counter_scope(pushed.title)
+        self._heard.note(scope, pushed.counter)
+        return self._told(opened, stamp, now, (scope, self._heard.highest(scope)))
+
+    def _judged(self, opened: _Opened, stamp: Stamp, now: float) -> Verdict:
         entry, pushed, scope, counter, title = opened
         if scope and counter <= self._heard.highest(scope):
             if self._repeats.just_heard(entry.name, pushed.apdu, now):
@@ -91,7 +116,11 @@ class Desk:
         mark = (scope, counter) if scope else None
         if mark is not None:
             self._heard.note(*mark)
-        if self._repeated(entry, pushed, now, fresh=bool(scope)):
+        return self._told(opened, stamp, now, mark)
+
+    def _told(self, opened: _Opened, stamp: Stamp, now: float, mark: tuple[str, int] | None) -> Verdict:
+        entry, pushed, _, _, title = opened
+        if self._repeated(entry, pushed, now, fresh=mark is not None):
             return Verdict(Outcome.DUPLICATE, "", entry.name, title, mark=mark)
         self._repeats.note(entry.name, pushed.apdu, now)
         return Verdict(Outcome.ACCEPTED, "", entry.name, title, self._records(entry, pushed, stamp), mark)
@@ -119,7 +148,10 @@ class Desk:
             raise Violation(f"APDU 0x{apdu[0]:02x} is no notification")
         pushed = notification(apdu)
         told = self.directory.told(pushed.data)
-        entry = self.directory.owner(told, address)
+        return self._in_clear(pushed, told, self.directory.owner(told, address))
+
+    @staticmethod
+    def _in_clear(pushed: Pushed, told: Mapping[str, str], entry: Entry | Unmatched) -> _Opened | Verdict:
         if isinstance(entry, Unmatched):
             return Verdict(Outcome.UNKNOWN, entry.reason)
         if entry.protection:

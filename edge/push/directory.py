@@ -120,11 +120,9 @@ class Directory:
 
     def owner(self, told: Mapping[str, str], address: str) -> Entry | Unmatched:
         """Return whose message in clear it is: the identity that it tells decides, else the address, if one meter's."""
-        named = [entry for entry in self.entries.values() if told.get(entry.profile.name) == entry.identity]
-        if len(named) == 1:
-            return named[0]
-        if named:
-            return Unmatched(f"{_names(named)} have one identity, {named[0].identity}: only one of them can be right")
+        named = self.named(told)
+        if named is not None:
+            return named
         here = self.at(address)
         if len(here) == 1:
             return here[0]
@@ -133,6 +131,13 @@ class Directory:
                              "identity of its profile or by ciphering")
         identity = next(iter(told.values()), "")
         return Unmatched(f"meter {identity!r} is not registered" if identity else "no registered meter's address")
+
+    def named(self, told: Mapping[str, str]) -> Entry | Unmatched | None:
+        """Return whose identity is told, None where it is no registered meter's."""
+        named = [entry for entry in self.entries.values() if told.get(entry.profile.name) == entry.identity]
+        if len(named) > 1:
+            return Unmatched(f"{_names(named)} have one identity, {named[0].identity}: only one of them can be right")
+        return named[0] if named else None
 
     def told(self, body: AxdrValue) -> Mapping[str, str]:
         """Return the identities that a body tells: profile name -> identity, as that profile reads it."""

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import random
 import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from poll_bench import QUICK
 
 from edge.clock import SystemClock
 from edge.config import PushSettings, RingSettings
@@ -16,10 +19,11 @@ from edge.demo.meter_apdu import Manners, Secured
 from edge.demo.meter_model import MeterModel
 from edge.demo.meter_settings import MeterSettings
 from edge.demo.meter_tcp import SimulatedMeter
+from edge.health.promise import Promises
 from edge.meters.library import Library
 from edge.meters.profile import load_profiles
 from edge.model import Keys, Learned, Meter, Record, Stream
-from edge.poll.fleet import Change
+from edge.poll.fleet import Change, Fleet
 from edge.push.listener import Listener
 from edge.push.receiver import Message
 from edge.ring.store import Ring
@@ -149,6 +153,12 @@ class Idle:
     async def apply(self, enrolled: Any) -> Change:
         return Change()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
 
 class Site:
     """Registry, ring and push listener, as the daemon has them; `put` and time may be replaced."""
@@ -167,14 +177,17 @@ class Site:
             registry.keep_learned(meter.name, learned)
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[Pushes]:
-        """The worker, listening."""
+    async def running(self, *, polls: bool = False) -> AsyncIterator[Pushes]:
+        """The worker, listening; with pollers where asked for."""
         library = Library(self.directory / "profiles")
         enrolment = self.enrolment = Enrolment(self.directory / FILE_NAME, library)
         async with Ring.open(self.directory / "ring", RING, self.clock) as ring:
             self.ring = ring
             pushes = self.pushes = Pushes(self.settings, enrolment, library, self.put, self.clock)
-            tasks = [asyncio.create_task(enrolment.run(Idle(), lambda _within_s: None)),
+            fleet = Idle() if not polls else Fleet(
+                library, settings=QUICK, sink=self.sink, on_learned=enrolment.keep_learned, reserve=enrolment.reserve_counters,
+                clock=self.clock, promises=Promises(), rng=random.Random(1), on_push=pushes.polled)
+            tasks = [asyncio.create_task(self.following(enrolment, fleet)),
                      asyncio.create_task(pushes.run(lambda _within_s: self.news.set()))]
             try:
                 yield pushes
@@ -186,7 +199,15 @@ class Site:
                 for task in tasks:
                     assert task.cancelled(), task
 
-    def put(self, stream: Stream, record: Record) -> object:
+    @staticmethod
+    async def following(enrolment: Enrolment, fleet: Any) -> None:
+        async with fleet:
+            await enrolment.run(fleet, lambda _within_s: None)
+
+    async def sink(self, record: Record) -> int:
+        return self.put(Stream.INSTANT, record).seq
+
+    def put(self, stream: Stream, record: Record) -> Any:
         self.news.set()
         return self.ring.put(stream, record)
 

@@ -74,6 +74,39 @@ async def test_general_blocks_and_segments(tmp_path: Path, ciphered: bool) -> No
     assert pushed[1].stamp.source == "meter", "without a date of its own, the clock in its body tells the time"
 
 
+# -- and within the association that polls it --------------------------------------------------------------------------
+
+@pytest.mark.parametrize("ciphered", [False, True], ids=["clear", "ciphered"])
+@pytest.mark.parametrize("framing", ["wrapper", "hdlc"])
+async def test_what_comes_within_a_polled_association_is_kept_without_an_open_port(tmp_path: Path, framing: str, ciphered: bool) -> None:
+    site, meter = Site(tmp_path, enabled=False), simulated(framing)
+    meter.settings.max_info_bytes = 512      # one frame: a push is sealed to more than 128 octets
+    host, port = await meter.start()
+    polled = dataclasses.replace(
+        row(ciphered=ciphered), host=host, port=port, framing=framing, paused=False, client_sap=3 if ciphered else 16,
+        authentication="hls-gmac" if ciphered else "none")
+    site.register(polled, keys=KEYS if ciphered else Keys())
+    pusher = Pusher(meter, client_sap=polled.client_sap or 0, secured_sap=3 if ciphered else None)
+    try:
+        async with site.running(polls=True):
+            await site.until(lambda _: meter.counters.gets > 2)
+            message = pusher.message()
+            for part in pusher.frames(message):
+                meter.inject(part)
+            await site.until(accepted(1))
+            stored = (await site.records())[Stream.INSTANT]
+            gets = meter.counters.gets
+            await site.until(lambda _: meter.counters.gets > gets)      # the association goes on
+            assert (site.pushes.of("m")[0], site.pushes.state()["listening"], meter.counters.connections) == (1, [], 1)
+            heard = await site.enrolment.heard()
+    finally:
+        await meter.close()
+    [pushed] = [record for record in stored if record.schema.kind is Kind.PUSHED]
+    assert (pushed.device, pushed.stamp.source, pushed.stamp.wall_ms) == ("m", "meter", int(meter.now() * 1000))
+    assert values(pushed) == dict(zip([spec.key for spec in GENERIC.objects], meter.model.raw_values(meter.now()).values(), strict=True))
+    assert len(heard) == ciphered, "its counter is spent on every other way too"
+
+
 async def test_it_becomes_the_payload_of_a_poll_without_saying_so(tmp_path: Path) -> None:
     site, meter = Site(tmp_path), simulated()
     site.register(row())

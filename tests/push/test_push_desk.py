@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from edge.dlms.axdr import Integer, encode
 from edge.dlms.ciphering import Cipher, Protection
 from edge.dlms.cosem import Obis
+from edge.dlms.push import notification
 from edge.meters.profile import Identity, ObjectSpec, Profile
 from edge.model import Kind, Learned, Stamp, Stream
 from edge.push.desk import Desk, Outcome, Verdict
@@ -362,3 +363,41 @@ def test_any_bytes_get_a_verdict(apdu: bytes, changes: list[tuple[int, int]], si
         assert (verdict.outcome in (Outcome.ACCEPTED, Outcome.DUPLICATE)) == (not verdict.reason)
         assert bool(verdict.records) == (verdict.outcome is Outcome.ACCEPTED)
         assert verdict.reason.isprintable()
+
+
+# -- within the association that polls a meter -------------------------------------------------------------------------
+
+def polled(at: Desk, apdu: bytes, name: str = "m", *, counter: int = -1, now: float = 0.0) -> Verdict:
+    return at.take_polled(notification(apdu, genuine=counter >= 0)._replace(counter=counter, title=TITLE if counter >= 0 else b""), name, STAMP, now)
+
+
+def test_the_association_tells_the_meter_and_an_identity_overrules_it_in_clear() -> None:
+    site = desk(entry("a", HERE, identity="0001"), entry("b", HERE, identity="0002"))
+    assert polled(site, push(), "a").meter == "a", "two meters behind one bridge"
+    assert polled(site, push(serial="0002"), "a").meter == "b"
+    assert polled(site, push(serial="0003"), "a").outcome is Outcome.REFUSED
+    assert polled(site, push(), "gone").outcome is Outcome.UNKNOWN
+
+
+def test_in_clear_in_the_association_of_a_meter_that_ciphers_is_refused() -> None:
+    site = desk(ciphered("m", HERE))
+    assert polled(site, push()).outcome is Outcome.REFUSED
+    assert polled(site, push(), counter=7).outcome is Outcome.ACCEPTED
+
+
+def test_what_was_pushed_in_an_association_is_no_news_from_elsewhere() -> None:
+    site = desk(ciphered("m", HERE))
+    verdict = polled(site, push(5, moment=moment(1)), counter=7)
+    assert verdict.mark is not None
+    assert verdict.mark[1] == 7
+    replay = take(site, sealed(push(5, moment=moment(1)), 7), THERE)
+    assert replay.outcome is not Outcome.ACCEPTED, "its title is proven, its counter used"
+    assert take(site, sealed(push(6, moment=moment(2)), 8), THERE).outcome is Outcome.ACCEPTED
+    late = polled(site, push(7, moment=moment(3)), counter=7)
+    assert (late.outcome, late.mark) == (Outcome.ACCEPTED, (verdict.mark[0], 8)), "it waited in an idle association"
+
+
+def test_the_same_dated_message_by_both_ways_counts_once() -> None:
+    site = desk(entry("m", HERE))
+    assert take(site, push(5, moment=moment(1))).outcome is Outcome.ACCEPTED
+    assert polled(site, push(5, moment=moment(1)), now=500.0).outcome is Outcome.DUPLICATE
