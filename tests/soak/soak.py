@@ -27,7 +27,7 @@ sys.path.extend(str(Path(__file__).parent.parent / room) for room in ("system", 
 from mosquitto_broker import Mosquitto
 from soak_account import Account, Given, Received, balance
 from soak_clock import Time, now_ms
-from soak_stage import DirectedGateway, Stage
+from soak_stage import LATE_S, DirectedGateway, Stage
 from wiretap import WireTap
 
 from edge.demo.population import Population
@@ -61,8 +61,12 @@ async def soak(options: argparse.Namespace, directory: Path, mosquitto: str) -> 
         await play(options, stage)
         await stage.close()
         status = await settle(gateway, population)
-    account = balance(given, received, stage.disturbances, clock, stage.wrong, tolerance_ms=3_000 * options.rate)
+    account = balance(given, received, stage.disturbances, clock, stage.wrong, tolerance_ms=LATE_S * 1000 * options.rate)
     lost = {name: stream["lost"] for name, stream in status["ring"]["streams"].items() if stream["lost"]}
+    for meter, n in account.missing[:12]:
+        at = given.at[meter][n - 1]
+        ends = sorted(one.start - at for one in stage.disturbances if one.start > at and one.meter in ("", meter))
+        print(f"  {meter}, reading {n}: given {ends[0] if ends else float('inf'):.1f} s before anything excuses its loss")
     return tell(options, stage, account, received, lost)
 
 

@@ -41,6 +41,7 @@ class Stage:
         self.clock, self.rng, self.window_s = clock, rng, window_s
         self.disturbances: list[Disturbance] = []
         self.wrong: list[tuple[float, float]] = []
+        self._booted_at = time.monotonic()
         self.acts: Counter[str] = Counter()
         self._late: set[asyncio.Task[None]] = set()
 
@@ -64,6 +65,7 @@ class Stage:
 
     def _boot(self) -> None:
         self.clock.boot()
+        self._booted_at = time.monotonic()
         self.acts["boots"] += 1
         if self.rng.random() < 0.5:
             self.acts["boots in 1970"] += 1
@@ -145,7 +147,8 @@ class Stage:
 
     async def step_clock(self) -> None:
         """The wall clock is wrong, by an hour or by fifty years, and calls itself right; then it is mended."""
-        at = time.monotonic()
+        # a boot that never had another clock is dated by this one from its beginning: nothing can tell
+        at = time.monotonic() if self.clock.synchronised else self._booted_at
         self.clock.synchronised = True
         self.clock.error_ms = self.rng.choice((1, -1)) * self.rng.choice((HOUR_MS, 50 * YEAR_MS))
         self.publish_clock()
