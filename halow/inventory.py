@@ -54,6 +54,21 @@ class Inventory:
             rows.append(("missing", f"{', '.join(self.missing_modules)} not built for kernel {self.kernel}"))
         return [(name, value) for name, value in rows if value]
 
+    def attributes(self) -> dict[str, str | bool]:
+        """Return what is so of the radio as flat keys and values, for a server that keeps the newest of each.
+
+        Every key is always there: "" says that it is not known (any more), and so replaces what was told before.
+        """
+        parameters = dict(self.parameters)
+        return {
+            "radio_interface": self.interface, "radio_driver": self.driver, "radio_driver_version": self.module_version,
+            "radio_firmware": self.firmware or parameters.get("fw_name", ""),
+            "radio_board_file": parameters.get("bcf", "") or parameters.get("bd_name", ""),
+            "radio_country": self.country, "radio_regulation": self.regulation, "radio_kernel": self.kernel,
+            "radio_driver_missing": bool(self.missing_modules),
+            "radio_missing_modules": ", ".join(self.missing_modules),
+        }
+
 
 def take(interface: str, *, sys: Path = SYS, modules: Path = MODULES, kernel: str = "") -> Inventory:
     """Take stock of the radio behind `interface`, "" for a machine without one. What cannot be read is left out."""
