@@ -1,17 +1,24 @@
-"""`python -m halow`: the peers of this machine's HaLow radio as a table or as JSON. Status 1 without a radio."""
+"""`python -m halow`: the peers of this machine's HaLow radio as a table or as JSON. Status 1 without a radio.
+
+`python -m halow config ...` writes a daemon's configuration instead.
+"""
 
 import argparse
 import asyncio
 import json
 import sys
 
+from halow import configcommand
 from halow.interfaces import Wanted
 from halow.look import look_once, radio_for
 from halow.table import as_json, radio_line, table
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Look once and print; return the exit status."""
+    """Look once and print; return the exit status. `config ...` is a command of its own."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["config"]:
+        return configcommand.main(arguments[1:])
     parser = argparse.ArgumentParser(prog="python -m halow", description="Show the peers of a Wi-Fi HaLow radio.")
     parser.add_argument("--interface", default="", help="name, e.g. wlan1; chosen by driver when left out")
     parser.add_argument("--driver", default="", help='driver name or pattern, e.g. "morse*"')

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edge.commands.context import State, pass_state
+from edge.commands.linkconfig import config
 from edge.commands.linkplan import plan
 from edge.commands.linksurvey import survey
 from edge.commands.radio import chosen_radio, radio_options
@@ -79,6 +80,7 @@ def info(state: State, /, as_json: bool, **options: str | None) -> int:      # n
     return 0 if found.present else 1
 
 
+link.add_command(config)
 link.add_command(plan)
 link.add_command(survey)
 
