@@ -45,6 +45,7 @@ from edge.daemon.links import LinkDesk
 from edge.daemon.nameplates import Nameplates
 from edge.daemon.orders import OrderDesk
 from edge.daemon.pushes import Pushes
+from edge.daemon.radioinventory import RadioInventory
 from edge.daemon.radiorecovery import RadioRecovery
 from edge.daemon.status import StatusDesk
 from edge.daemon.upstream import Upstream
@@ -153,7 +154,9 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
                             functools.partial(_keep, ring, Stream.ALARM), clock)
             crew.append(("finder", finder.run, EXPENDABLE))
         if settings.radio.kind != "none":
-            crew += [("links", links.run, EXPENDABLE), ("radio", _monitor(settings, links).run, EXPENDABLE)]
+            inventory = RadioInventory(lambda: links.radio, functools.partial(upstream.attributes.tell, ""))
+            crew += [("links", links.run, EXPENDABLE), ("radio", _monitor(settings, links).run, EXPENDABLE),
+                     ("radio inventory", inventory.run, EXPENDABLE)]
             if recovery.configured:
                 crew.append(("radio recovery", recovery.run, EXPENDABLE))
         notifier.ready()

@@ -1,7 +1,9 @@
 """What is told upstream of the radio: when it comes, when it changes, when its driver is gone."""
 
 import asyncio
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +59,6 @@ async def test_it_is_told_once_then_when_it_changes(monkeypatch: pytest.MonkeyPa
     assert (gone["radio_driver_missing"], gone["radio_missing_modules"]) == (True, "dot11ah.ko, morse.ko")
     assert gone["radio_driver"] == gone["radio_channel"] == "", "what was told before is replaced"
     assert gone.keys() == first.keys()
+    contract = tomllib.loads((Path(__file__).parents[2] / "cloud/keys.toml").read_text())["attribute"]
+    assert {name: {str: "text", bool: "boolean"}[type(value)] for name, value in gone.items()} == {
+        entry["name"]: entry["type"] for entry in contract if entry["name"].startswith("radio_")}

@@ -81,7 +81,7 @@ def test_what_does_not_do_is_refused_with_what_does(change: dict[str, object], s
 
 
 @settings(max_examples=50)
-@given(st.text(st.sampled_from("ab #=\n\r\t\x00\x7f\"\\}ü\u2028"), min_size=6, max_size=12), st.text("ab \n\r\u2028}=", max_size=8),
+@given(st.text(st.sampled_from('ab #=\n\r\t\x00\x7f"\\}ü\u2028'), min_size=6, max_size=12), st.text("ab \n\r\u2028}=", max_size=8),
        st.text("ab \n=/", max_size=4))
 def test_no_setting_ever_becomes_a_line_of_its_own(passphrase: str, ssid: str, group: str) -> None:
     for role in ("ap", "sta"):
