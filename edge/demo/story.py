@@ -69,6 +69,7 @@ trust_wall = true
 size_mib = 16
 slot_mib = 1.0
 instant_commit_window_s = {COMMIT_WINDOW_S}
+elide = false
 
 [poll]
 interval_s = {INTERVAL_S}
