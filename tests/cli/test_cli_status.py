@@ -74,7 +74,7 @@ def test_what_fits_on_the_screen_is_chosen_and_trouble_is_never_left_out() -> No
         "uplink": {"connected": False, "acked_records": 0, "takeovers": 2, "last_error": "no route", "for_s": 3.0},
         "ring": {"healthy": False, "problem": "disk full", "waiting": {"alarm": 5, "instant": 5}, "size_bytes": 2048,
                  "quota_bytes": 0, "written_bytes": 0, "lost": 0, "in_memory": None, "slots_quarantined": None,
-                 "slots_strange": None, "io_errors": 3, "evictions": None},
+                 "slots_strange": None, "io_errors": 3, "evictions": None, "damaged_pages": None},
         "radio": {"present": True},
         "meters": [{"name": "m1", "state": "failing", "last_value_s": 2.0, "polls": 4, "good_percent": 75.0, "pushes": None, "last_push_s": None, "circuit": None,
                     "recovery": "0/1/0", "backfill": "catching up, 7 missing", "rssi_dbm": None, "link": None, "address": None, "why": "no_answer: x"}],
