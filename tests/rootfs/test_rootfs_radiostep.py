@@ -1,0 +1,100 @@
+"""The steps that need root: what may be asked for, what comes of it, and that nothing else is ever taken from the gateway."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOTFS = Path(__file__).parents[2] / "rootfs"
+PROGRAMS = ROOTFS / "usr/lib/halow-gateway"
+UNITS = ROOTFS / "usr/lib/systemd/system"
+STEPS = {"restart_daemon", "reload_driver", "reboot"}
+
+
+class Board:
+    """Another root, whose systemctl and modprobe only note their calls."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.asked, self.said = path, path / "run/halow-gateway", path / "run/halow-gateway-radio-step"
+        for folder in (self.asked, self.said, path / "bin", path / "sys/module"):
+            folder.mkdir(parents=True)
+        for name in ("systemctl", "modprobe"):
+            self.stub(name, "exit 0")
+
+    def stub(self, name: str, body: str) -> None:
+        file = self.path / "bin" / name
+        file.write_text(f'#!/bin/sh\necho "{name} $*" >> {self.path}/calls\n{body}\n')
+        file.chmod(0o755)
+
+    def run(self, program: str, *words: str, patience_s: int = 30) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": f"{self.path}/bin:/usr/bin:/bin", "HALOW_STEP_ROOT": str(self.path), "HALOW_STEP_PATIENCE_S": str(patience_s)}
+        return subprocess.run([PROGRAMS / program, *words], env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+    def calls(self) -> list[str]:
+        log = self.path / "calls"
+        return log.read_text().splitlines() if log.exists() else []
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Board:
+    return Board(tmp_path)
+
+
+def test_each_step_does_its_own_and_is_answered(board: Board) -> None:
+    (board.path / "sys/module/morse").mkdir()
+    for step, calls in (("restart_daemon", ["systemctl restart halow-radio.service"]), ("reboot", ["systemctl --no-block reboot"]),
+                        ("reload_driver", ["modprobe -r morse", "modprobe morse"])):
+        (board.path / "calls").unlink(missing_ok=True)
+        (board.asked / f"radio-step.{step}").touch()
+        assert board.run("radio-step").stdout == f"radio-step: {step} done\n"
+        assert board.calls() == calls
+        assert list(board.asked.iterdir()) == []
+        assert (board.said / step).read_text() == "done\n"
+
+
+def test_a_driver_that_is_in_use_is_told_as_the_reason(board: Board) -> None:
+    (board.path / "sys/module/nrc").mkdir()
+    board.stub("modprobe", 'echo "modprobe: FATAL: Module nrc is in use." >&2; exit 1')
+    (board.asked / "radio-step.reload_driver").touch()
+    board.run("radio-step")
+    assert (board.said / "reload_driver").read_text() == "failed: modprobe: FATAL: Module nrc is in use.\n"
+
+
+def test_nothing_else_is_done_and_nothing_is_read(board: Board) -> None:
+    (board.asked / "radio-step.rm -rf").touch()
+    (board.asked / "radio-step.reassociate").touch()
+    assert board.run("radio-step").stdout == ""
+    (board.asked / "radio-step.restart_daemon").symlink_to("/etc/shadow")
+    board.run("radio-step")
+    assert board.calls() == ["systemctl restart halow-radio.service"]
+    assert Path("/etc/shadow").exists()
+    assert board.run("ask-radio-step", "rm -rf").returncode == 2
+    assert board.run("ask-radio-step").returncode == 2
+
+
+def test_whoever_asks_waits_for_the_outcome(board: Board) -> None:
+    request = board.asked / "radio-step.restart_daemon"
+    board.stub("sleep", f"exec {PROGRAMS}/radio-step > /dev/null")      # what systemd does while the asker waits
+    board.stub("systemctl", "exit 1")
+    failed = board.run("ask-radio-step", "restart_daemon")
+    assert (failed.returncode, failed.stdout) == (1, "failed\n")
+    assert not request.exists()
+    board.stub("systemctl", "exit 0")
+    assert board.run("ask-radio-step", "restart_daemon").returncode == 0
+
+
+def test_a_request_that_nobody_takes_is_withdrawn(board: Board) -> None:
+    done = board.run("ask-radio-step", "reboot", patience_s=0)
+    assert done.returncode == 1
+    assert done.stdout.startswith("nobody was done with it within 0 s; see: systemctl status")
+    assert list(board.asked.iterdir()) == []
+
+
+def test_the_allow_list_is_the_same_everywhere() -> None:
+    path, service = ((UNITS / f"halow-gateway-radio-step.{kind}").read_text() for kind in ("path", "service"))
+    assert set(re.findall(r"^PathExists=/run/halow-gateway/radio-step\.(\w+)$", path, re.MULTILINE)) == STEPS
+    assert set(re.findall(r"radio-step\.(\w+)", service)) == STEPS
+    assert re.search(r"^for step in (.*); do$", (PROGRAMS / "radio-step").read_text(), re.MULTILINE)[1].split() == [
+        "restart_daemon", "reload_driver", "reboot"]
+    assert "radio-step" not in (UNITS / "halow-gateway.service").read_text(), "the gateway's own unit has no part in it"
