@@ -93,7 +93,7 @@ class Desk:
             return Verdict(Outcome.UNKNOWN, f"meter {name} is not registered")
         told = self.directory.told(pushed.data)
         if pushed.genuine:
-            if pushed.title:
+            if pushed.title and entry.protection is not Protection.ENCRYPTED:      # without a tag, keys prove nothing
                 self.directory.prove(pushed.title, entry)
             opened = _of_the_right_meter(_Opened(entry, pushed, title=pushed.title.hex()), told)
         else:

@@ -401,3 +401,10 @@ def test_the_same_dated_message_by_both_ways_counts_once() -> None:
     site = desk(entry("m", HERE))
     assert take(site, push(5, moment=moment(1))).outcome is Outcome.ACCEPTED
     assert polled(site, push(5, moment=moment(1)), now=500.0).outcome is Outcome.DUPLICATE
+
+
+@pytest.mark.parametrize(("agreed", "proven"), [(Protection.BOTH, True), (Protection.ENCRYPTED, False)])
+def test_only_a_tag_vouches_for_a_system_title(agreed: Protection, proven: bool) -> None:
+    site = desk(ciphered("m", HERE, protection=agreed))
+    assert polled(site, push(), counter=7).outcome is Outcome.ACCEPTED
+    assert (site.directory.title_of(site.directory.entries["m"]) == TITLE) is proven
