@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edge.clock import SystemClock
 from edge.config import RingSettings, UplinkSettings
+from edge.credentials import Login
 from edge.demo.thingsboard import ThingsBoard
 from edge.demo.thingsboard_contract import Rules
 from edge.model import Field, Kind, Record, Schema, Stream
@@ -64,7 +65,7 @@ async def run(place: Path, options: argparse.Namespace, *, elide: bool, connecte
     async with ThingsBoard(Rules(token=TOKEN)) as server, Ring.open(place, ring_settings, clock, fs) as ring:
         slow = await asyncio.start_server(lambda r, w: relay(r, w, server.port, options.round_trip), "127.0.0.1", 0)
         settings = UplinkSettings(host="127.0.0.1", port=slow.sockets[0].getsockname()[1] if connected else 1)
-        uplink = Uplink(ring, settings, gateway_name="bench", token=TOKEN, clock=clock,
+        uplink = Uplink(ring, settings, gateway_name="bench", login=Login("the benchmark", TOKEN), clock=clock,
                         promise=lambda _within_s: None, rng=random.Random(1))
         task = asyncio.create_task(uplink.run())
         await asyncio.sleep(3.0)                       # connected, and the first slots are made

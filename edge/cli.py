@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "read": ("edge.commands.read:read", "Poll one meter once and print its values with units."),
     "ring": ("edge.commands.ring:ring", "Look into the ring on flash."),
     "link": ("edge.commands.link:link", "Show the radio link to each peer."),
+    "csr": ("edge.commands.csr:csr", "Print a certificate signing request for the gateway's own key."),
     "config": ("edge.commands.config:config", "Show, check or print default settings."),
     "simulate": ("edge.commands.simulate:simulate", "Run simulated meters on this machine."),
     "demo": ("edge.commands.demo:demo", "Show the whole gateway at work on this machine, in two minutes."),

@@ -101,7 +101,13 @@ class UplinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     enabled: Annotated[bool, "false: poll and keep, send nothing"] = True
     host: Annotated[Host, "ThingsBoard's MQTT transport"] = "localhost"
     port: Annotated[int, Meta(ge=1, le=65_535), "usually 1883, or 8883 with tls"] = 1883
+    credentials: Annotated[Literal["access_token", "mqtt_basic", "x509"],
+                           "what ThingsBoard knows the gateway by; x509 needs tls, and a certificate for device.key"
+                           ] = "access_token"
     token_file: Annotated[File, "holds the gateway's access token; empty: <state_dir>/uplink.token"] = ""
+    username: Annotated[Text, "mqtt_basic: the user name"] = ""
+    password_file: Annotated[File, "mqtt_basic: holds the password; empty: <state_dir>/uplink.password"] = ""
+    certificate_file: Annotated[File, "x509: PEM, issuers behind it; empty: <state_dir>/device.pem"] = ""
     tls: Annotated[bool, "encrypt, and check the server against ca_file"] = False
     ca_file: Annotated[File, "the one CA that is trusted; required with tls"] = ""
     client_id: Annotated[Text, "empty: the gateway's name"] = ""

@@ -144,6 +144,8 @@ def _relations(settings: Settings) -> Iterator[tuple[str, str]]:
                f"too long: at most {NAME_LIMIT} characters, of which {IDENTITY} takes up to {IDENTITY_LIMIT}")
     if uplink.tls and not uplink.ca_file:
         yield "uplink.tls = true", "needs uplink.ca_file, the CA certificate that the server is checked against"
+    if uplink.credentials == "x509" and not uplink.tls:
+        yield 'uplink.credentials = "x509"', "needs uplink.tls = true"
     if uplink.ca_file and not uplink.tls:
         yield f"uplink.ca_file = {_shown(uplink.ca_file)}", "does nothing without uplink.tls = true"
     yield from _radio_relations(radio)

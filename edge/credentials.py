@@ -1,11 +1,14 @@
-"""The gateway's own secrets, its private key and its access token: small files in the state directory (I/O edge).
+"""The gateway's own secrets and what it logs in with: small files in the state directory (I/O edge).
 
-    device.key      P-256, PEM (PKCS #8, RFC 5958), mode 0600; made on the device, never shown
-    uplink.token    what ThingsBoard knows the gateway by; comes from the operator
+    device.key         P-256, PEM (PKCS #8, RFC 5958), mode 0600; made on the device, never shown
+    device.pem         its certificate, issuers behind it; comes from the operator, who gets a request by `csr`
+    uplink.token       what ThingsBoard knows the gateway by; comes from the operator
+    uplink.password    the same with a user name (ThingsBoard's MQTT Basic)
 """
 
 import base64
 import binascii
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge.config import Settings
@@ -14,7 +17,10 @@ from edge.errors import ConfigError
 
 KEY_FILE = "device.key"
 TOKEN_FILE = "uplink.token"      # noqa: S105 - a file's name in the state directory
+CERTIFICATE_FILE = "device.pem"
+PASSWORD_FILE = "uplink.password"      # noqa: S105 - same
 TOKEN_LIMIT_BYTES = 1_024
+CERTIFICATE_LIMIT_BYTES = 65_536
 
 _BOM = b"\xef\xbb\xbf"                            # an editor on Windows puts it in front
 _P256 = bytes.fromhex("06082a8648ce3d030107")      # OID 1.2.840.10045.3.1.7 in DER
@@ -88,3 +94,83 @@ def parse_token(raw: bytes, where: str) -> str:
     if not token or not token.isprintable() or " " in token or len(raw) > TOKEN_LIMIT_BYTES:
         raise ConfigError(f"{where}: holds no access token; it must be one word")
     return token
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How the gateway says who it is. Two are equal when they lead to the same; `source` tells people where it is from.
+
+    With x509, `username` is "" and the two files are set; `certificate` is what stood in the first of them.
+    """
+
+    source: str
+    username: str = field(default="", repr=False)      # an access token is one
+    password: str | None = field(default=None, repr=False)
+    certificate: bytes = field(default=b"", repr=False)
+    certificate_file: Path = Path()
+    key_file: Path | None = None
+
+
+def read_login(settings: Settings) -> Login:
+    """Return what to log in with, by `uplink.credentials`. ConfigError in one line, never with a secret."""
+    uplink, state_dir = settings.uplink, Path(settings.gateway.state_dir)
+    if uplink.credentials == "access_token":
+        path = token_path(settings)
+        return Login(f"the access token in {path}", read_token(path))
+    if uplink.credentials == "mqtt_basic":
+        path = Path(uplink.password_file or state_dir / PASSWORD_FILE)
+        return Login(f"uplink.username, uplink.client_id and the password in {path}", uplink.username,
+                     _password(_read(path, TOKEN_LIMIT_BYTES, "password"), path))
+    path = Path(uplink.certificate_file or state_dir / CERTIFICATE_FILE)
+    certificate = _read(path, CERTIFICATE_LIMIT_BYTES, "certificate")
+    if b"-----BEGIN CERTIFICATE-----" not in certificate:
+        raise ConfigError(f"{path}: holds no certificate in PEM; have one made from `halow-gateway csr`")
+    return Login(f"the certificate in {path}", certificate=certificate, certificate_file=path,
+                 key_file=state_dir / KEY_FILE)
+
+
+def _read(path: Path, limit_bytes: int, what: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(limit_bytes + 1)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no {what}; put the one that ThingsBoard knows there") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: the {what} cannot be read: {error.strerror}") from error
+    if len(raw) > limit_bytes:
+        raise ConfigError(f"{path}: longer than {limit_bytes} bytes; this is no {what}")
+    return raw
+
+
+def _password(raw: bytes, path: Path) -> str:
+    """Return the first line, spaces and all: only the line end and a byte order mark are an editor's."""
+    try:
+        text = raw.removeprefix(_BOM).decode()
+    except UnicodeDecodeError:      # from None: the cause holds the whole text
+        raise ConfigError(f"{path}: the password cannot be read: is not UTF-8 text") from None
+    text = text.removesuffix("\n").removesuffix("\r")
+    if not text or not text.isprintable():
+        raise ConfigError(f"{path}: holds no password; it must be one line")
+    return text
+
+
+def signing_request(state_dir: Path, name: str) -> str:
+    """Return a certificate signing request (PKCS #10, PEM) of the device's key for `name`. Raises ConfigError."""
+    from cryptography import x509  # noqa: PLC0415 - slow to load, needed once in a life
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415 - same
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - same
+
+    path = state_dir / KEY_FILE
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no key; `halow-gateway init` makes it") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ConfigError(f"{path}: holds no P-256 key in PEM (PKCS #8); restore it, or move it away for a new one")
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM).decode()

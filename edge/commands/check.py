@@ -11,7 +11,7 @@ import click
 
 from edge.commands.context import State, pass_state
 from edge.config import MIB, Settings
-from edge.credentials import TOKEN_LIMIT_BYTES, parse_token, token_path
+from edge.credentials import TOKEN_LIMIT_BYTES, parse_token, read_login, token_path
 from edge.endpoint import SerialLine, endpoint, where
 from edge.errors import ConfigError, EdgeError
 from edge.model import Meter
@@ -179,6 +179,9 @@ def _push(settings: Settings, _: State) -> Iterator[Finding]:
 def _token(settings: Settings, _: State) -> Iterator[Finding]:
     if not settings.uplink.enabled:
         yield Finding("note", "uplink: switched off by uplink.enabled = false; readings stay in the ring")
+        return
+    if settings.uplink.credentials != "access_token":
+        yield Finding("good", f"credentials: {read_login(settings).source}")
         return
     path = token_path(settings)
     try:

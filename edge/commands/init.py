@@ -173,7 +173,9 @@ class _Work:
         except ConfigError as error:
             if path.exists():
                 raise
-            wanted = str(error) if self._settings.uplink.enabled else f"{path}: none, and none is wanted"
+            uplink = self._settings.uplink
+            wants = uplink.enabled and uplink.credentials == "access_token"
+            wanted = str(error) if wants else f"{path}: none, and none is wanted"
             yield Part("access token", "left", wanted)
         else:
             yield Part("access token", "found", str(path))

@@ -1,4 +1,4 @@
-"""Runs the uplink as soon as there are a token and a CA that can be used, and says why while there are none."""
+"""Runs the uplink as soon as there are credentials and a CA that can be used, and says why while there are none."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from edge.clock import Clock
 from edge.config import Settings
-from edge.credentials import read_token, token_path
+from edge.credentials import Login, read_login
 from edge.errors import ConfigError
 from edge.health.promise import Pulse
 from edge.ring.store import Ring
@@ -43,40 +43,40 @@ class Upstream:
     async def run(self, pulse: Pulse) -> None:
         """Drain the ring until cancelled; then within 2 s everything un-acknowledged stays in the ring.
 
-        Another token in the file begins a new session with it, so that a wrong one is mended without a restart.
+        Other credentials in the file begin a new session with it, so that a wrong one is mended without a restart.
         """
         while True:
             self._uplink = None
-            token, self._uplink = await self._made(pulse)
+            login, self._uplink = await self._made(pulse)
             draining = asyncio.create_task(self._uplink.run(), name="uplink")
-            watching = asyncio.create_task(self._replaced(token), name="uplink token")
+            watching = asyncio.create_task(self._replaced(login), name="uplink credentials")
             try:
                 await asyncio.wait({draining, watching}, return_when=asyncio.FIRST_COMPLETED)
                 if draining.done():
                     await draining      # it never returns: what it raises is a bug, and goes on to the supervisor
-                log.info("there is another access token: connecting anew")
+                log.info("there are other credentials: connecting anew")
             finally:
                 draining.cancel()
                 watching.cancel()
                 await asyncio.wait({draining, watching})
 
-    async def _replaced(self, token: str) -> None:
-        """Return when the file holds another token. One that is gone or damaged meanwhile replaces nothing."""
+    async def _replaced(self, login: Login) -> None:
+        """Return when there is another token, password or certificate; one gone or damaged replaces nothing."""
         while True:
             await asyncio.sleep(LOOK_S)
             with contextlib.suppress(ConfigError):
-                if read_token(token_path(self._settings)) != token:
+                if read_login(self._settings) != login:
                     return
 
-    async def _made(self, pulse: Pulse) -> tuple[str, Uplink]:
-        """Wait until the token and the CA file are there and right: without them the meters are polled all the same."""
+    async def _made(self, pulse: Pulse) -> tuple[Login, Uplink]:
+        """Wait until credentials and CA file are there and right: without them the meters are polled all the same."""
         told, settings = "", self._settings
         while True:
             pulse(LOOK_S + SPARE_S)
             try:
-                token = read_token(token_path(settings))
-                return token, Uplink(
-                    self._ring, settings.uplink, gateway_name=settings.gateway.name, token=token, clock=self._clock,
+                login = read_login(settings)
+                return login, Uplink(
+                    self._ring, settings.uplink, gateway_name=settings.gateway.name, login=login, clock=self._clock,
                     promise=pulse, rng=self._rng, profile_of=self._profile_of,
                     attributes=self.attributes)
             except ConfigError as error:

@@ -13,16 +13,18 @@ import ssl
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import gmqtt
 from gmqtt.mqtt.constants import MQTTv50
 from gmqtt.mqtt.handler import MQTTConnectError
 
 from edge.config import UplinkSettings
+from edge.credentials import Login
 from edge.errors import Rejected, Retryable
 from edge.model import Publish
 from edge.uplink.reasons import REFUSED_LOGIN, TAKEN_OVER, reason_text
+from edge.uplink.tls import certificate_refused, handshake_failed
 
 log = logging.getLogger(__name__)
 
@@ -100,13 +102,14 @@ class Session:
     the loop that opened it. Which private names of gmqtt are used is held by tests/uplink/test_uplink_gmqtt.py.
     """
 
-    def __init__(self, settings: UplinkSettings, *, client_id: str, token: str, activity: asyncio.Event,
+    def __init__(self, settings: UplinkSettings, *, client_id: str, login: Login, activity: asyncio.Event,
                  tls: ssl.SSLContext | None = None) -> None:
-        """Prepare only. `token` becomes the MQTT user name and is kept nowhere else."""
+        """Prepare only. The secrets of `login` are handed to gmqtt and kept nowhere else here."""
         self.activity = activity
         self.loss: Loss | None = None
         self._settings = settings
         self._tls = tls
+        self._login_source = login.source
         self._acks: deque[Ack] = deque()
         self._messages: deque[Message] = deque()
         self._lost = asyncio.Event()
@@ -116,7 +119,8 @@ class Session:
         self._client: Any = gmqtt.Client(ascii_id, clean_session=True, persistent_storage=self._store,
                                          logger=_gmqtt_log)
         self._client.set_config(NO_RECONNECT)
-        self._client.set_auth_credentials(token)
+        if login.username or login.password is not None:
+            self._client.set_auth_credentials(login.username, login.password)
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         self._handler: Any = self._client._package_handler
@@ -164,26 +168,43 @@ class Session:
             self._handler.propagate_error()
             if connecting.done():
                 connecting.result()
-            elif self._client._connection_state.protocol_version != MQTTv50:     # gmqtt's mark of a downgrade
-                raise Rejected(f"{where} does not speak MQTT 5, without which a refusal looks like success; "
-                               "use a server that does")
-            elif self.loss == NO_MQTT:
-                raise Retryable(f"{where}: {self.loss.text}")
-            elif self.loss:
-                raise Retryable(f"{where} closed the connection before its CONNACK")
             else:
-                raise Retryable(f"{where} gave no CONNACK within {self._settings.connect_timeout_s:g} s")
+                self._raise_unfinished(where)
         except MQTTConnectError as error:
             code = int(error._code)
-            kind = Rejected if code in REFUSED_LOGIN else Retryable
-            raise kind(f"{where} refused the login: {reason_text(code)}") from None
+            if code in REFUSED_LOGIN:
+                raise Rejected(f"{where} refused the login: {reason_text(code)}; it was {self._login_source}") from None
+            raise Retryable(f"{where} refused the login: {reason_text(code)}") from None
         except ssl.SSLCertVerificationError as error:
-            raise Rejected(f"{where} shows a certificate that uplink.ca_file does not vouch for: "
-                           f"{error.verify_message}") from None
+            raise certificate_refused(error, where, self._settings.host) from None
+        except ssl.SSLError as error:
+            raise handshake_failed(error, where) from None
         except OSError as error:
             raise Retryable(f"cannot reach {where}: {error.strerror or error}") from None
         except UnicodeError:
             raise Rejected(f"uplink.host: {self._settings.host!r} cannot be a host name") from None
+
+    def _raise_unfinished(self, where: str) -> NoReturn:
+        """Raise for a connection on which no CONNACK came."""
+        alert = self._stream_error()
+        if self._client._connection_state.protocol_version != MQTTv50:     # gmqtt's mark of a downgrade
+            raise Rejected(f"{where} does not speak MQTT 5, without which a refusal looks like success; "
+                           "use a server that does")
+        if isinstance(alert, ssl.SSLError):      # TLS 1.3: the server judges our certificate when we are through
+            raise alert
+        if self.loss == NO_MQTT:
+            raise Retryable(f"{where}: {self.loss.text}")
+        if self.loss:
+            # A reset may swallow the alert that told why.
+            hint = f"; it may want another certificate than {self._login_source}" if self._tls else ""
+            raise Retryable(f"{where} closed the connection before its CONNACK{hint}")
+        raise Retryable(f"{where} gave no CONNACK within {self._settings.connect_timeout_s:g} s")
+
+    def _stream_error(self) -> BaseException | None:
+        """Return with what the stream ended; None where it did not, or just ended."""
+        connection = self._client._connection
+        closed = connection._protocol._closed if connection is not None else None
+        return closed.exception() if closed is not None and closed.done() and not closed.cancelled() else None
 
     @property
     def receive_maximum(self) -> int | None:
@@ -314,7 +335,7 @@ class Session:
         if self.loss is None:
             reason = packet[0] if isinstance(packet, bytes) and packet else None
             if reason == TAKEN_OVER:
-                text = "another client logged in with this gateway's token; there must be only one"
+                text = "another client logged in as this gateway; there must be only one"
             elif reason is not None:
                 text = f"the server ended the session: {reason_text(reason)}"
             else:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from edge.clock import Clock
 from edge.config import UplinkSettings
+from edge.credentials import Login
 from edge.errors import Rejected, Retryable, UplinkError
 from edge.model import Field, Kind, Record, Schema, Stream
 from edge.uplink.attributes import Attributes
@@ -36,7 +37,7 @@ class UplinkState:
     connected: bool
     since: float                   # when `connected` last changed
     connections: int               # logins that the server took, so far
-    takeovers: int                 # times another client came in with the same token
+    takeovers: int                 # times another client came in with the same credentials
     in_flight_messages: int
     in_flight_bytes: int
     sent_records: int              # handed to the link, repetitions included
@@ -50,10 +51,10 @@ class UplinkState:
 class Uplink:
     """ThingsBoard through one MQTT session at a time. Make one, `run` it in one task."""
 
-    def __init__(self, ring: RingPort, settings: UplinkSettings, *, gateway_name: str, token: str, clock: Clock,
+    def __init__(self, ring: RingPort, settings: UplinkSettings, *, gateway_name: str, login: Login, clock: Clock,
                  promise: Callable[[float], None], rng: Rng, profile_of: Callable[[str], str] | None = None,
                  attributes: Attributes | None = None) -> None:
-        """Read the CA file if there is one; raises ConfigError.
+        """Read the CA file, and certificate and key, if there are any; raises ConfigError.
 
         `profile_of` names a meter's device profile where its records do not (link samples, failures); ThingsBoard looks
         at it only when it creates the device. `attributes` are kept up to date at the server while one is connected.
@@ -62,8 +63,8 @@ class Uplink:
                               attributes or Attributes())
         self._shared.attributes.wake = self._shared.activity.set
         self._client_id = settings.client_id or gateway_name
-        self._token = token
-        self._tls = tls_context(settings)
+        self._login = login
+        self._tls = tls_context(settings, login)
         self._rng = rng
         self._drain: Drain | None = None
         self._since = clock.monotonic()
@@ -123,7 +124,7 @@ class Uplink:
         """Run one connection to its end; return why it ended, and whether the next may follow at once."""
         settings = self._shared.settings
         self._shared.promise(settings.connect_timeout_s + SLACK_S)
-        session = Session(settings, client_id=self._client_id, token=self._token, tls=self._tls,
+        session = Session(settings, client_id=self._client_id, login=self._login, tls=self._tls,
                           activity=self._shared.activity)
         try:
             await session.open()

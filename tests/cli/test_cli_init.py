@@ -356,3 +356,14 @@ def test_no_name_stands_for_bytes_that_are_not_on_flash(small: Site, monkeypatch
     assert result.exit_code == 0, result.output
     assert {Path(path).name for path in named} >= {"state", "ring", "alarm", "device.id", "device.key", "registry.db", "uplink.token", "00000.slot"}
     assert owed == set()
+
+
+def test_a_signing_request_names_the_gateway_and_shows_no_key(site):
+    assert "no key; `halow-gateway init` makes it" in site.refused("csr")[0]
+    site.good("init")
+    request = site.good("csr")
+    told = subprocess.run(["openssl", "req", "-noout", "-verify", "-subject", "-text"], input=request, check=True,
+                          capture_output=True, text=True)
+    assert "CN = halow-gateway-" in told.stdout
+    assert "prime256v1" in told.stdout
+    assert "PRIVATE" not in request

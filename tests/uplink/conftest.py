@@ -12,6 +12,7 @@ from mosquitto_broker import Mosquitto
 from uplink_bench import QUICK, TOKEN, Feeder, settings
 
 from edge.clock import SystemClock
+from edge.credentials import Login
 from edge.ring.store import Ring
 from edge.uplink.uplink import Uplink
 
@@ -44,8 +45,8 @@ def feed(ring, clock):
 def run_uplink(ring, clock):
     """`async with run_uplink(port, setting=..., ) as uplink:` runs one until the block ends; it must end within 2 s."""
     @asynccontextmanager
-    async def run(port, *, token=TOKEN, gateway_name="gw", promise=lambda _within_s: None, profile_of=None, attributes=None, **changes):
-        uplink = Uplink(ring, settings(port, **changes), gateway_name=gateway_name, token=token, clock=clock,
+    async def run(port, *, token=TOKEN, gateway_name="gw", promise=lambda _within_s: None, profile_of=None, attributes=None, login=None, **changes):
+        uplink = Uplink(ring, settings(port, **changes), gateway_name=gateway_name, login=login or Login("a test", token), clock=clock,
                         promise=promise, rng=random.Random(5), profile_of=profile_of, attributes=attributes)
         task = asyncio.create_task(uplink.run(), name="uplink under test")
         try:

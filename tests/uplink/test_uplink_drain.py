@@ -12,6 +12,7 @@ from mosquitto_broker import free_port
 from uplink_bench import TOKEN, until
 from wiretap import WireTap
 
+from edge.credentials import Login
 from edge.demo.thingsboard import ThingsBoard
 from edge.demo.thingsboard_contract import Rules, Verdict
 from edge.errors import RingError
@@ -550,7 +551,7 @@ async def test_a_ring_that_fails_ends_the_uplink_with_its_error(server, ring, ru
     from uplink_bench import settings
 
     from edge.uplink.uplink import Uplink
-    uplink = Uplink(Broken(), settings(server.port), gateway_name="g", token=TOKEN, clock=clock, promise=lambda _: None, rng=Random(1))
+    uplink = Uplink(Broken(), settings(server.port), gateway_name="g", login=Login("a test", TOKEN), clock=clock, promise=lambda _: None, rng=Random(1))
     with pytest.raises(ExceptionGroup) as caught:
         await uplink.run()
     assert caught.group_contains(OSError, match="flash gone")

@@ -43,6 +43,12 @@ def test_names_of_the_connection():
         assert f"self.{name} =" in source, name
 
 
+def test_how_a_stream_ended_is_kept_by_the_protocol():
+    """A TLS alert that comes after the handshake: asyncio's own future, which gmqtt does not touch on Python 3.7 and later."""
+    assert issubclass(MQTTProtocol, asyncio.StreamReaderProtocol)
+    assert "self._closed" in inspect.getsource(asyncio.StreamReaderProtocol.connection_lost)
+
+
 async def test_a_replaced_packet_handler_is_the_one_called():
     seen = []
     handler = gmqtt.Client("x")._package_handler

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from uplink_bench import TOKEN, settings
 
+from edge.credentials import Login
 from edge.errors import Rejected, UplinkError
 from edge.model import Publish
 from edge.uplink.mqtt import Session
@@ -54,7 +55,7 @@ class Hostile:
 
 def session(port, **changes):
     made = settings(port, **({"connect_timeout_s": 0.3} | changes))
-    return Session(made, client_id="gw", token=TOKEN, activity=asyncio.Event())
+    return Session(made, client_id="gw", login=Login("a test", TOKEN), activity=asyncio.Event())
 
 
 @asynccontextmanager

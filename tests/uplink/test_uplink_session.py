@@ -12,6 +12,7 @@ from moat.lib.mqtt import ReasonCode
 from mosquitto_broker import free_port
 from uplink_bench import TOKEN, settings
 
+from edge.credentials import Login
 from edge.demo.thingsboard import ThingsBoard
 from edge.demo.thingsboard_contract import Rules, Verdict
 from edge.errors import ConfigError, Rejected, Retryable
@@ -26,7 +27,7 @@ def session(port, **changes):
     token = changes.pop("token", TOKEN)
     client_id = changes.pop("client_id", "gw")
     made = settings(port, **changes)
-    return Session(made, client_id=client_id, token=token, activity=asyncio.Event(), tls=tls_context(made))
+    return Session(made, client_id=client_id, login=Login("a test", token), activity=asyncio.Event(), tls=tls_context(made))
 
 
 async def acks_of(open_session, count):
@@ -270,7 +271,7 @@ def certificates(tmp_path_factory):
 
 @pytest.mark.parametrize(("ca", "host", "error"), [
     ("ca", "localhost", None), ("stranger", "localhost", "certificate that uplink.ca_file does not vouch for"),
-    ("ca", "127.0.0.1", "certificate that uplink.ca_file does not vouch for"),
+    ("ca", "127.0.0.1", "certificate for another host; uplink.host must be a name that stands in it, 127.0.0.1 does not"),
 ])
 async def test_tls_with_a_pinned_ca(server, certificates, ca, host, error):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
