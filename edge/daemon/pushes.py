@@ -203,20 +203,23 @@ class Pushes:
         look_s = LOOK_S if self._listener.where or self._at_rest else FIRST_S
         if now >= self._looked_at + look_s:
             self._looked_at = now
-            await self._try(f"cannot listen on {self._settings.listen}", self._look)
+            if self._settings.enabled:
+                await self._try(f"cannot listen on {self._settings.listen}", self._look)
+            else:
+                await self._try("what meters push when polled is not taken", self._look, logging.WARNING)
         if self._waiting and now >= self._kept_at + KEEP_S:
             self._kept_at = now
             await self._try("invocation counters cannot be kept, so ciphered pushes wait", self._keep)
         due = min(self._looked_at + look_s, self._kept_at + KEEP_S if self._waiting else float("inf"))
         return max(due - self._clock.monotonic(), 0.0)
 
-    async def _try(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def _try(self, what: str, work: Callable[[], Awaitable[None]], level: int = logging.ERROR) -> None:
         """Do it; what stands in the way is told once, and tried again when it is due again."""
         try:
             await work()
         except (RegistryError, OSError) as error:
             text = f"{what}: {getattr(error, 'strerror', None) or error}"
-            log.log(logging.DEBUG if self._problems.get(what) == text else logging.ERROR, "pushes: %s", text)
+            log.log(logging.DEBUG if self._problems.get(what) == text else level, "pushes: %s", text)
             self._problems[what] = text
         else:
             if self._problems.pop(what, None):
