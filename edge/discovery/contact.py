@@ -17,7 +17,8 @@ from edge.discovery.greeting import Greeting, Speaker, greeting
 from edge.discovery.knock import Note, knock
 from edge.discovery.pace import Pace
 from edge.errors import BridgeBusy, ConnectionLost, MeterError, NoAnswer, Refused, Unreachable, Violation
-from edge.poll.session import MeterSession, Trace
+from edge.poll.conversation import Trace
+from edge.poll.session import MeterSession
 from edge.poll.transport import Transport
 
 Dial = Callable[[], Awaitable[Transport]]

@@ -10,7 +10,8 @@ from edge.dlms.association import AssociationSettings
 from edge.dlms.conformance import Conformance
 from edge.dlms.cosem import Attribute, Obis
 from edge.errors import FailReason, Refused, Violation
-from edge.poll.session import Connect, MeterSession, Trace
+from edge.poll.conversation import Trace
+from edge.poll.session import Connect, MeterSession
 
 PUBLIC_CLIENT = 16
 _DATA_CLASS, _VALUE = 1, 2

@@ -19,10 +19,11 @@ from edge.meters.profile import Profile
 from edge.meters.reading import WHOLE, Plan
 from edge.model import Learned
 from edge.poll.air import Air
+from edge.poll.conversation import Trace
 from edge.poll.counter_object import read_counter
 from edge.poll.counters import CounterDesk
 from edge.poll.lists import ListSize
-from edge.poll.session import Connect, MeterSession, Trace
+from edge.poll.session import Connect, MeterSession
 from edge.poll.state import Counters
 from edge.poll.unasked import OnPush, nobody_listens
 
@@ -96,7 +97,7 @@ class Link:
 
     def spend(self, air: Air, now: float) -> None:
         """Tell the air what this link has used since the last time, whatever it was for."""
-        carried = self._session.sent_bytes, self._session.received_bytes
+        carried = self._session.carried_bytes()
         before, self._carried = self._carried, carried
         connections, self._connections = self._connections, 0
         air.spent(self._name, carried[0] - before[0], carried[1] - before[1], now, connections=connections)

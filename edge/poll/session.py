@@ -10,7 +10,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from operator import itemgetter
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -20,36 +19,22 @@ from edge.dlms.association import Answer, Association, AssociationSettings, Clos
 from edge.dlms.axdr import AxdrValue
 from edge.dlms.cosem import Attribute
 from edge.dlms.set import SetResult, Written
-from edge.errors import (
-    ConnectionLost,
-    CounterTooLow,
-    FailReason,
-    LocalStateError,
-    MeterError,
-    NoAnswer,
-    Refused,
-)
-from edge.poll.arrival import PULSE_MARGIN_S, discard_late_bytes, sign_on
+from edge.errors import CounterTooLow, FailReason, LocalStateError, MeterError, NoAnswer, Refused
+from edge.poll.arrival import discard_late_bytes, sign_on
+from edge.poll.conversation import Conversation, Trace
 from edge.poll.counters import CounterDesk
 from edge.poll.fresh import fresh
 from edge.poll.lists import ListSize
 from edge.poll.pacing import Patience
+from edge.poll.refusals import any_refused, look_behind
 from edge.poll.transport import Transport
-from edge.poll.unasked import OnPush, heard, nobody_listens, unasked
+from edge.poll.unasked import OnPush, nobody_listens
 
 log = logging.getLogger(__name__)
 
 Connect = Callable[[], Awaitable[Transport]]
-Trace = Callable[[str, bytes], None]
-"""Told each piece of bytes with its direction, "TX" or "RX", as it passes; the password is in there in clear."""
-
-_ERROR = itemgetter(GetResult._fields.index("error"))
-
 A = TypeVar("A")
 E = TypeVar("E", bound=Event)
-
-RESERVE_S = 30.0
-"""How long setting counters aside may take: SQLite waits for another writer, and a slow card takes its time."""
 
 INVOKE_IDS = 16
 """Four bits of every request and answer (IEC 62056-5-3, Invoke-Id-And-Priority)."""
@@ -86,15 +71,14 @@ class MeterSession:
         self.counters = counters
         self.lists = lists or ListSize(None)
         self.round_trips = 0                 # requests answered, over all associations of this object
-        self.last_exchange_at = 0.0          # loop time
-        self.sent_bytes = self.received_bytes = 0
         self.took_s = 0.0                    # the newest exchange, from its request to its whole answer
         self._connect = connect
         self._request_gap_s = request_gap_s
         self._settle_s = settle_s
         self._trace = trace
         self._pulse = pulse
-        self._on_push = on_push
+        self._conversation = Conversation(
+            request_gap_s=request_gap_s, trace=trace, pulse=pulse, counters=counters, on_push=on_push)
         self._loop = asyncio.get_running_loop()
         # Anywhere, so that the process before this one did not ask its last question under the id of our first.
         self._invoke_id = random.randrange(INVOKE_IDS)  # noqa: S311 - keeps apart what is late, guards nothing
@@ -106,6 +90,15 @@ class MeterSession:
     def is_open(self) -> bool:
         """Tell whether there is an association, as far as is known without asking."""
         return self._association is not None
+
+    @property
+    def last_exchange_at(self) -> float:
+        """Return when the meter last answered, in loop time; 0.0 = not yet."""
+        return self._conversation.last_heard_at
+
+    def carried_bytes(self) -> tuple[int, int]:
+        """Return the octets sent and received so far, over all associations of this object."""
+        return self._conversation.sent_bytes, self._conversation.received_bytes
 
     @property
     def association(self) -> Association:
@@ -141,7 +134,7 @@ class MeterSession:
 
     async def _open_once(self) -> None:
         if self.counters is not None:
-            await self._reserve(self.counters)
+            await self._conversation.reserve(self.counters)
         transport, named = await self._connect(), ""
         self._transport = transport
         try:
@@ -157,7 +150,7 @@ class MeterSession:
                                       None if self.counters is None else self.counters.supply)
             await transport.ready(self._request_gap_s)      # before the deadline begins
             association.open(self._loop.time())
-            await self._until(association, transport, Opened)
+            await self._conversation.until(association, transport, Opened)
         except NoAnswer as silence:
             self.abort()
             if named or self.settings.opening == "direct":
@@ -167,10 +160,6 @@ class MeterSession:
             self.abort()
             raise
         self._association = association
-
-    async def _reserve(self, counters: CounterDesk) -> None:
-        self._pulse(RESERVE_S)
-        await counters.ensure()
 
     async def get(self, attributes: Sequence[Attribute]) -> tuple[GetResult, ...]:
         """Read attributes, one result for each in their order, in as few requests as this meter takes.
@@ -193,9 +182,7 @@ class MeterSession:
                 self.lists.lost(size)
                 raise
             self.lists.worked(size)
-            if size > 1 and any(map(_ERROR, part)):
-                part = await self._look_behind_refusals(part)
-            results += part
+            results += await look_behind(part, self._ask) if size > 1 and any_refused(part) else part
         return results
 
     async def set(self, items: Sequence[tuple[Attribute, AxdrValue]]) -> tuple[SetResult, ...]:
@@ -244,10 +231,7 @@ class MeterSession:
         association, transport = self.association, self._transport
         assert transport is not None
         try:
-            while data := transport.waiting():
-                self._receive(association, data, None)
-                while (event := association.next_event()) is not None:
-                    unasked(event, self._on_push)
+            self._conversation.hear_unasked(association, transport)
         except MeterError:
             self.abort()
             raise
@@ -266,23 +250,8 @@ class MeterSession:
         fitting = min(len(attributes), association.list_capacity())
         return self.lists.at_most(fitting, offered=association.offers_list)
 
-    async def _look_behind_refusals(self, results: tuple[GetResult, ...]) -> tuple[GetResult, ...]:
-        """Ask again for what stands behind the first refusal of a list.
-
-        Meters exist that refuse everything after the first item they refuse. Costs a request per refused attribute;
-        whoever calls keeps refusals and leaves them out next time. Temporary ones are left to the caller's repetition.
-        """
-        behind = _refused(results)[1:]
-        if not behind:
-            return results
-        merged = list(results)
-        while behind:
-            again = (await self._exchange(
-                Association.get, [merged[place].attribute for place in behind], Answer)).results
-            for place, result in zip(behind, again, strict=True):
-                merged[place] = result
-            behind = [place for place in behind if place in _refused(merged)][1:]
-        return tuple(merged)
+    async def _ask(self, attributes: Sequence[Attribute]) -> tuple[GetResult, ...]:
+        return (await self._exchange(Association.get, attributes, Answer)).results
 
     async def _exchange(
         self, begin: Callable[[Association, Sequence[A], float], None], asked: Sequence[A], wanted: type[E],
@@ -294,7 +263,7 @@ class MeterSession:
         association, transport = self.association, self._transport
         assert transport is not None
         if self.counters is not None:
-            await self._reserve(self.counters)
+            await self._conversation.reserve(self.counters)
         try:
             await transport.ready(self._request_gap_s)      # before the deadline begins
             began = self._loop.time()
@@ -306,7 +275,7 @@ class MeterSession:
             raise
         self._invoke_id = (self._invoke_id + 1) % INVOKE_IDS
         try:
-            answer = await self._until(association, transport, wanted)
+            answer = await self._conversation.until(association, transport, wanted)
         except CounterTooLow as told:      # another program used the key meanwhile: right for the next association
             self.abort()
             if self.counters is not None:
@@ -319,72 +288,15 @@ class MeterSession:
         except BaseException:
             self.abort()
             raise
-        self.took_s = self.last_exchange_at - began
+        self.took_s = self._conversation.last_heard_at - began
         self._patience.answered(self.took_s, self.settings.exchange_timeout_s)
         self.round_trips += 1
         return answer
-
-    async def _until(self, association: Association, transport: Transport, wanted: type[E]) -> E:
-        """Move bytes and timers until the wanted event comes. `ready` has said that the first may be sent."""
-        loop = self._loop
-        data = association.data_to_send()
-        while True:
-            if data:
-                self._transmit(transport, data)
-            event = heard(association, wanted, self._on_push)
-            if event is not None:
-                self.last_exchange_at = loop.time()
-                return event
-            timer = association.next_timer()
-            if timer is not None:
-                self._pulse(max(timer - loop.time(), 0.0) + PULSE_MARGIN_S)
-            came = b""
-            try:
-                came = await transport.read(timer)
-            except NoAnswer:
-                association.handle_timer(loop.time())     # repeats a frame where that is safe; else raises the reason
-            except ConnectionLost as lost:
-                self._eof(association, lost)
-            if came:
-                self._receive(association, came, timer)
-            if self.counters is not None:      # a long answer in blocks takes a counter for each
-                await self._reserve(self.counters)
-            data = association.data_to_send()
-            if data:
-                await transport.ready(self._request_gap_s)
-
-    @staticmethod
-    def _eof(association: Association, lost: ConnectionLost) -> None:
-        """Tell the association: it knows what was open, and what a bridge said last; the system knows how it ended."""
-        try:
-            association.receive_eof()
-        except ConnectionLost as told:
-            raise ConnectionLost(f"{told} ({lost})") from lost
-
-    def _transmit(self, transport: Transport, data: bytes) -> None:
-        if self._trace is not None:
-            self._trace("TX", data)
-        transport.write(data)
-        self.sent_bytes += len(data)
-
-    def _receive(self, association: Association, data: bytes, timer: float | None) -> None:
-        self.received_bytes += len(data)
-        if self._trace is not None:
-            self._trace("RX", data)
-        now = self._loop.time()
-        association.receive_data(data, now)
-        if timer is not None and now >= timer:      # who never stops talking meets the deadline all the same
-            association.handle_timer(now)
 
     async def _say_goodbye(self, association: Association, transport: Transport) -> None:
         try:
             await transport.ready(self._request_gap_s)
             association.close(self._loop.time())
-            await self._until(association, transport, Closed)
+            await self._conversation.until(association, transport, Closed)
         except MeterError as error:
             log.debug("no clean end: %s", error)
-
-
-def _refused(results: Sequence[GetResult]) -> list[int]:
-    """Return the places of refusals that are not temporary."""
-    return [place for place, (_, _, error) in enumerate(results) if error is not None and not error.temporary]
