@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.extend(str(Path(__file__).parent.parent / room) for room in ("system", "uplink"))
 
 from mosquitto_broker import Mosquitto
-from soak_account import Account, Given, Received, balance
+from soak_account import Account, Disturbance, Given, Received, balance
 from soak_clock import Time, now_ms
 from soak_stage import LATE_S, DirectedGateway, Stage
 from wiretap import WireTap
@@ -60,7 +60,7 @@ async def soak(options: argparse.Namespace, directory: Path, mosquitto: str) -> 
         gateway.start()
         await play(options, stage)
         await stage.close()
-        status = await settle(gateway, population)
+        status = await settle(stage)
     account = balance(given, received, stage.disturbances, clock, stage.wrong, tolerance_ms=LATE_S * 1000 * options.rate)
     lost = {name: stream["lost"] for name, stream in status["ring"]["streams"].items() if stream["lost"]}
     for meter, n in account.missing[:12]:
@@ -110,10 +110,14 @@ async def play(options: argparse.Namespace, stage: Stage) -> None:
             print(f"{loop.time() - began:6.0f} s: {sum(stage.acts.values())} acts", file=sys.stderr, flush=True)
 
 
-async def settle(gateway: DirectedGateway, population: Population) -> dict:
+async def settle(stage: Stage) -> dict:
     """Stop the polls, wait until nothing waits any more, and end the gateway; returns its last word."""
+    gateway, names = stage.gateway, [member.row.name for member in stage.population.members]
     await asyncio.to_thread(gateway.await_status, lambda _status: True, 60)
-    await asyncio.to_thread(gateway.command, "meter", "pause", *(member.row.name for member in population.members))
+    at = time.monotonic()
+    await asyncio.to_thread(gateway.command, "meter", "pause", *names)
+    # an answer that was on its way then is nobody's any more
+    stage.disturbances.append(Disturbance("pause", at - LATE_S, time.monotonic() + LATE_S))
     status = await asyncio.to_thread(
         gateway.await_status, lambda status: not any(status["ring"]["backlog"].values()) and not any(
             stream["in_memory"] for stream in status["ring"]["streams"].values()), DRAINED_WITHIN_S)
