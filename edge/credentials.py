@@ -100,7 +100,8 @@ def parse_token(raw: bytes, where: str) -> str:
 class Login:
     """How the gateway says who it is. Two are equal when they lead to the same; `source` tells people where it is from.
 
-    With x509, `username` is "" and the two files are set; `certificate` is what stood in the first of them.
+    `secret_file` is what nobody else may read. With x509 that is the key, `username` is "", and `certificate` is what
+    stood in `certificate_file`.
     """
 
     source: str
@@ -108,7 +109,7 @@ class Login:
     password: str | None = field(default=None, repr=False)
     certificate: bytes = field(default=b"", repr=False)
     certificate_file: Path = Path()
-    key_file: Path | None = None
+    secret_file: Path | None = None
 
 
 def read_login(settings: Settings) -> Login:
@@ -116,17 +117,17 @@ def read_login(settings: Settings) -> Login:
     uplink, state_dir = settings.uplink, Path(settings.gateway.state_dir)
     if uplink.credentials == "access_token":
         path = token_path(settings)
-        return Login(f"the access token in {path}", read_token(path))
+        return Login(f"the access token in {path}", read_token(path), secret_file=path)
     if uplink.credentials == "mqtt_basic":
         path = Path(uplink.password_file or state_dir / PASSWORD_FILE)
         return Login(f"uplink.username, uplink.client_id and the password in {path}", uplink.username,
-                     _password(_read(path, TOKEN_LIMIT_BYTES, "password"), path))
+                     _password(_read(path, TOKEN_LIMIT_BYTES, "password"), path), secret_file=path)
     path = Path(uplink.certificate_file or state_dir / CERTIFICATE_FILE)
     certificate = _read(path, CERTIFICATE_LIMIT_BYTES, "certificate")
     if b"-----BEGIN CERTIFICATE-----" not in certificate:
         raise ConfigError(f"{path}: holds no certificate in PEM; have one made from `halow-gateway csr`")
     return Login(f"the certificate in {path}", certificate=certificate, certificate_file=path,
-                 key_file=state_dir / KEY_FILE)
+                 secret_file=state_dir / KEY_FILE)
 
 
 def _read(path: Path, limit_bytes: int, what: str) -> bytes:

@@ -181,7 +181,11 @@ def _token(settings: Settings, _: State) -> Iterator[Finding]:
         yield Finding("note", "uplink: switched off by uplink.enabled = false; readings stay in the ring")
         return
     if settings.uplink.credentials != "access_token":
-        yield Finding("good", f"credentials: {read_login(settings).source}")
+        login = read_login(settings)
+        if login.secret_file is not None and stat.S_IMODE(login.secret_file.stat().st_mode) & 0o077:
+            yield Finding("note", f"{login.secret_file}: other users can read it; chmod 600 it")
+        else:
+            yield Finding("good", f"credentials: {login.source}")
         return
     path = token_path(settings)
     try:

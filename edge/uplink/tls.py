@@ -35,22 +35,22 @@ def tls_context(settings: UplinkSettings, login: Login | None = None) -> ssl.SSL
         context.load_verify_locations(settings.ca_file)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"uplink.ca_file: {settings.ca_file!r} is no readable PEM certificate: {error}") from None
-    if login is not None and login.key_file is not None:
+    if login is not None and login.certificate:
         _show(context, login)
     return context
 
 
 def _show(context: ssl.SSLContext, login: Login) -> None:
     try:
-        context.load_cert_chain(login.certificate_file, login.key_file)
+        context.load_cert_chain(login.certificate_file, login.secret_file)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise ConfigError(f"{login.certificate_file}: is not for the key in {login.key_file}; have one made from "
-                              "`halow-gateway csr`") from None
-        raise ConfigError(f"{login.certificate_file}: no certificate can be read from it and {login.key_file}: "
+            raise ConfigError(f"{login.certificate_file}: is not for the key in {login.secret_file}; have one made "
+                              "from `halow-gateway csr`") from None
+        raise ConfigError(f"{login.certificate_file}: no certificate can be read from it and {login.secret_file}: "
                           f"{error.reason or error}") from None
     except OSError as error:
-        raise ConfigError(f"{login.certificate_file}, {login.key_file}: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{login.certificate_file}, {login.secret_file}: cannot be read: {error.strerror}") from None
 
 
 def certificate_refused(error: ssl.SSLCertVerificationError, where: str, host: str) -> Retryable | Rejected:

@@ -192,11 +192,11 @@ def test_a_disk_that_is_too_small_carries_a_small_ring_of_all_streams(small: Sit
     room = [9]
     create = OsFileSystem.create
 
-    def limited(self: OsFileSystem, path: Path, size: int) -> None:
+    def limited(self: OsFileSystem, path: Path, size: int, step_bytes: int | None = None) -> bool:
         if not room[0]:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         room[0] -= 1
-        create(self, path, size)
+        return create(self, path, size, step_bytes)
 
     monkeypatch.setattr(OsFileSystem, "create", limited)
     state, text = parts(small, status=1)["ring"]

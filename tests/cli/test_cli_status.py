@@ -293,3 +293,17 @@ def test_check_as_json_has_the_same_findings_and_status(site: Site) -> None:
     assert told.exit_code == plain.exit_code == 1
     site.configure("stray = 1\n")
     assert [each["level"] for each in json.loads(site("check", "--json").stdout)] == ["bad"]
+
+
+def test_check_looks_for_the_credentials_that_the_settings_name(site: Site) -> None:
+    site.configure('[uplink]\ncredentials = "mqtt_basic"\nusername = "gw-user"\n')
+    site.good("init")
+    password = site.state_dir / "uplink.password"
+    assert f"BAD   {password}: no password; put the one that ThingsBoard knows there" in site("check").stdout
+    password.write_text("s3cret\n")
+    password.chmod(0o644)
+    assert f"note  {password}: other users can read it; chmod 600 it" in site("check").stdout
+    password.chmod(0o600)
+    told = site("check").stdout
+    assert f"ok    credentials: uplink.username, uplink.client_id and the password in {password}" in told
+    assert "s3cret" not in told
