@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
-from halow.regions import Region, region_of
+from halow.regions import NO_LIMIT_PCT, Region, region_of
 
 ROLES, SECURITIES = ("ap", "sta"), ("sae", "owe")
 PASSPHRASE_CHARS = range(8, 64)         # what hostapd takes as wpa_passphrase
@@ -90,7 +90,7 @@ def make(wish: Wish) -> Made:
     assert country is not None, "a test: each country with channels has its rules"
     regions = [country, *([there] if wish.site and (there := region_of(wish.site)) else [])]
     lines = _access_point(wish, channel) if channel else _station(wish)
-    head = [f"# {_program(wish)}: {wish.country}, {_rules(country)}"]
+    head = [f"# {_program(wish)}: {wish.country}, {country.summary()}"]
     text = "\n".join([*head, *lines]) + "\n"
     hidden = "\n".join([*head, *(_hidden(line) for line in lines)]) + "\n"
     return Made(_program(wish), text, hidden, channel, tuple(_warnings(wish, channel, regions)))
@@ -146,19 +146,12 @@ def _program(wish: Wish) -> str:
     return "hostapd_s1g" if wish.role == "ap" else "wpa_supplicant_s1g"
 
 
-def _rules(region: Region) -> str:
-    duty = "no duty cycle limit" if region.duty_sta_pct >= 100 else (
-        f"duty cycle {region.duty_ap_pct:g} % (access point), {region.duty_sta_pct:g} % (station)")
-    power = "" if region.eirp_dbm is None else f", {region.eirp_dbm:g} dBm EIRP"
-    return f"up to {region.width_max_mhz} MHz wide{power}, {duty}; {region.clause}"
-
-
 def _warnings(wish: Wish, channel: Channel | None, regions: list[Region]) -> Iterator[str]:
     for region in regions:
         khz, width = (channel.khz, channel.width_mhz) if channel else (None, None)
         yield from region.warnings(khz=khz, width_mhz=width)
-        if region.duty_sta_pct < 100:
-            yield f"{region.name}: {_rules(region)}"
+        if region.duty_sta_pct < NO_LIMIT_PCT:
+            yield f"{region.name}: {region.summary()}"
     if wish.site and wish.site.upper() != wish.country:
         yield (f"the radio runs by the rules of {wish.country} and stands in {wish.site.upper()}: "
                "the power there is yours to confirm")

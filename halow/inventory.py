@@ -86,8 +86,7 @@ def take(interface: str, *, sys: Path = SYS, modules: Path = MODULES, kernel: st
     return Inventory(
         kernel, interface, _target(device / "driver") or driver, module,
         (_text(sys / "module" / module / "version") or version) if module else version, firmware, bus, parameters,
-        country, "" if region is None else _regulation(region.duty_ap_pct, region.duty_sta_pct, region.width_max_mhz,
-                                                       region.eirp_dbm, region.clause), missing)
+        country, "" if region is None else region.summary(), missing)
 
 
 def missing_modules(kernel: str, modules: Path = MODULES) -> tuple[str, ...]:
@@ -111,12 +110,6 @@ def _releases(modules: Path) -> Sequence[Path]:
 
 def _plain(name: str) -> str:
     return name[: name.index(".ko") + 3]
-
-
-def _regulation(ap_pct: float, sta_pct: float, width_mhz: int, eirp_dbm: float | None, clause: str) -> str:
-    duty = f"duty cycle {ap_pct:g} % (access point), {sta_pct:g} % (station)" if ap_pct < 100 else "no duty cycle limit"
-    power = "" if eirp_dbm is None else f", {eirp_dbm:g} dBm EIRP"
-    return f"{duty}, up to {width_mhz} MHz wide{power}; {clause}"
 
 
 def _driver_info(interface: str) -> tuple[str, str, str, str]:

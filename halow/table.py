@@ -14,7 +14,9 @@ def radio_line(radio: RadioState) -> str:
     if radio.facts is None or not radio.present:
         return f"radio: none ({radio.reason or 'not looked yet'}): {radio.detail}"
     facts = radio.facts
-    which = f"radio: {facts.interface} ({facts.driver or 'driver unknown'}, {facts.mac})"
+    which = f"radio: {facts.interface}"
+    if facts.mac:      # a box tells no address of its radio
+        which += f" ({facts.driver or 'driver unknown'}, {facts.mac})"
     parts = [which, facts.mode.value, facts.channel]
     if facts.ssid:
         parts.append(f"SSID {facts.ssid}")

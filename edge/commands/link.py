@@ -76,7 +76,9 @@ def info(state: State, /, as_json: bool, **options: str | None) -> int:      # n
         click.echo(msgspec.json.format(msgspec.json.encode(
             {"radio": table.as_json((), found)["radio"], "inventory": there})).decode())
     else:
-        click.echo("\n".join([table.radio_line(found), *(f"{name:22} {value}" for name, value in there.lines())]))
+        told = [(f"{figure} from", source) for figure, source in found.facts.sources] if found.facts is not None else []
+        rows = [f"{name:22} {value}" for name, value in [*there.lines(), *told]]
+        click.echo("\n".join([table.radio_line(found), *rows]))
     return 0 if found.present else 1
 
 

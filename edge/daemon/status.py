@@ -109,7 +109,8 @@ class StatusDesk:
             return {"present": False, "detail": "not watched"}
         return {
             "busy_pct": radio.busy_pct, "duty_pct": radio.duty_pct, "duty_limit_pct": radio.duty_limit_pct,
-            "deaf_s": radio.deaf_s, "recovery": msgspec.to_builtins(self._recovery()),
+            "deaf_s": radio.deaf_s, "firmware_hangs_s": radio.firmware_hangs_s,
+            "recovery": msgspec.to_builtins(self._recovery()),
             "present": radio.present, "reason": radio.reason, "detail": radio.detail,
             "channel": radio.facts.channel if radio.facts else None,
             "noise_dbm": radio.facts.noise_dbm if radio.facts else None,

@@ -38,7 +38,7 @@ def test_an_access_point_in_full() -> None:
     made = make(replace(AP, channel=44, control_group="halow-gateway"))
     assert (made.program, made.warnings) == ("hostapd_s1g", ())
     head, *lines = made.text.splitlines()
-    assert head == "# hostapd_s1g: US, up to 8 MHz wide, 36 dBm EIRP, no duty cycle limit; 47 CFR 15.247, 902-928 MHz"
+    assert head == "# hostapd_s1g: US, no duty cycle limit, up to 8 MHz wide, 36 dBm EIRP; 47 CFR 15.247, 902-928 MHz"
     assert lines == [
         "# S1G 44, 924 MHz, 8 MHz wide", "interface=wlan0", "driver=nl80211", "ctrl_interface=/run/hostapd_s1g",
         "ctrl_interface_group=halow-gateway", "country_code=US", "ssid=meters", "hw_mode=a", "ieee80211ah=1", "op_class=71", "channel=44",
@@ -52,7 +52,7 @@ def test_a_station_in_full_and_one_without_a_secret() -> None:
     assert "    ssid=6d6574657273" in made.text
     assert f"    sae_password={SECRET.encode().hex()}" in made.text
     assert made.warnings == ((
-        "EU: up to 1 MHz wide, 16.1 dBm EIRP, duty cycle 10 % (access point), 2.8 % (station); ERC Recommendation 70-03, annex 3 "
+        "EU: duty cycle 10 % (access point), 2.8 % (station), up to 1 MHz wide, 16.1 dBm EIRP; ERC Recommendation 70-03, annex 3 "
         "(863-868 MHz, at most 1 MHz wide)"),)
     assert "sae" not in make(replace(AP, security="owe", passphrase="")).text
 
