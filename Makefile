@@ -5,7 +5,7 @@
 
 PY := .venv/bin/python
 
-.PHONY: docs demo test lint types unit binary binary-aarch64 test-binary bench crash soak incumbent fuzz rehearse rehearse-short rehearse-long images-amd64 images-arm64 check-buildroot clean
+.PHONY: docs demo test lint types unit binary binary-aarch64 test-binary bench crash soak incumbent fuzz rehearse rehearse-short rehearse-long test-radio images-amd64 images-arm64 check-buildroot clean
 
 demo: .venv/.demo
 	@.venv/bin/halow-gateway demo
@@ -73,6 +73,12 @@ rehearse-short: images-amd64
 
 rehearse-long: images-amd64 images-arm64
 	HALOW_CUTS=20 HALOW_POLLING_S=3600 $(REHEARSE) tests/image
+
+# The radio in a virtual machine: four simulated kernel radios, hostapd, three stations over WPA3-SAE, a meter behind each. Ten minutes
+# after `make rehearse` or a first build of five; HALOW_RECORD=1 writes the messages of its kernel into tests/halow/recorded.
+test-radio: images-amd64
+	@$(PY) tools/radio_vm/build.py
+	$(REHEARSE) tests/radio
 
 images-amd64: .venv/.test build/image/.setup binary
 	@$(PY) tools/image/build.py amd64

@@ -7,7 +7,7 @@ import asyncio
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,8 +53,13 @@ backoff_max_s = 2.0
 class HostSide:
     """Meters, broker and the tap between: `judge` sees every packet. An asynchronous context manager."""
 
-    def __init__(self, folder: Path, *, meters: int = 10, interval_s: float = 2.0, ring_mib: int = 64, commit_window_s: float = 1.0) -> None:
+    def __init__(
+        self, folder: Path, *, meters: int = 10, interval_s: float = 2.0, ring_mib: int = 64, commit_window_s: float = 1.0,
+        settings: str = "", meter_hosts: Sequence[str] = (),
+    ) -> None:
+        """`settings`: more sections of gateway.toml; `meter_hosts`: where the board finds each meter, this machine if left out."""
         self._folder = folder
+        self._more_settings, self._meter_hosts = settings, meter_hosts
         self._settings = {"interval_s": interval_s, "ring_mib": ring_mib, "commit_window_s": commit_window_s}
         self.population = Population(meters, framing="mixed", seed=11)
         self.judge = Judge()
@@ -76,9 +81,9 @@ class HostSide:
     def card(self, disk: Path) -> None:
         """Lay the board's settings on the boot partition, as an integrator does from a laptop."""
         files = {
-            "gateway.toml": _SETTINGS.format(host=HOST, port=self.tap.port, **self._settings),
+            "gateway.toml": _SETTINGS.format(host=HOST, port=self.tap.port, **self._settings) + self._more_settings,
             "uplink.token": "token-of-the-rehearsal\n",
-            "meters.csv": self.population.csv_text().replace("127.0.0.1", HOST),
+            "meters.csv": self._registry(),
         }
         image = f"{disk}@@{partitions(disk)['boot'][0]}"
         subprocess.run(["mmd", "-D", "s", "-i", image, "::provision"], check=False, capture_output=True)
@@ -86,6 +91,12 @@ class HostSide:
             source = self._folder / name
             source.write_text(text)
             subprocess.run(["mcopy", "-o", "-i", image, source, f"::provision/{name}"], check=True)
+
+    def _registry(self) -> str:
+        rows = self.population.csv_text()
+        for host in self._meter_hosts:
+            rows = rows.replace("127.0.0.1", host, 1)
+        return rows.replace("127.0.0.1", HOST)
 
     async def acked(self, more: int, *, timeout_s: float) -> None:
         """Wait until so many more polls have been acknowledged."""
