@@ -15,7 +15,7 @@ from edge.dlms.data import INTEGERS, Integer
 from edge.dlms.datetimes import ClockTime
 from edge.dlms.get import GetExchange, GetMemo, GetResult
 from edge.dlms.layout import ListLayout
-from edge.dlms.push import notification
+from edge.dlms.push import Pushed, notification
 from edge.errors import FailReason, Refused, Violation
 
 A, B, C = (Attribute(3, Obis(1, 0, group, 7, 0), 2) for group in (32, 52, 72))
@@ -180,10 +180,10 @@ def test_malformed_refusals(octets: str) -> None:
 def test_event_notification_is_read() -> None:
     voltage = Attribute(3, Obis(1, 0, 32, 7, 0), 2)
     plain = bytes.fromhex("c2 00 0003 0100200700ff 02 1208fd")
-    assert notification(plain) == (plain, 2301, b"", voltage, 0, False)
+    assert notification(plain) == Pushed(plain, 2301, b"", voltage)
     clock = bytes.fromhex("07ea0b16ff07022000000000")
     timed = bytes.fromhex("c2 01 0c") + clock + plain[2:]
-    assert notification(timed, genuine=True) == (timed, 2301, clock, voltage, 0, True)
+    assert notification(timed, genuine=True) == Pushed(timed, 2301, clock, voltage, genuine=True)
 
 
 @pytest.mark.parametrize("octets", [
