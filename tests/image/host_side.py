@@ -32,6 +32,7 @@ hold_s = 5.0
 [ring]
 size_mib = {ring_mib}
 instant_commit_window_s = {commit_window_s}
+elide = false       # every poll on flash: what is there is counted against what was polled
 
 [poll]
 interval_s = {interval_s}
