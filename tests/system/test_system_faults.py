@@ -230,11 +230,11 @@ async def test_the_token_may_come_later(tmp_path: Path, population, server) -> N
 
 async def test_a_wrong_token_is_mended_by_writing_the_right_one(tmp_path: Path, population, server) -> None:
     with GatewayProcess(tmp_path, uplink=to(server), poll=FAST) as gateway:
-        gateway.token("wrong")
+        gateway.token("of-another-gateway")
         await enrol(gateway, population)
         gateway.start()
         status = await wait(gateway, lambda status: "refused" in status["uplink"]["last_error"].lower())
-        assert "wrong" not in status["uplink"]["last_error"], "a token is a secret, also a wrong one"
+        assert "of-another-gateway" not in status["uplink"]["last_error"], "a token is a secret, also a wrong one"
         gateway.token(TOKEN)
         await wait(gateway, lambda status: status["uplink"]["connected"])
         assert await asyncio.to_thread(gateway.stop) == 0

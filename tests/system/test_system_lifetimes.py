@@ -29,24 +29,36 @@ def ends(gateway: GatewayProcess, *, status: int = 0) -> None:
     assert "Traceback" not in gateway.log.read_text(), gateway.tail(60)
 
 
-def slot_that_hangs(gateway: GatewayProcess, name: str) -> None:
-    """Nobody reads this pipe: the ring's writer hangs in open(2) when it makes the slot, as on a card that is dead."""
-    directory = gateway.state / "ring" / "alarm"
-    directory.mkdir(parents=True)
-    os.mkfifo(directory / f"{name}.slot.tmp")
+def slot_that_hangs(gateway: GatewayProcess, name: str) -> dict[str, str]:
+    """Return the environment in which the ring's writer hangs in open(2) when it makes this slot, as on a card that is dead.
+
+    What it opens instead is a pipe that nobody reads. A pipe in the slot's place would be cleared away at the start.
+    """
+    lab = gateway.state.parent / "hangs"
+    lab.mkdir(parents=True)
+    os.mkfifo(lab / "pipe")
+    (lab / "sitecustomize.py").write_text(f"""import os
+real = os.open
+def hangs(path, *arguments, **named):
+    if str(path).endswith("ring/alarm/{name}.slot.tmp"):
+        real({str(lab / 'pipe')!r}, os.O_WRONLY)
+    return real(path, *arguments, **named)
+os.open = hangs
+""")
+    return {"PYTHONPATH": str(lab)}
 
 
 @pytest.mark.slow
 def test_a_writer_that_hangs_withholds_the_watchdog_is_named_and_does_not_keep_the_process(tmp_path: Path) -> None:
     """Also one that hangs before the gateway is ready: the second gateway here, at the same time."""
     early = GatewayProcess(tmp_path / "early")
-    slot_that_hangs(early, "00000")
+    dead_at_once = slot_that_hangs(early, "00000")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, GatewayProcess(tmp_path) as gateway, early:
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(35)
-        slot_that_hangs(gateway, "00001")
-        gateway.start(env={"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1500000"})
-        early.start(env={"NOTIFY_SOCKET": ""})
+        dead_later = slot_that_hangs(gateway, "00001")
+        gateway.start(env={**dead_later, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1500000"})
+        early.start(env={**dead_at_once, "NOTIFY_SOCKET": ""})
         fed, stuck = 0, ""
         while not stuck:
             lines = systemd.recv(4096).decode().splitlines()
@@ -67,7 +79,7 @@ def test_a_writer_that_hangs_withholds_the_watchdog_is_named_and_does_not_keep_t
                 assert b"WATCHDOG=1" not in systemd.recv(4096)
         assert "storage does not answer" in gateway.tail(3)
         assert "still at work" in early.tail(3)
-        assert "ring_0 in create (fs.py:" in early.tail(3), "the thread and its line"
+        assert "ring_0 in hangs (sitecustomize.py:" in early.tail(3), "the thread and its line"
         for one in (gateway, early):
             assert "Traceback" not in one.log.read_text()
 
