@@ -223,7 +223,9 @@ class RingMachine(RuleBasedStateMachine):
                 assert lane.stuck
                 lane.stuck = not lane.log.pool.has_free(lane.log.view)      # as the facade sees it at an acknowledgement
                 return
-            assert ticket.seq not in self.given, "a sequence number was given twice"
+            # a start that could write nothing reserves nothing: its numbers may come again where none of them became durable
+            unreserved = S in self.engine.errors and ticket.seq not in self.durable
+            assert ticket.seq not in self.given or unreserved, "a sequence number was given twice"
             self.given[ticket.seq] = self.maybe[ticket.seq] = content(record)
             self.owner[ticket.seq & ORDINAL_MASK] = ticket.seq
 
