@@ -121,7 +121,9 @@ class Director:
                 self._act = act.name
                 self._say(loop.time() - began, act.says)
                 await self._enact(act.name, directory, server)
-            await self._until(lambda status: not any(status["ring"]["backlog"].values()))
+            # all paused, in the same answer: one that was under way when they were paused may know of no reading yet
+            await self._until(lambda status: not any(status["ring"]["backlog"].values())
+                              and all(meter["state"] == "paused" for meter in status["meters"]))
             self._say(loop.time() - began, "nothing waits any more; SIGTERM, and the account")
         finally:
             watcher.cancel()
