@@ -176,7 +176,9 @@ class Terminal:
 
     def __init__(self, *args: str) -> None:
         self.master, slave = pty.openpty()
-        self.process = subprocess.Popen([*PROGRAM, *args], stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+        # Tests that a shell runs in its background begin with SIGINT switched off, and so would their children.
+        self.process = subprocess.Popen([*PROGRAM, *args], stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+                                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # noqa: PLW1509 - no threads here
         os.close(slave)
         self.seen = b""
 
