@@ -152,27 +152,30 @@ class Pushes:
 
     def take(self, message: Message, address: str) -> None:
         """See `Handler`."""
-        if self._desk is None or len(self._waiting) >= WAITING_LIMIT:
-            self.counts.limited += 1
+        if (desk := self._received()) is None:
             return
-        self._renew(self._desk)
-        self.counts.received += 1
         now = self._clock.monotonic()
-        verdict = self._desk.take(message.apdu, address, self._clock.stamp(), now)
+        verdict = desk.take(message.apdu, address, self._clock.stamp(), now)
         if verdict.mark is not None:
             self._senders.vouch(address)      # its keys prove it; what comes in clear proves nothing
         self._judged(verdict, address, message.via, now)
 
     def polled(self, meter: str, pushed: Pushed) -> None:
         """Take what a meter sent unasked within the association that polls it: a port need not be open for that."""
+        if (desk := self._received()) is None:
+            return
+        now = self._clock.monotonic()
+        verdict = desk.take_polled(pushed, meter, self._clock.stamp(), now)
+        self._judged(verdict, f"meter {meter}", "its association", now)
+
+    def _received(self) -> Desk | None:
+        """Count a message; return the desk that judges it, as the registry is now, or None: it is turned away."""
         if self._desk is None or len(self._waiting) >= WAITING_LIMIT:
             self.counts.limited += 1
-            return
+            return None
         self._renew(self._desk)
         self.counts.received += 1
-        now = self._clock.monotonic()
-        verdict = self._desk.take_polled(pushed, meter, self._clock.stamp(), now)
-        self._judged(verdict, f"meter {meter}", "its association", now)
+        return self._desk
 
     def _judged(self, verdict: Verdict, address: str, via: str, now: float) -> None:
         if verdict.outcome is Outcome.UNKNOWN:
