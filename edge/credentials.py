@@ -75,13 +75,7 @@ def token_path(settings: Settings) -> Path:
 
 def read_token(path: Path) -> str:
     """Return the token in a file, as `parse_token` does. ConfigError in one line, never with the token."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(TOKEN_LIMIT_BYTES + 1)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no access token; put the device's token from ThingsBoard there") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: the access token cannot be read: {error.strerror}") from error
+    raw = _start_of(path, TOKEN_LIMIT_BYTES + 1, "access token", "put the device's token from ThingsBoard there")
     return parse_token(raw, str(path))
 
 
@@ -131,16 +125,21 @@ def read_login(settings: Settings) -> Login:
 
 
 def _read(path: Path, limit_bytes: int, what: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(limit_bytes + 1)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no {what}; put the one that ThingsBoard knows there") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: the {what} cannot be read: {error.strerror}") from error
+    raw = _start_of(path, limit_bytes + 1, what, "put the one that ThingsBoard knows there")
     if len(raw) > limit_bytes:
         raise ConfigError(f"{path}: longer than {limit_bytes} bytes; this is no {what}")
     return raw
+
+
+def _start_of(path: Path, most_bytes: int, what: str, put: str) -> bytes:
+    """Return what a file begins with; `put` says what to do where there is none."""
+    try:
+        with path.open("rb") as file:
+            return file.read(most_bytes)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no {what}; {put}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: the {what} cannot be read: {error.strerror}") from error
 
 
 def _password(raw: bytes, path: Path) -> str:
