@@ -22,7 +22,6 @@ class Nameplates:
         """`identity` is the board's own, from `edge.identity`."""
         self._identity, self._enrolment, self._library, self._board = identity, enrolment, library, board
         self._seen: tuple[object, int] = (None, -1)      # Enrolment.enrolled and the library's generation
-        self._told: frozenset[str] = frozenset()
 
     async def run(self, pulse: Pulse) -> None:
         """Tell until cancelled."""
@@ -44,7 +43,5 @@ class Nameplates:
             self._board.tell(item.meter.name, {
                 "meter_identity": item.learned.identity or None, "meter_driver": item.meter.profile,
                 "meter_vendor": profile.vendor if profile else None})
-        names = frozenset(item.meter.name for item in enrolled)
-        for gone in self._told - names:
+        for gone in set(self._board.devices()) - {"", *(item.meter.name for item in enrolled)}:
             self._board.forget(gone)
-        self._told = names
