@@ -123,7 +123,8 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         images.nudge = fleet.nudge
         recovery = RadioRecovery(settings.recovery, lambda: links.radio, functools.partial(_keep, ring, Stream.ALARM),
                                  clock, state_dir)
-        upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of)
+        upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of,
+                            functools.partial(_keep, ring, Stream.ALARM))
         vitals = Vitals(lambda: figures_of(ring, upstream.state(), pushes.figures(), wear.look(
             state_dir, settings.ring.flash_overwrites), clock), fleet.states, keep,
                         functools.partial(_keep, ring, Stream.ALARM), clock, state_dir,
@@ -135,7 +136,8 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         orders = OrderDesk(settings, profiles, enrolment, fleet.order, latest, means)
         await resources.enter_async_context(serve(Path(settings.gateway.runtime_dir), {
             "status": status.answer, "reload": _reload(enrolment), "order": orders.order,
-            "order_state": orders.state, "image": images.answer, **backfill.handlers(fleet.nudge)}))
+            "order_state": orders.state, "image": images.answer, "credentials": upstream.admission.answer,
+            **backfill.handlers(fleet.nudge)}))
         watchdog = Watchdog(notifier, promises, status=status.line, monotonic=clock.monotonic)
 
         crew: list[tuple[str, Worker, RestartPolicy]] = [

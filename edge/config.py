@@ -18,6 +18,7 @@ Period = Annotated[float, Meta(gt=0, le=86_400)]
 Rest = Annotated[float, Meta(ge=0, le=2_678_400)]
 Window = Annotated[float, Meta(ge=0, le=60)]
 Order = Literal["oldest", "newest", "live+backfill"]
+Credentials = Literal["access_token", "mqtt_basic", "x509"]
 WhenFull = Literal["drop_oldest", "drop_newest", "block"]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Directory = Annotated[str, Meta(pattern=r"^/[^\x00-\x1f\x7f]*\Z", description="an absolute path")]
@@ -101,13 +102,16 @@ class UplinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     enabled: Annotated[bool, "false: poll and keep, send nothing"] = True
     host: Annotated[Host, "ThingsBoard's MQTT transport"] = "localhost"
     port: Annotated[int, Meta(ge=1, le=65_535), "usually 1883, or 8883 with tls"] = 1883
-    credentials: Annotated[Literal["access_token", "mqtt_basic", "x509"],
+    credentials: Annotated[Credentials,
                            "what ThingsBoard knows the gateway by; x509 needs tls, and a certificate for device.key"
                            ] = "access_token"
     token_file: Annotated[File, "holds the gateway's access token; empty: <state_dir>/uplink.token"] = ""
     username: Annotated[Text, "mqtt_basic: the user name"] = ""
     password_file: Annotated[File, "mqtt_basic: holds the password; empty: <state_dir>/uplink.password"] = ""
     certificate_file: Annotated[File, "x509: PEM, issuers behind it; empty: <state_dir>/device.pem"] = ""
+    provision_key: Annotated[Text, "of a device profile: a gateway without credentials gets them by it; empty: it waits"
+                             ] = ""
+    provision_secret_file: Annotated[File, "the secret that belongs to it; empty: <state_dir>/provision.secret"] = ""
     tls: Annotated[bool, "encrypt, and check the server against ca_file"] = False
     ca_file: Annotated[File, "the one CA that is trusted; required with tls"] = ""
     client_id: Annotated[Text, "empty: the gateway's name"] = ""

@@ -146,6 +146,8 @@ def _relations(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "uplink.tls = true", "needs uplink.ca_file, the CA certificate that the server is checked against"
     if uplink.credentials == "x509" and not uplink.tls:
         yield 'uplink.credentials = "x509"', "needs uplink.tls = true"
+    if uplink.provision_key and uplink.credentials == "mqtt_basic" and not uplink.username:
+        yield "uplink.provision_key", 'with credentials = "mqtt_basic" it needs uplink.username'
     if uplink.ca_file and not uplink.tls:
         yield f"uplink.ca_file = {_shown(uplink.ca_file)}", "does nothing without uplink.tls = true"
     yield from _radio_relations(radio)

@@ -4,23 +4,37 @@
     device.pem         its certificate, issuers behind it; comes from the operator, who gets a request by `csr`
     uplink.token       what ThingsBoard knows the gateway by; comes from the operator
     uplink.password    the same with a user name (ThingsBoard's MQTT Basic)
+    provision.secret   what a new gateway gets all that with by itself (docs/uplink.md); deleted when it has
+
+A new token, password or certificate lies beside the one in use, with NEXT behind its name, until the server took it:
+`edge.candidate`.
 """
 
 import base64
 import binascii
+import datetime as dt
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edge.config import Settings
+from edge.config import Credentials, Settings
 from edge.durable import write_file
 from edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import ec
 
 KEY_FILE = "device.key"
 TOKEN_FILE = "uplink.token"      # noqa: S105 - a file's name in the state directory
 CERTIFICATE_FILE = "device.pem"
 PASSWORD_FILE = "uplink.password"      # noqa: S105 - same
+PROVISION_SECRET_FILE = "provision.secret"      # noqa: S105 - same
+NEXT = ".next"
 TOKEN_LIMIT_BYTES = 1_024
 CERTIFICATE_LIMIT_BYTES = 65_536
+
+WORDS: dict[Credentials, str] = {"access_token": "access token", "mqtt_basic": "password", "x509": "certificate"}
 
 _BOM = b"\xef\xbb\xbf"                            # an editor on Windows puts it in front
 _P256 = bytes.fromhex("06082a8648ce3d030107")      # OID 1.2.840.10045.3.1.7 in DER
@@ -73,12 +87,6 @@ def token_path(settings: Settings) -> Path:
     return Path(settings.uplink.token_file or Path(settings.gateway.state_dir) / TOKEN_FILE)
 
 
-def read_token(path: Path) -> str:
-    """Return the token in a file, as `parse_token` does. ConfigError in one line, never with the token."""
-    raw = _start_of(path, TOKEN_LIMIT_BYTES + 1, "access token", "put the device's token from ThingsBoard there")
-    return parse_token(raw, str(path))
-
-
 def parse_token(raw: bytes, where: str) -> str:
     """Return the token, without what an editor leaves around it. ConfigError in one line, never with the token."""
     try:
@@ -106,58 +114,115 @@ class Login:
     secret_file: Path | None = None
 
 
-def read_login(settings: Settings) -> Login:
-    """Return what to log in with, by `uplink.credentials`. ConfigError in one line, never with a secret."""
+def credential_path(settings: Settings, kind: Credentials | None = None) -> Path:
+    """Return the file that holds the token, the password or the certificate; of `uplink.credentials` by default."""
     uplink, state_dir = settings.uplink, Path(settings.gateway.state_dir)
-    if uplink.credentials == "access_token":
-        path = token_path(settings)
-        return Login(f"the access token in {path}", read_token(path), secret_file=path)
-    if uplink.credentials == "mqtt_basic":
-        path = Path(uplink.password_file or state_dir / PASSWORD_FILE)
-        return Login(f"uplink.username, uplink.client_id and the password in {path}", uplink.username,
-                     _password(_read(path, TOKEN_LIMIT_BYTES, "password"), path), secret_file=path)
-    path = Path(uplink.certificate_file or state_dir / CERTIFICATE_FILE)
-    certificate = _read(path, CERTIFICATE_LIMIT_BYTES, "certificate")
-    if b"-----BEGIN CERTIFICATE-----" not in certificate:
+    match kind or uplink.credentials:
+        case "access_token":
+            return token_path(settings)
+        case "mqtt_basic":
+            return Path(uplink.password_file or state_dir / PASSWORD_FILE)
+        case _:
+            return Path(uplink.certificate_file or state_dir / CERTIFICATE_FILE)
+
+
+def read_login(settings: Settings, *, kind: Credentials | None = None, at: Path | None = None) -> Login:
+    """Return what to log in with, by `uplink.credentials` or `kind`. ConfigError in one line, never with a secret.
+
+    `at`: read the token, password or certificate there instead of at its own place.
+    """
+    kind = kind or settings.uplink.credentials
+    path = at or credential_path(settings, kind)
+    return login_of(settings, _read(path, limit_bytes(kind), WORDS[kind]), path, kind)
+
+
+def limit_bytes(kind: Credentials) -> int:
+    """Return how long a file of such credentials may be."""
+    return CERTIFICATE_LIMIT_BYTES if kind == "x509" else TOKEN_LIMIT_BYTES
+
+
+def login_of(settings: Settings, raw: bytes, path: Path, kind: Credentials) -> Login:
+    """Return the login that stands in a file's bytes; `path` names it. ConfigError in one line, never with a secret."""
+    if kind == "access_token":
+        return Login(f"the access token in {path}", parse_token(raw, str(path)), secret_file=path)
+    if kind == "mqtt_basic":
+        return Login(f"uplink.username, uplink.client_id and the password in {path}", settings.uplink.username,
+                     one_line(raw, path), secret_file=path)
+    if b"-----BEGIN CERTIFICATE-----" not in raw:
         raise ConfigError(f"{path}: holds no certificate in PEM; have one made from `halow-gateway csr`")
-    return Login(f"the certificate in {path}", certificate=certificate, certificate_file=path,
-                 secret_file=state_dir / KEY_FILE)
+    return Login(f"the certificate in {path}", certificate=raw, certificate_file=path,
+                 secret_file=Path(settings.gateway.state_dir) / KEY_FILE)
 
 
-def _read(path: Path, limit_bytes: int, what: str) -> bytes:
-    raw = _start_of(path, limit_bytes + 1, what, "put the one that ThingsBoard knows there")
-    if len(raw) > limit_bytes:
-        raise ConfigError(f"{path}: longer than {limit_bytes} bytes; this is no {what}")
+def _read(path: Path, most_bytes: int, what: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(most_bytes + 1)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no {what}; put the one that ThingsBoard knows there") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: the {what} cannot be read: {error.strerror}") from error
+    if len(raw) > most_bytes:
+        raise ConfigError(f"{path}: longer than {most_bytes} bytes; this is no {what}")
     return raw
 
 
-def _start_of(path: Path, most_bytes: int, what: str, put: str) -> bytes:
-    """Return what a file begins with; `put` says what to do where there is none."""
-    try:
-        with path.open("rb") as file:
-            return file.read(most_bytes)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no {what}; {put}") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: the {what} cannot be read: {error.strerror}") from error
+def read_provision_secret(settings: Settings) -> str:
+    """Return the secret that belongs to `uplink.provision_key`. ConfigError in one line, never with the secret."""
+    path = provision_secret_path(settings)
+    return one_line(_read(path, TOKEN_LIMIT_BYTES, "provision secret"), path)
 
 
-def _password(raw: bytes, path: Path) -> str:
-    """Return the first line, spaces and all: only the line end and a byte order mark are an editor's."""
+def provision_secret_path(settings: Settings) -> Path:
+    """Return the file that holds it."""
+    return Path(settings.uplink.provision_secret_file or Path(settings.gateway.state_dir) / PROVISION_SECRET_FILE)
+
+
+def one_line(raw: bytes, path: Path) -> str:
+    """Return a password or secret, spaces and all: only the line end and a byte order mark are an editor's."""
     try:
         text = raw.removeprefix(_BOM).decode()
     except UnicodeDecodeError:      # from None: the cause holds the whole text
         raise ConfigError(f"{path}: the password cannot be read: is not UTF-8 text") from None
     text = text.removesuffix("\n").removesuffix("\r")
     if not text or not text.isprintable():
-        raise ConfigError(f"{path}: holds no password; it must be one line")
+        raise ConfigError(f"{path}: holds no password or secret; it must be one line")
     return text
+
+
+def new_secret() -> str:
+    """Draw a token or password: 32 letters, digits, dashes and underscores, 192 bits."""
+    return secrets.token_urlsafe(24)
 
 
 def signing_request(state_dir: Path, name: str) -> str:
     """Return a certificate signing request (PKCS #10, PEM) of the device's key for `name`. Raises ConfigError."""
     from cryptography import x509  # noqa: PLC0415 - slow to load, needed once in a life
     from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415 - same
+
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(_key(state_dir), hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def self_signed(state_dir: Path, name: str) -> bytes:
+    """Return a certificate (PEM) of the device's key for `name` that only this key vouches for. Raises ConfigError.
+
+    For a server that knows a device by its very certificate. Without an end, as RFC 5280 (4.1.2.5) has it for devices,
+    and begun long ago: a board without the time makes one too.
+    """
+    from cryptography import x509  # noqa: PLC0415 - slow to load, needed once in a life
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415 - same
+
+    key = _key(state_dir)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    begin, end = dt.datetime(2020, 1, 1, tzinfo=dt.UTC), dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
+    made = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), begin, end)
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def _key(state_dir: Path) -> "ec.EllipticCurvePrivateKey":
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - slow to load, needed once in a life
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - same
 
     path = state_dir / KEY_FILE
@@ -171,6 +236,4 @@ def signing_request(state_dir: Path, name: str) -> str:
         key = None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ConfigError(f"{path}: holds no P-256 key in PEM (PKCS #8); restore it, or move it away for a new one")
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-    return made.public_bytes(serialization.Encoding.PEM).decode()
+    return key

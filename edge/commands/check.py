@@ -11,7 +11,14 @@ import click
 
 from edge.commands.context import State, pass_state
 from edge.config import MIB, Settings
-from edge.credentials import TOKEN_LIMIT_BYTES, parse_token, read_login, token_path
+from edge.credentials import (
+    TOKEN_LIMIT_BYTES,
+    credential_path,
+    parse_token,
+    read_login,
+    read_provision_secret,
+    token_path,
+)
 from edge.endpoint import SerialLine, endpoint, where
 from edge.errors import ConfigError, EdgeError
 from edge.model import Meter
@@ -179,6 +186,10 @@ def _push(settings: Settings, _: State) -> Iterator[Finding]:
 def _token(settings: Settings, _: State) -> Iterator[Finding]:
     if not settings.uplink.enabled:
         yield Finding("note", "uplink: switched off by uplink.enabled = false; readings stay in the ring")
+        return
+    if settings.uplink.provision_key and not credential_path(settings).exists():
+        read_provision_secret(settings)
+        yield Finding("good", "credentials: none yet; the gateway gets them by uplink.provision_key")
         return
     if settings.uplink.credentials != "access_token":
         login = read_login(settings)

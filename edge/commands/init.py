@@ -2,17 +2,19 @@
 
     device.id, device.key     what this board is, and its private key        made once
     registry.db               the meters                                     made once; --meters FILE
-    uplink.token              the access token                               --token FILE
+    uplink.token, uplink.password, device.pem, provision.secret              --token, --password, --certificate,
+                              what ThingsBoard knows the gateway by          --provision-secret FILE
     ring/                     every slot that the settings allow             made once, again when the quota grows
 
-Every step stands alone: one that fails is one line, and the next is taken. What is there is never replaced, but for the
-token by another --token file. A cut in the middle of a write leaves the old state or the new one; the next call goes on
-from there. A running gateway is not disturbed: it holds the ring's lock, and the ring is left to it.
+Every step stands alone: one that fails is one line, and the next is taken. What is there is never replaced, but for
+credentials by another file of theirs. A cut in the middle of a write leaves the old state or the new one; the next call
+goes on from there. A running gateway is not disturbed: it holds the ring's lock, and the ring is left to it.
 """
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -20,14 +22,14 @@ import click
 
 from edge.commands import table
 from edge.commands.context import State, pass_state, poke, read_input
-from edge.errors import ConfigError, EdgeError, RegistryError, RingBusy
+from edge.errors import EdgeError, RegistryError, RingBusy
 
 if TYPE_CHECKING:
     from edge.config import Settings
 
 TAKEN_FILE = "provisioned.json"
-"""What was taken from --meters and --token files, as SHA-256: a file is taken once, so that what an operator changed
-afterwards is not undone at the next boot. With the rest of the state directory it is for its owner's eyes only."""
+"""What was taken from --meters, --token and such files, as SHA-256: a file is taken once, so that what an operator
+changed afterwards is not undone at the next boot. Like the rest of the state directory it is for its owner only."""
 
 _MARKS = {"made": "made ", "found": "found", "left": "left ", "failed": "BAD  "}
 
@@ -43,16 +45,19 @@ class Part(NamedTuple):
 @click.command()
 @click.option("--meters", metavar="FILE", help="Take the meters of a CSV file, all or none; each file once.")
 @click.option("--token", metavar="FILE", help="Take the access token from a file; each file once.")
+@click.option("--password", metavar="FILE", help="The same for the password of MQTT Basic.")
+@click.option("--certificate", metavar="FILE", help="The same for the certificate of device.key.")
+@click.option("--provision-secret", metavar="FILE", help="The same for the secret of uplink.provision_key.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON: the name, the identity, and a list of parts.")
 @pass_state
-def init(state: State, meters: str | None, token: str | None, as_json: bool) -> int:      # noqa: FBT001 - click passes flags by name
+def init(state: State, /, meters: str | None, as_json: bool, **secrets: str | None) -> int:      # noqa: FBT001 - click passes flags by name
     """Make what is missing in the state directory: identity, keys, registry, ring.
 
     Does nothing twice, and may be cut at any moment. Exits with 1 when something could not be made, 78 when the
     settings file is wrong. Run it as the gateway's user.
     """
     settings = state.settings()
-    work = _Work(settings, state, meters, token)
+    work = _Work(settings, state, meters, secrets)
     parts: list[Part] = []
     for part in work.parts():
         parts.append(part)
@@ -72,9 +77,10 @@ def init(state: State, meters: str | None, token: str | None, as_json: bool) -> 
 class _Work:
     """The steps, in an order in which a disk that is too small has room for the small ones first."""
 
-    def __init__(self, settings: "Settings", state: State, meters: str | None, token: str | None) -> None:
+    def __init__(self, settings: "Settings", state: State, meters: str | None,
+                 secrets: Mapping[str, str | None]) -> None:
         self._settings, self._state = settings, state
-        self._meters_file, self._token_file = meters, token
+        self._meters_file, self._secret_files = meters, secrets
         self._directory = Path(settings.gateway.state_dir)
         self._fresh_registry = False
         self.identity = self.name = ""
@@ -94,8 +100,10 @@ class _Work:
             except OSError:      # whoever cannot delete cannot write either, and says so in a moment
                 pass
             for name, step in (("identity", self._identify), ("device key", self._key), ("registry", self._registry),
-                               ("meters", self._meters), ("access token", self._token)):
+                               ("meters", self._meters)):
                 yield from _guarded(name, step)
+            for secret in _secrets(self._settings):
+                yield from _guarded(secret.name, partial(self._secret, secret))
             yield from [Part("ring", "left", busy)] if busy else _guarded("ring", self._ring)
         finally:
             if lock is not None:
@@ -154,31 +162,24 @@ class _Work:
         told = f"{len(done.added)} added, {len(done.updated)} as {self._meters_file} says. "
         yield Part("meters", "made", told + poke(self._settings, *done.added, *done.updated))
 
-    def _token(self) -> Iterator[Part]:
-        from edge.credentials import TOKEN_LIMIT_BYTES, parse_token, read_token, token_path
+    def _secret(self, secret: "_Secret") -> Iterator[Part]:
         from edge.durable import write_file
 
-        path = token_path(self._settings)
-        if self._token_file is not None:
-            raw = read_input(self._token_file, TOKEN_LIMIT_BYTES + 1)
-            if self._taken().get("token") != _digest(raw) or not path.exists():
-                token = parse_token(raw, self._token_file)
-                if not _holds(path, token):      # a cut came between the two writes
-                    write_file(path, f"{token}\n".encode(), replace=True)
-                self._take("token", raw)
-                yield Part("access token", "made", f"{path}, from {self._token_file}")
+        path, given = secret.path, self._secret_files.get(secret.option)
+        if given is not None:
+            raw = read_input(given, secret.limit_bytes + 1)
+            if self._taken().get(secret.option) != _digest(raw) or not path.exists():
+                text = secret.parse(raw, given)
+                if not _holds(path, text):      # a cut came between the two writes
+                    write_file(path, text, replace=True)
+                self._take(secret.option, raw)
+                yield Part(secret.name, "made", f"{path}, from {given}")
                 return
-        try:
-            read_token(path)
-        except ConfigError as error:
-            if path.exists():
-                raise
-            uplink = self._settings.uplink
-            wants = uplink.enabled and uplink.credentials == "access_token"
-            wanted = str(error) if wants else f"{path}: none, and none is wanted"
-            yield Part("access token", "left", wanted)
-        else:
-            yield Part("access token", "found", str(path))
+        if path.exists():
+            secret.parse(path.read_bytes()[: secret.limit_bytes + 1], str(path))
+            yield Part(secret.name, "found", str(path))
+        elif secret.wanted:
+            yield Part(secret.name, "left", f"{path}: no {secret.name}; put the one that ThingsBoard knows there")
 
     def _ring(self) -> Iterator[Part]:
         from edge.ring.reserve import reserve
@@ -214,13 +215,51 @@ class _Work:
         write_file(self._directory / TAKEN_FILE, taken, replace=True)
 
 
-def _holds(path: Path, token: str) -> bool:
-    from edge.credentials import read_token
-
+def _holds(path: Path, text: bytes) -> bool:
     try:
-        return read_token(path) == token and not path.stat().st_mode & 0o077
-    except ConfigError:
+        return path.read_bytes() == text and not path.stat().st_mode & 0o077
+    except FileNotFoundError:
         return False
+
+
+class _Secret(NamedTuple):
+    """A credential of the uplink. `parse` returns what belongs into the file, or raises ConfigError."""
+
+    name: str
+    option: str
+    path: Path
+    limit_bytes: int
+    parse: Callable[[bytes, str], bytes]
+    wanted: bool      # by the settings
+
+
+def _secrets(settings: "Settings") -> Iterator[_Secret]:
+    """Yield the credentials that may be brought in."""
+    from edge.config import Credentials
+    from edge.credentials import (
+        TOKEN_LIMIT_BYTES,
+        WORDS,
+        credential_path,
+        limit_bytes,
+        login_of,
+        one_line,
+        provision_secret_path,
+    )
+
+    def parse(kind: Credentials, raw: bytes, where: str) -> bytes:
+        login = login_of(settings, raw, Path(where), kind)
+        if kind == "x509":
+            return login.certificate
+        return f"{login.username if kind == 'access_token' else login.password}\n".encode()
+
+    uplink, by_itself = settings.uplink, bool(settings.uplink.provision_key)
+    options: dict[Credentials, str] = {"access_token": "token", "mqtt_basic": "password", "x509": "certificate"}
+    for kind, option in options.items():
+        yield _Secret(WORDS[kind], option, credential_path(settings, kind), limit_bytes(kind), partial(parse, kind),
+                      uplink.enabled and kind == uplink.credentials and not by_itself)
+    yield _Secret("provision secret", "provision_secret", provision_secret_path(settings), TOKEN_LIMIT_BYTES,
+                  lambda raw, where: f"{one_line(raw, Path(where))}\n".encode(),
+                  uplink.enabled and by_itself and not credential_path(settings).exists())
 
 
 def _guarded(name: str, step: Callable[[], Iterator[Part]]) -> Iterator[Part]:

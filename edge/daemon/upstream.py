@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 from edge.clock import Clock
 from edge.config import Settings
-from edge.credentials import Login, read_login
-from edge.errors import ConfigError
+from edge.credentials import Login
+from edge.daemon.admission import Admission
+from edge.errors import ConfigError, UplinkError
 from edge.health.promise import Pulse
+from edge.model import Record
 from edge.ring.store import Ring
 from edge.uplink.attributes import Attributes
 from edge.uplink.uplink import Uplink, UplinkState
@@ -25,8 +27,9 @@ class Upstream:
     """Owns the uplink over its life."""
 
     def __init__(self, settings: Settings, ring: Ring, clock: Clock, rng: random.Random,
-                 profile_of: Callable[[str], str]) -> None:
-        """`profile_of` names a meter's device profile, for ThingsBoard's device creation."""
+                 profile_of: Callable[[str], str], tell: Callable[[Record], object]) -> None:
+        """`profile_of` names a meter's device profile, for ThingsBoard's device creation; `tell` keeps an event."""
+        self.admission = Admission(settings, clock, rng, tell)
         self.attributes = Attributes()      # any part of the gateway tells here what is so now
         self._settings = settings
         self._ring = ring
@@ -49,7 +52,7 @@ class Upstream:
             self._uplink = None
             login, self._uplink = await self._made(pulse)
             draining = asyncio.create_task(self._uplink.run(), name="uplink")
-            watching = asyncio.create_task(self._replaced(login), name="uplink credentials")
+            watching = asyncio.create_task(self._replaced(login, self._uplink), name="uplink credentials")
             try:
                 await asyncio.wait({draining, watching}, return_when=asyncio.FIRST_COMPLETED)
                 if draining.done():
@@ -60,28 +63,34 @@ class Upstream:
                 watching.cancel()
                 await asyncio.wait({draining, watching})
 
-    async def _replaced(self, login: Login) -> None:
-        """Return when there is another token, password or certificate; one gone or damaged replaces nothing."""
+    async def _replaced(self, login: Login, uplink: Uplink) -> None:
+        """Return when there is another token, password or certificate, in use or to be tried."""
         while True:
-            await asyncio.sleep(LOOK_S)
-            with contextlib.suppress(ConfigError):
-                if read_login(self._settings) != login:
-                    return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self.admission.nudged.wait()
+            self.admission.nudged.clear()
+            if self.admission.other(login, refused=uplink.state().rejected):
+                return
 
     async def _made(self, pulse: Pulse) -> tuple[Login, Uplink]:
         """Wait until credentials and CA file are there and right: without them the meters are polled all the same."""
         told, settings = "", self._settings
         while True:
-            pulse(LOOK_S + SPARE_S)
+            # provisioning is a connection, an answer, and at the worst a login to be sure
+            pulse(2 * settings.uplink.connect_timeout_s + settings.uplink.ack_timeout_s + LOOK_S + SPARE_S)
             try:
-                login = read_login(settings)
+                login = await self.admission.login()
                 return login, Uplink(
                     self._ring, settings.uplink, gateway_name=settings.gateway.name, login=login, clock=self._clock,
                     promise=pulse, rng=self._rng, profile_of=self._profile_of,
                     attributes=self.attributes)
-            except ConfigError as error:
+            except (ConfigError, UplinkError) as error:
                 self._waits_for = str(error)
                 log.log(logging.DEBUG if told == self._waits_for else logging.WARNING,
                         "nothing is sent yet: %s; it is looked for every %g s", error, LOOK_S)
                 told = self._waits_for
+            except OSError as error:
+                self._waits_for = f"{error.filename or 'state directory'}: credentials cannot be kept: {error.strerror}"
+                log.warning("nothing is sent yet: %s", self._waits_for)
             await asyncio.sleep(LOOK_S)

@@ -12,6 +12,7 @@ is `thingsboard_contract`. Here are the sockets, one session per identity, and o
 
 import asyncio
 import logging
+import ssl
 from types import TracebackType
 from typing import Self, cast
 
@@ -28,6 +29,7 @@ from moat.lib.mqtt import (
 from moat.lib.mqtt.broker_state_machine import MQTTBrokerClientStateMachine
 
 from edge.demo.thingsboard_contract import Contract, Rules, Verdict
+from edge.demo.thingsboard_provision import USER_NAME
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ class _Connection(asyncio.Protocol):
         self._server = server
         self._machine = MQTTBrokerClientStateMachine()
         self._transport: asyncio.Transport | None = None
-        self.deaf = False
+        self.deaf = self._provisions = False
         self.closed = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -69,8 +71,12 @@ class _Connection(asyncio.Protocol):
                 self._login(packet)
             case MQTTPublishPacket():
                 payload = packet.payload.encode() if isinstance(packet.payload, str) else bytes(packet.payload)
-                verdict = self._server.contract.publication(packet.topic, payload, acknowledged=packet.qos > 0)
+                contract = self._server.contract
+                verdict = (contract.provision(packet.topic, payload) if self._provisions
+                           else contract.publication(packet.topic, payload, acknowledged=packet.qos > 0))
                 self._answer(packet.packet_id, verdict)
+            case MQTTSubscribePacket() if self._provisions:
+                pass
             case MQTTSubscribePacket():
                 granted = [ReasonCode.GRANTED_QOS_1] * len(packet.subscriptions)
                 self._machine.acknowledge_subscribe(packet.packet_id, granted)
@@ -80,13 +86,21 @@ class _Connection(asyncio.Protocol):
                 pass
 
     def _login(self, packet: MQTTConnectPacket) -> None:
-        reason = self._server.contract.login(packet.username)
-        if reason is ReasonCode.SUCCESS:
+        rules = self._server.contract.rules
+        self._provisions = rules.provisioning is not None and USER_NAME in (packet.username, packet.client_id)
+        reason = ReasonCode.SUCCESS if self._provisions else self._server.contract.login(
+            packet.username, packet.password, packet.client_id, self._certificate())
+        if reason is ReasonCode.SUCCESS and not self._provisions:
             self._server.take_over(self)
         # Not through the library's broker object: its session_present is the clean-start flag, not its opposite.
         self._machine.acknowledge_connect(reason, packet.username, session_present=not packet.clean_start)
         if reason is not ReasonCode.SUCCESS:
             self.end(None)
+
+    def _certificate(self) -> str:
+        tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        der = tls.getpeercert(binary_form=True) if tls is not None else None
+        return ssl.DER_cert_to_PEM_cert(der) if der else ""
 
     def _answer(self, packet_id: int | None, verdict: Verdict) -> None:
         if packet_id is not None and verdict.reason is not None:
@@ -96,6 +110,9 @@ class _Connection(asyncio.Protocol):
             self._machine.deliver_publish(topic, payload, qos=QoS.AT_MOST_ONCE)
         if verdict.close is not None:
             self.end(verdict.close)
+        if verdict.cut:
+            self.flush()
+            self.cut()
 
     def flush(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -121,11 +138,12 @@ class _Connection(asyncio.Protocol):
 class ThingsBoard:
     """The server; use as an async context manager."""
 
-    def __init__(self, rules: Rules, *, port: int = 0) -> None:
-        """`port` 0: a free one, kept over outages."""
+    def __init__(self, rules: Rules, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+        """`port` 0: a free one, kept over outages. `tls`: as the server's context says, client certificates too."""
         self.contract = Contract(rules)
         self.connections: set[_Connection] = set()
         self.port = port
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._deaf = False
 
@@ -160,7 +178,8 @@ class ThingsBoard:
         self._deaf = False
         if self._server is None:
             loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(self._connection, "127.0.0.1", self.port, reuse_address=True)
+            self._server = await loop.create_server(self._connection, "127.0.0.1", self.port, reuse_address=True,
+                                                    ssl=self._tls)
             self.port = self._server.sockets[0].getsockname()[1]
 
     def _connection(self) -> _Connection:

@@ -1,16 +1,18 @@
 """What ThingsBoard does with a device's publications (no I/O): a stand-in for demo and tests.
 
 Behaviour after ThingsBoard 4.2's MQTT transport (MqttTransportHandler, AbstractGatewaySessionHandler, JsonConverter,
-DefaultTransportRateLimitService), from its sources. Not stood in for: shared attributes, RPC to the device,
-provisioning, firmware, MQTT 3.1.1, protobuf payloads.
+DefaultTransportRateLimitService), from its sources; provisioning is `thingsboard_provision`. Not stood in for: shared
+attributes, RPC to the device, firmware, MQTT 3.1.1, protobuf payloads.
 """
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from moat.lib.mqtt import ReasonCode
+
+from edge.demo.thingsboard_provision import REQUEST_TOPIC, RESPONSE_TOPIC, Provisioning
 
 OWN_TOPICS = frozenset({"v1/devices/me/telemetry", "v2/t", "v2/t/j"})
 OWN_ATTRIBUTES = frozenset({"v1/devices/me/attributes", "v2/a", "v2/a/j"})
@@ -30,6 +32,7 @@ class Verdict:
     reason: ReasonCode | None = ReasonCode.SUCCESS
     close: ReasonCode | None = None
     answer: tuple[str, bytes] | None = None      # a publication back to the client
+    cut: bool = False                            # the TCP connection is reset after all that
 
 
 SILENCE = Verdict(reason=None)
@@ -78,6 +81,8 @@ class Rules:
     refuse_attributes: ReasonCode | None = None                   # what client attributes get instead of being kept
     poison: dict[str, Verdict] = field(default_factory=dict)      # telemetry with this text in it gets this verdict
     next_verdicts: list[Verdict] = field(default_factory=list)     # for the next telemetry publications, in order
+    provisioning: Provisioning | None = None                      # devices may come by themselves, besides `token`
+    cut_at: Literal["", "request", "answer"] = ""                 # provisioning: the link goes before either, once
 
 
 def text_cast(value: Any) -> Any:
@@ -101,13 +106,30 @@ class Contract:
         self.rules = rules
         self.store = Store()
 
-    def login(self, username: str | None) -> ReasonCode:
-        """Judge a CONNECT: the access token is the user name."""
+    def login(self, username: str | None, password: str | None = None, client_id: str = "",
+              certificate: str = "") -> ReasonCode:
+        """Judge a CONNECT: the access token is the user name; with provisioning, any kind of credentials."""
         if self.rules.refuse_login is not None:
             return self.rules.refuse_login
+        if self.rules.provisioning is not None and (not username or username != self.rules.token):
+            return self.rules.provisioning.login(username, password, client_id, certificate)
         if not username:
             return ReasonCode.BAD_USERNAME_OR_PASSWORD
         return ReasonCode.SUCCESS if username == self.rules.token else ReasonCode.NOT_AUTHORIZED
+
+    def provision(self, topic: str, payload: bytes) -> Verdict:
+        """Judge a PUBLISH of a session whose user name is "provision"."""
+        cut, self.rules.cut_at = self.rules.cut_at, ""
+        if cut == "request":
+            return Verdict(reason=None, cut=True)
+        if topic != REQUEST_TOPIC or self.rules.provisioning is None:
+            return Verdict(ReasonCode.TOPIC_NAME_INVALID, close=ReasonCode.NORMAL_DISCONNECTION)
+        answer = self.rules.provisioning.answer(payload)
+        if cut == "answer":
+            return Verdict(reason=None, cut=True)
+        if answer is None:
+            return Verdict(ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, close=ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR)
+        return Verdict(answer=(RESPONSE_TOPIC, answer))
 
     def publication(self, topic: str, payload: bytes, *, acknowledged: bool) -> Verdict:
         """Judge and store one PUBLISH. `acknowledged`: it came at QoS 1."""

@@ -46,6 +46,7 @@ class UplinkState:
     quarantined: int
     parked: tuple[str, ...]        # meters that the server does not create
     last_error: str                # "" after a good connection
+    rejected: bool = False         # the last one was for the operator: a refused login, above all
 
 
 class Uplink:
@@ -71,6 +72,7 @@ class Uplink:
         self._connections = self._takeovers = 0
         self._takeover_told = float("-inf")
         self._last_error = ""
+        self._rejected = False
 
     def state(self) -> UplinkState:
         """Return how it stands."""
@@ -81,7 +83,8 @@ class Uplink:
             takeovers=self._takeovers, in_flight_messages=messages, in_flight_bytes=size_bytes,
             sent_records=shared.tally.sent_records, acked_records=shared.tally.acked_records,
             refused=shared.tally.refused, quarantined=shared.tally.quarantined,
-            parked=shared.parking.names(shared.clock.monotonic()), last_error=self._last_error)
+            parked=shared.parking.names(shared.clock.monotonic()), last_error=self._last_error,
+            rejected=self._rejected)
 
     async def drained(self) -> None:
         """Return when nothing durable is un-acknowledged. Cancelling is harmless."""
@@ -114,7 +117,8 @@ class Uplink:
             if progress and lasted_s > STEADY * delay_s:
                 delays = backoff(settings.backoff_first_s, settings.backoff_max_s, self._rng)
             delay_s = next(delays)
-            if isinstance(end, Rejected):
+            self._rejected = isinstance(end, Rejected)
+            if self._rejected:
                 delay_s = self._rng.uniform(settings.refused_backoff_s / 2, settings.refused_backoff_s)
             self._tell(end, delay_s)
             self._shared.promise(delay_s + SLACK_S)
@@ -142,7 +146,7 @@ class Uplink:
 
     def _connected(self) -> None:
         self._connections += 1
-        self._last_error = ""
+        self._last_error, self._rejected = "", False
         self._since = self._shared.clock.monotonic()
         log.info("connected to %s:%d", self._shared.settings.host, self._shared.settings.port)
 

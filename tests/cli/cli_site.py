@@ -60,8 +60,12 @@ class Site:
     def daemon(
         self, status: dict[str, Any] | None = None, reloaded: dict[str, Any] | None = None,
         orders: list[dict[str, Any]] | None = None, image: dict[str, Any] | None = None,
+        **others: dict[str, Any],
     ) -> Iterator[list[dict[str, Any]]]:
-        """Be the running gateway's control socket; the list grows with every request. `orders`: what comes of each."""
+        """Be the running gateway's control socket; the list grows with every request. `orders`: what comes of each.
+
+        `others`: what further requests are answered, by name.
+        """
         requests: list[dict[str, Any]] = []
         ready, stop = threading.Event(), asyncio.Event()
         loop = asyncio.new_event_loop()
@@ -88,8 +92,15 @@ class Site:
             requests.append(request)
             return image or {}
 
+        def telling(answer: dict[str, Any]) -> Handler:
+            async def tell(request: dict[str, Any]) -> dict[str, Any]:
+                requests.append(request)
+                return answer
+            return tell
+
         async def main() -> None:
-            handlers = {"reload": reload, "status": tell, "order": order, "order_state": order_state, "image": tell_image}
+            handlers = {"reload": reload, "status": tell, "order": order, "order_state": order_state, "image": tell_image,
+                        **{name: telling(answer) for name, answer in others.items()}}
             async with serve(self.runtime_dir, handlers):
                 ready.set()
                 await stop.wait()

@@ -78,6 +78,17 @@ def test_what_lies_on_the_card_is_taken_over_and_the_folder_is_emptied(card: Car
     assert (card.root / "proc/sys/kernel/hostname").read_text().startswith("halow-gw-")
 
 
+def test_every_kind_of_credentials_may_lie_on_the_card(card: Card) -> None:
+    card.lay(uplink_password="secret-1\n", provision_secret="secret-2\n", device_pem=CA)
+    done = card.boot()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (card.state / "uplink.password").read_text() == "secret-1\n"
+    assert (card.state / "provision.secret").read_text() == "secret-2\n"
+    assert (card.state / "device.pem").read_text() == CA
+    assert list(card.provision.iterdir()) == []
+    assert "secret-" not in done.stdout + done.stderr
+
+
 def test_settings_that_are_wrong_stay_on_the_card_and_the_old_ones_in_force(card: Card) -> None:
     card.lay(gateway_toml=card.settings("good"))
     assert card.boot().returncode == 0
