@@ -1,6 +1,7 @@
 """The stores of the ring's benchmark, all given the same records in the same batches, all durable when a batch returns.
 
 ring            as the gateway uses it: through the event loop (uvloop) and the writer thread
+encrypted       the same with ring.encrypt
 engine          the ring without loop and thread
 sqlite          WAL, synchronous=FULL, one connection, called directly
 sqlite-thread   the same as a gateway would have to use it: behind the same event loop and a thread like the ring's
@@ -11,6 +12,7 @@ persist-queue   SQLiteAckQueue, which commits each record by itself: it has no b
 import os
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -216,9 +218,10 @@ class RingEngine:
 class WholeRing:
     """The ring as the gateway uses it."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, *, encrypt: bool = False) -> None:
         # nothing elided: each batch has to be durable
-        settings = RingSettings(size_mib=64, slot_mib=4, instant_commit_window_s=0.0, ack_commit_s=0.0, elide=False)
+        settings = RingSettings(size_mib=64, slot_mib=4, instant_commit_window_s=0.0, ack_commit_s=0.0, elide=False,
+                                encrypt=encrypt)
         reserve(place / "ring", settings)          # as `halow-gateway init` does on a board
         self._context = Ring.open(place / "ring", settings, CLOCK)
         self._ring: Ring | None = None
@@ -245,5 +248,5 @@ class WholeRing:
 
 
 STORES = {"sqlite": Sqlite, "sqlite-thread": SqliteThread, "lmdb": Lmdb, "persist-queue": PersistQueue,
-          "engine": RingEngine, "ring": WholeRing}
+          "engine": RingEngine, "ring": WholeRing, "encrypted": partial(WholeRing, encrypt=True)}
 WITHOUT_BATCHES = ("persist-queue",)

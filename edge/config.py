@@ -80,6 +80,10 @@ class RingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
                                 "how often the flash bears being written full: data sheet: TBW over size"] = 300.0
     ack_commit_s: Annotated[Period, "acknowledgements alone are written at most this often"] = 10.0
     record_limit_bytes: Annotated[int, Meta(ge=1_024, le=1_048_576), "no single record may be larger"] = 65_536
+    encrypt: Annotated[bool, "what is written from the next start on is encrypted (docs/ring-encryption.md)"] = False
+    key_file: Annotated[File, "holds the ring's key, made at first use; empty: <state_dir>/ring.key"] = ""
+    key_command: Annotated[Command, "instead: prints the key, 64 hexadecimal digits; for a TPM or secure element"] = ""
+    key_timeout_s: Annotated[float, Meta(gt=0, le=30), "the command is ended after it, and tried once more"] = 10.0
 
 
 class PollSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -162,11 +162,15 @@ def _radio_relations(radio: RadioSettings) -> Iterator[tuple[str, str]]:
         yield 'radio.kind = "external"', "needs one of radio.external_command and radio.external_file"
     if radio.external_timeout_s > PULSE_LIMIT_S:
         yield f"radio.external_timeout_s = {radio.external_timeout_s}", f"must be at most {PULSE_LIMIT_S:g}"
-    for key, command in (("vendor_tool", radio.vendor_tool), ("external_command", radio.external_command)):
-        try:
-            shlex.split(command)
-        except ValueError as error:
-            yield f"radio.{key} = {_shown(command)}", f"must be a command as a shell reads it: {error}"
+    yield from _is_command("radio.vendor_tool", radio.vendor_tool)
+    yield from _is_command("radio.external_command", radio.external_command)
+
+
+def _is_command(path: str, command: str) -> Iterator[tuple[str, str]]:
+    try:
+        shlex.split(command)
+    except ValueError as error:
+        yield f"{path} = {_shown(command)}", f"must be a command as a shell reads it: {error}"
 
 
 def _ring_relations(ring: RingSettings) -> Iterator[tuple[str, str]]:
@@ -179,6 +183,9 @@ def _ring_relations(ring: RingSettings) -> Iterator[tuple[str, str]]:
                f"must leave 2 of the {slots} slots for polled values")
     if ring.record_limit_bytes > ring.slot_mib * MIB / 2:
         yield f"ring.record_limit_bytes = {ring.record_limit_bytes}", "must be at most half of slot_mib"
+    yield from _is_command("ring.key_command", ring.key_command)
+    if ring.key_command and ring.key_file:
+        yield f"ring.key_file = {_shown(ring.key_file)}", "does nothing beside ring.key_command; one of them"
 
 
 def _discovery_relations(discovery: DiscoverySettings) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,8 @@
     │   └── SettingsError       the settings file: only the operator can mend it, so the status is EX_CONFIG
     ├── RegistryError       ours to refuse: the meter registry on flash
     ├── RingError           ours to refuse: a record too large, a ring that cannot be written
-    │   └── RingBusy            another process has the ring open
+    │   ├── RingBusy            another process has the ring open
+    │   └── RingLocked          the key of an encrypted ring is missing, or another one
     ├── LocalStateError     ours: a caller used a protocol object out of order
     ├── OrderRefused        theirs or ours: an operator's order was not carried out, and this is why
     ├── WorkerFailed        ours: a vital worker kept failing; ends the program with status 1
@@ -69,6 +70,10 @@ class RingError(EdgeError):
 
 class RingBusy(RingError):
     """Another process has the ring open: the gateway runs."""
+
+
+class RingLocked(RingError):
+    """The ring is encrypted, and its key is not there or another one. Nothing of it was touched."""
 
 
 class LocalStateError(EdgeError):

@@ -94,7 +94,7 @@ IMPURE = {"asyncio", "socket", "os", "time", "random", "threading", "subprocess"
 
 ONE_IMPORTER = {
     "dlms_cosem": {"edge/dlms"},
-    "cryptography": {"edge/credentials.py", "edge/demo", "edge/dlms/ciphering.py"},
+    "cryptography": {"edge/credentials.py", "edge/demo", "edge/dlms/ciphering.py", "edge/ring/seal.py"},
     "gmqtt": {"edge/uplink/mqtt.py"},
     "msgpack": {"edge/ring/frame.py"},
     "sdnotify": {"edge/health/notify.py"},

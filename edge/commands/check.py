@@ -20,7 +20,7 @@ from edge.credentials import (
     token_path,
 )
 from edge.endpoint import SerialLine, endpoint, where
-from edge.errors import ConfigError, EdgeError
+from edge.errors import ConfigError, EdgeError, RingLocked
 from edge.model import Meter
 
 NET = Path("/sys/class/net")
@@ -96,6 +96,7 @@ def _state_dir(settings: Settings, _: State) -> Iterator[Finding]:
             yield Finding("good", f"gateway.{key} = {directory}")
         if key == "state_dir":
             yield from _space(nearest, settings)
+            yield from _ring_key(settings)
 
 
 def _space(nearest: Path, settings: Settings) -> Iterator[Finding]:
@@ -110,6 +111,25 @@ def _space(nearest: Path, settings: Settings) -> Iterator[Finding]:
                              f"{free_mib} MiB left; free some, or make it smaller")
     else:
         yield Finding("good", f"ring: {settings.ring.size_mib} MiB, {free_mib} MiB free")
+
+
+def _ring_key(settings: Settings) -> Iterator[Finding]:
+    from edge.ring.key import KeyFile, key_port
+    from edge.ring.look import RingLook
+
+    directory = Path(settings.gateway.state_dir) / "ring"
+    port = key_port(settings.ring, directory)
+    try:
+        if directory.is_dir():
+            RingLook(directory, key=port)      # what is encrypted is opened by the key, also when no more is to be
+        if not settings.ring.encrypt:
+            return
+        if not (isinstance(port, KeyFile) and not port.path.exists()):
+            port.key(fresh=False)
+    except RingLocked as locked:
+        yield Finding("bad", str(locked))
+    else:
+        yield Finding("good", f"ring: encrypted, its key: {port.where}")
 
 
 def _registry(settings: Settings, state: State) -> Iterator[Finding]:

@@ -39,8 +39,28 @@ def ring(state: State, context: click.Context, state_dir: Path | None, config: P
 def _look(state: State) -> "RingLook":
     from edge.ring.look import RingLook
 
+    return RingLook(_directory(state), key=_KeyOfSettings(state))
+
+
+def _directory(state: State) -> Path:
     chosen = click.get_current_context().meta.get("ring.state_dir")
-    return RingLook((chosen or Path(state.settings().gateway.state_dir)) / "ring")
+    return (chosen or Path(state.settings().gateway.state_dir)) / "ring"
+
+
+class _KeyOfSettings:
+    """The key as the settings say. They are not read for a ring that needs none: a broken file must not hide it."""
+
+    where = "the settings"
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def key(self, *, fresh: bool) -> bytes:
+        from edge.ring.key import key_port
+
+        port = key_port(self._state.settings().ring, _directory(self._state))
+        self.where = port.where
+        return port.key(fresh=fresh)
 
 
 def _place(function: Any) -> Any:
@@ -170,16 +190,20 @@ def dump(state: State, stream: str | None, limit: int | None, *, everything: boo
 @ring.command(short_help="Print all that can be read of damaged or copied slots.")
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
 @click.option("--waiting", is_flag=True, help="Only what the server has not acknowledged, as far as that is known.")
-def salvage(sources: tuple[Path, ...], *, waiting: bool) -> int:
+@click.option("--key-file", type=click.Path(path_type=Path), help="Key of an encrypted ring; else as the settings say.")
+@pass_state
+def salvage(state: State, sources: tuple[Path, ...], key_file: Path | None, *, waiting: bool) -> int:
     """Print every readable record, one JSON object per line as `dump` does; what is damaged goes to standard error.
 
     PATH is a ring's directory, one that holds copied slots, a slot, or the image of a whole card or partition; it is
     only read. Headers that are gone are made anew from the frames. Status 1: something is damaged, or nothing found.
     """
     from edge.model import Stream
+    from edge.ring.key import KeyFile
     from edge.ring.salvage import rings_in
 
-    rings, problems = rings_in(sources)
+    key = _KeyOfSettings(state) if key_file is None else KeyFile(key_file)
+    rings, problems = rings_in(sources, key)
     count = 0
     for one in rings:
         problems += one.damage()      # first: reading takes what is missing as told

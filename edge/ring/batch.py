@@ -9,10 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge.model import SEQ_BITS
-from edge.ring.frame import MAX_RECORDS, PAGE_PAYLOAD_BYTES, Frame, FrameFlag, FrameType
+from edge.ring.frame import (
+    MAX_PAYLOAD_BYTES,
+    MAX_RECORDS,
+    PAGE_BYTES,
+    PAGE_PAYLOAD_BYTES,
+    Frame,
+    FrameFlag,
+    FrameType,
+)
 
 STATE_BYTES = 64                                  # of each page, kept free for a short state
-ROWS_BYTES = PAGE_PAYLOAD_BYTES - STATE_BYTES
+MAX_ROW_BYTES = MAX_PAYLOAD_BYTES - PAGE_BYTES    # a longest state and a seal fit beside it
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,11 @@ class Commit:
         return self.first + len(self.records)
 
 
-def data_frames(commit: Commit, epoch: int, state: bytes, written: int) -> list[Frame]:
+def data_frames(commit: Commit, epoch: int, state: bytes, written: int, page_bytes: int = PAGE_PAYLOAD_BYTES
+                ) -> list[Frame]:
     """Return a commit's records as frames, the packed `state` in front of the rows where it fits.
+
+    `page_bytes` is what a payload may have for its frame to stay within a page.
 
     `written` is the ordinal after the last one that flash knows of. Where numbers below or among these are nowhere on
     flash, no frame stands without the state.
@@ -41,7 +52,7 @@ def data_frames(commit: Commit, epoch: int, state: bytes, written: int) -> list[
     short = len(state) <= STATE_BYTES
     front = state if short or commit.first > written or not all(commit.records) else b""
     flags = (FrameFlag.GAP if commit.gaps else 0) | (FrameFlag.STATE if front else 0)
-    room = ROWS_BYTES if short else PAGE_PAYLOAD_BYTES - len(front)
+    room = page_bytes - (STATE_BYTES if short else len(front))
     frames: list[Frame] = []
     part: list[bytes] = []
     size, first, end = 0, commit.first, written
@@ -64,12 +75,12 @@ def data_frames(commit: Commit, epoch: int, state: bytes, written: int) -> list[
             part.append(row)
             size += len(row)
     close()
-    return frames if front else _with_state(frames, state)
+    return frames if front else _with_state(frames, state, page_bytes)
 
 
-def _with_state(frames: list[Frame], state: bytes) -> list[Frame]:
+def _with_state(frames: list[Frame], state: bytes, page_bytes: int) -> list[Frame]:
     """Put a long state into the last page if it has room."""
-    if frames and len(frames[-1].payload) + len(state) <= PAGE_PAYLOAD_BYTES:
+    if frames and len(frames[-1].payload) + len(state) <= page_bytes:
         last = frames[-1]
         frames[-1] = last._replace(flags=last.flags | FrameFlag.STATE, payload=state + last.payload)
     return frames

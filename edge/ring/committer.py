@@ -13,6 +13,7 @@ from edge.clock import Clock
 from edge.config import RingSettings
 from edge.errors import RingError
 from edge.model import Record, Stream
+from edge.ring.batch import MAX_ROW_BYTES
 from edge.ring.engine import Engine, Outcome, when_full
 from edge.ring.lane import MEMORY_RECORDS, Lane, Ticket
 from edge.ring.losses import GAP_SCHEMA, Loss
@@ -39,7 +40,8 @@ class Committer:
         self._loop = asyncio.get_running_loop()
         windows = {Stream.ALARM: settings.alarm_commit_window_s, Stream.BILLING: settings.billing_commit_window_s,
                    Stream.INSTANT: settings.instant_commit_window_s}
-        limit, boot_id = min(settings.record_limit_bytes, engine.slot_bytes // 4), clock.stamp().boot_id
+        limit = min(settings.record_limit_bytes, engine.slot_bytes // 4, MAX_ROW_BYTES)
+        boot_id = clock.stamp().boot_id
         self.lanes = {stream: Lane(engine.logs[stream], windows[stream], limit, boot_id,
                                    elides=settings.elide and stream is Stream.INSTANT,
                                    when_full=when_full(settings, stream)) for stream in Stream}

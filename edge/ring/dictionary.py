@@ -74,13 +74,13 @@ class Dictionary:
         return Tables({n: s for s, n in self._schemas.items()}, {n: d for d, n in self._devices.items()})
 
 
-def dict_payloads(entries: list[bytes]) -> list[bytes]:
+def dict_payloads(entries: list[bytes], page_bytes: int = PAGE_PAYLOAD_BYTES) -> list[bytes]:
     """Join entries into payloads of DICT frames, a page each unless one entry alone is larger."""
     payloads: list[bytes] = []
     part: list[bytes] = []
     size = 0
     for entry in entries:
-        if part and size + len(entry) > PAGE_PAYLOAD_BYTES:
+        if part and size + len(entry) > page_bytes:
             payloads.append(b"".join(part))
             part, size = [], 0
         part.append(entry)

@@ -15,6 +15,7 @@ from edge.model import SEQ_BITS, Stamp, Stored, Stream
 from edge.ring.batch import Commit
 from edge.ring.dating import began_after, date_of, dated_now
 from edge.ring.fs import FileSystem
+from edge.ring.key import KeyPort, unlock
 from edge.ring.layout import MAX_EPOCH, quotas, slot_size
 from edge.ring.log import StreamLog
 from edge.ring.losses import Loss, LossReason
@@ -58,10 +59,12 @@ class Engine:
     """All streams of one ring directory."""
 
     def __init__(self, fs: FileSystem, directory: Path, settings: RingSettings, now: Callable[[], Stamp],
-                 entropy: Callable[[int], bytes]) -> None:
+                 entropy: Callable[[int], bytes], *, key: KeyPort | None = None, runs_beyond: int = 0) -> None:
         """Load what is there and begin a run. `errors` says in which streams the run is not durable yet, and why.
 
-        Raises RingError when the directory cannot be listed.
+        Raises RingError when the directory cannot be listed, RingLocked when `key` does not open what is there, or has
+        none for what is to be encrypted; nothing was written then. `runs_beyond`: leave so many epochs out, which
+        somebody may have used whose segments are gone.
         """
         opened = now()
         self.boot = boot_bytes(opened.boot_id)
@@ -72,11 +75,13 @@ class Engine:
         try:
             found = {stream: survey(fs, place, stream) for stream, place in places.items()}
             ring = ring_of(slot for slots in found.values() for slot in slots) or entropy(16)
-            views = {s: StreamView(fs, s, found[s], ring, boot=self.boot, boot_id=opened.boot_id) for s in Stream}
+            keys = unlock((slot for slots in found.values() for slot in slots), ring, key, wanted=settings.encrypt)
+            views = {s: StreamView(fs, s, found[s], ring, boot=self.boot, boot_id=opened.boot_id, keys=keys)
+                     for s in Stream}
             after_ms = began_after(views.values(), self.boot)
         except OSError as error:
             raise RingError(f"ring {directory} cannot be read: {error}") from error
-        epoch = 1 + max(view.epoch for view in views.values())
+        epoch = 1 + runs_beyond + max(view.epoch for view in views.values())
         if epoch > MAX_EPOCH:
             raise RingError(f"ring {directory} has used up its {MAX_EPOCH} starts; move the directory away")
         self.opened = anchor_of(opened, self.boot, "open")
@@ -86,7 +91,8 @@ class Engine:
         for stream, view in views.items():
             pool = SlotPool(fs, places[stream], found[stream], slot_bytes=slot_bytes, quota_bytes=bounds[stream],
                             keeps=when_full(settings, stream) != "drop_oldest")
-            self.logs[stream] = StreamLog(view, pool, run, entropy, lambda: anchor_of(now(), self.boot, "segment"))
+            self.logs[stream] = StreamLog(view, pool, run, entropy, lambda: anchor_of(now(), self.boot, "segment"),
+                                          sealed=settings.encrypt)
         self.slot_bytes = slot_bytes
         self._handed: dict[int, int] = dict(views[Stream.ALARM].state.told)
         for stream, view in views.items():

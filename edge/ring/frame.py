@@ -3,7 +3,7 @@
     offset  0  magic B1 0C
             2  type u8          what the payload is
             3  flags u8         bit 0 zlib, bit 1 a state comes first, bit 2 holds gap records, bit 3 begins a commit,
-                                bit 4 numbers right before it were never written
+                                bit 4 numbers right before it were never written, bit 5 sealed (seal.py)
             4  epoch u16        low 16 bits of the run that wrote it
             6  records u16
             8  length u32       of the payload, in bytes
@@ -53,6 +53,7 @@ class FrameFlag:
     GAP: Final = 4         # DATA only: at least one record is a gap record
     FIRST: Final = 8       # the first frame of a commit: all commits before it were finished
     SKIPS: Final = 16      # DATA only: the numbers right before it were acknowledged and never written
+    SEALED: Final = 32     # the payload is encrypted, seal.py says how
 
 
 class Frame(NamedTuple):
@@ -70,11 +71,16 @@ def frame_pages(payload_bytes: int) -> int:
     return -(-(FRAME_HEADER_BYTES + payload_bytes) // PAGE_BYTES)
 
 
+def frame_head(kind: int, flags: int, records: int, length: int, first_seq: int) -> bytes:
+    """Return the 20 bytes of a frame's head that its checksum covers."""
+    epoch = (first_seq >> 40) & 0xFFFF
+    return FRAME_HEADER.pack(MAGIC, kind, flags, epoch, records, length, first_seq, 0)[:_CRC_AT]
+
+
 def encode_frame(frame: Frame, uid: int) -> bytes:
     """Return the frame as whole pages, sealed for the segment whose header says `uid`."""
-    epoch = (frame.first_seq >> 40) & 0xFFFF
     size = len(frame.payload)
-    head = FRAME_HEADER.pack(MAGIC, frame.type, frame.flags, epoch, frame.records, size, frame.first_seq, 0)[:_CRC_AT]
+    head = frame_head(frame.type, frame.flags, frame.records, size, frame.first_seq)
     crc = zlib.crc32(frame.payload, zlib.crc32(head, uid))
     return (head + crc.to_bytes(4, "little") + frame.payload).ljust(frame_pages(size) * PAGE_BYTES, b"\0")
 

@@ -12,7 +12,7 @@ from edge.config import WhenFull
 from edge.errors import RingError
 from edge.model import SEQ_BITS, Record, Stored, Stream
 from edge.ring.ackset import FIRST_ORDINAL
-from edge.ring.batch import ROWS_BYTES, Commit
+from edge.ring.batch import Commit
 from edge.ring.dictionary import Dictionary
 from edge.ring.frame import new_packer, unpack_first
 from edge.ring.layout import DATED_ROWS
@@ -81,7 +81,7 @@ class Lane:
         self.elided = 0                   # records that never had to be written
         self.timer: asyncio.TimerHandle | None = None
         self._elided = 0                  # of `pending`, looked at and left out
-        self._page_limit_bytes = OFFERED_BYTES if elides else ROWS_BYTES
+        self._page_limit_bytes = OFFERED_BYTES if elides else log.rows_bytes
         self._page_bytes = 0
         self._bytes = 0                   # of `pending` together
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []

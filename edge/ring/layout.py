@@ -18,7 +18,7 @@ holds is said by its header alone; the file's name never changes.
            58  boot 16                  boot id
            74  boottime_ns u64          both clocks when the segment began
            82  realtime_ns i64
-           90  msgpack [state, anchors, base_ms, after_ms or nil]
+           90  msgpack [state, anchors, base_ms, after_ms or nil, key check value where the frames are sealed]
          4092  crc u32                  CRC-32 of bytes 0..4091
 
 All numbers are little-endian; the rest of the page is zeros.
@@ -40,7 +40,8 @@ MAX_EPOCH = (1 << (64 - SEQ_BITS)) - 1
 HEADER_PAGES = 2
 MIN_SLOT_PAGES = 8
 DATED_ROWS: Final = 1           # incompatible: rows may bring their own time
-KNOWN_INCOMPATIBLE: Final = DATED_ROWS
+SEALED: Final = 2               # incompatible: the frames are encrypted, all of them (seal.py)
+KNOWN_INCOMPATIBLE: Final = DATED_ROWS | SEALED
 ACKS_LIMIT_BYTES = 1_200
 MAX_ANCHORS = 32
 _FIXED = struct.Struct("<4sHHII16sBBIQQI16sQq")
@@ -53,7 +54,8 @@ class SlotHeader:
     """What a slot says about itself.
 
     `base_ms` is the boot time that the records' times of its epoch count from, `after_ms` UTC before which the boot
-    cannot have begun; `incompatible` are the features that a reader must know.
+    cannot have begun; `incompatible` are the features that a reader must know. `key_check` tells the key of sealed
+    frames from others, without giving it away.
     """
 
     ring: bytes
@@ -71,6 +73,7 @@ class SlotHeader:
     anchors: tuple[Anchor, ...] = ()
     incompatible: int = 0
     after_ms: int | None = None
+    key_check: bytes = b""
 
     @property
     def base(self) -> int:
@@ -87,6 +90,7 @@ def encode_header(header: SlotHeader, pack: Packer) -> bytes:
             [encode_anchor(anchor) for anchor in anchors],
             header.base_ms,
             header.after_ms,
+            *([header.key_check] if header.key_check else []),
         ])
         if _FIXED.size + len(tail) <= _CRC_AT:
             break
@@ -117,17 +121,18 @@ def decode_header(page: bytes) -> SlotHeader | None:
     if epoch > MAX_EPOCH or segment >> 62 or base_seq >> SEQ_BITS > epoch or not _FIXED.size < used <= _CRC_AT:
         return None
     try:
-        state, anchors, base_ms, after_ms = _tail(unpack_first(page[_FIXED.size : used]))
+        state, anchors, base_ms, after_ms, key_check = _tail(unpack_first(page[_FIXED.size : used]))
     except (Undecodable, ValueError):
         return None
     return SlotHeader(ring, stream, epoch, segment, base_seq, uid, boot, boottime_ns // 1_000_000,
-                      realtime_ns // 1_000_000, quality, base_ms, state, anchors, incompatible, after_ms)
+                      realtime_ns // 1_000_000, quality, base_ms, state, anchors, incompatible, after_ms, key_check)
 
 
-def _tail(row: Any) -> tuple[State, tuple[Anchor, ...], int, int | None]:
+def _tail(row: Any) -> tuple[State, tuple[Anchor, ...], int, int | None, bytes]:
     match row:
         case [state, list(anchors), int(base_ms), *rest]:
-            return State.decode(state), tuple(map(decode_anchor, anchors)), base_ms, milliseconds(rest)
+            key_check = rest[1] if len(rest) > 1 and isinstance(rest[1], bytes) else b""
+            return State.decode(state), tuple(map(decode_anchor, anchors)), base_ms, milliseconds(rest), key_check
     raise ValueError("not a header's end")
 
 

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from edge.errors import LocalStateError, RingError
 from edge.model import SEQ_BITS
 from edge.ring.ackset import ORDINAL_MASK
-from edge.ring.batch import Commit, carries_state, data_frames
+from edge.ring.batch import STATE_BYTES, Commit, carries_state, data_frames
 from edge.ring.dictionary import dict_payloads
 from edge.ring.frame import (
     PAGE_BYTES,
+    PAGE_PAYLOAD_BYTES,
     Frame,
     FrameFlag,
     FrameType,
@@ -28,6 +29,7 @@ from edge.ring.fs import MEDIUM_ERRORS
 from edge.ring.layout import MAX_ANCHORS
 from edge.ring.losses import LossReason
 from edge.ring.pool import SlotPool, StreamFull
+from edge.ring.seal import SEAL_BYTES
 from edge.ring.segment import Run, Segment
 from edge.ring.slots import Condition, Slot
 from edge.ring.timebase import Anchor, Timebase, encode_anchor, valid_at
@@ -45,10 +47,13 @@ class StreamLog:
     """The writer of one stream."""
 
     def __init__(self, view: StreamView, pool: SlotPool, run: Run, entropy: Callable[[int], bytes],
-                 now: Callable[[], Anchor]) -> None:
-        """Take over a loaded stream for a new run. Nothing is written before `begin`."""
+                 now: Callable[[], Anchor], *, sealed: bool = False) -> None:
+        """Take over a loaded stream for a new run. Nothing is written before `begin`. `sealed`: see Turnover."""
         self.view, self.pool = view, pool
-        self._turnover = Turnover(view, pool, run, entropy, now)
+        self._turnover = Turnover(view, pool, run, entropy, now, sealed=sealed)
+        self._seal_bytes = SEAL_BYTES if sealed else 0
+        self._page_bytes = PAGE_PAYLOAD_BYTES - self._seal_bytes
+        self.rows_bytes = self._page_bytes - STATE_BYTES      # of records that surely fit a page
         self.tally = self._turnover.tally
         self._pack: Packer = new_packer()
         self._entries_written = 0
@@ -76,7 +81,7 @@ class StreamLog:
         Raises OSError.
         """
         self.view.epoch = self.run.epoch
-        if self.view.active is None:
+        if self.view.active is None or not self._turnover.suits(self.view.active):
             self._rotate()
         else:
             clock = self.run.clock
@@ -155,7 +160,7 @@ class StreamLog:
         self.view.next_ordinal = commit.first      # what was acknowledged before it was written has used its numbers
         frames: list[Frame] = []
         if any(commit.records):
-            frames = data_frames(commit, self.run.epoch, self._packed_state(), self.written)
+            frames = data_frames(commit, self.run.epoch, self._packed_state(), self.written, self._page_bytes)
             if not carries_state(frames):
                 self._clean = False
         news = not self._clean or commit.end > self.written
@@ -174,7 +179,11 @@ class StreamLog:
         """Tell whether something small can be written without costing anybody a record."""
         # acknowledgements alone are not worth the oldest segment; where that is kept, nothing else is
         segment = self.view.active
-        return (segment is not None and segment.next_page < segment.pages) or self.pool.has_free(self.view)
+        here = segment is not None and segment.next_page < segment.pages and self._turnover.suits(segment)
+        return here or self.pool.has_free(self.view)
+
+    def _pages(self, *frames: Frame) -> int:
+        return sum(frame_pages(len(frame.payload) + self._seal_bytes) for frame in frames)
 
     def _write(self, frames: list[Frame], commit: Commit) -> None:
         done = tries = 0
@@ -195,10 +204,10 @@ class StreamLog:
         """Write as many frames as the active segment takes, and sync. Returns how far it came, and if that is all."""
         anchors = self._anchors
         segment, slot, prelude = self._with_room(frames[done] if done < len(frames) else None, commit, anchors)
-        room = segment.pages - segment.next_page - _pages(prelude)
+        room = segment.pages - segment.next_page - self._pages(*prelude)
         body: list[Frame] = []
         for frame in frames[done:]:
-            room -= frame_pages(len(frame.payload))
+            room -= self._pages(frame)
             if room < 0:
                 break
             body.append(frame)
@@ -216,11 +225,11 @@ class StreamLog:
     def _with_room(self, frame: Frame | None, commit: Commit, anchors: tuple[Anchor, ...]
                    ) -> tuple[Segment, Slot, list[Frame]]:
         """Return a segment that takes a frame behind its prelude, the segment's slot, and the prelude."""
-        pages = frame_pages(len(frame.payload)) if frame is not None else 1
+        pages = self._pages(frame) if frame is not None else 1
         for _ in range(2):
             segment, prelude = self.view.active, self._prelude(commit, anchors)
             if (segment is not None and not self._turnover.outgrown(segment)
-                    and segment.next_page + pages + _pages(prelude) <= segment.pages):
+                    and segment.next_page + pages + self._pages(*prelude) <= segment.pages):
                 return segment, self.view.segments[-1], prelude
             self._rotate()
         raise RingError(f"ring {self.view.stream.name.lower()}: a slot is too small; raise ring.slot_mib")
@@ -230,7 +239,8 @@ class StreamLog:
         seq = self._seq(self.written)
         # twice, since all records of the segment hang on it
         frames = [Frame(FrameType.DICT, 0, 0, seq, payload)
-                  for payload in dict_payloads(list(commit.entries[self._entries_written :])) for _ in range(2)]
+                  for payload in dict_payloads(list(commit.entries[self._entries_written :]), self._page_bytes)
+                  for _ in range(2)]
         if anchors:
             rows = b"".join(self._pack(encode_anchor(anchor)) for anchor in anchors)
             frames.append(Frame(FrameType.ANCHOR, 0, 0, seq, rows))
@@ -243,7 +253,7 @@ class StreamLog:
         if carries_state(body) or not dirty or not (commit.state_due or self.state_due):
             return
         payload = self._packed_state()
-        if room < frame_pages(len(payload)):
+        if room < frame_pages(len(payload) + self._seal_bytes):
             self._clean = False
             return
         kind = FrameType.LOSS if losses.durable_no < losses.last_no else FrameType.ACK
@@ -251,8 +261,9 @@ class StreamLog:
         body.append(Frame(kind, 0, 0, end, payload))
 
     def _flush(self, segment: Segment, slot: Slot, batch: list[Frame]) -> None:
-        uid = slot.segment.uid
-        data = b"".join(encode_frame(frame, uid) for frame in batch)
+        uid, seal = slot.segment.uid, segment.seal
+        sealed = batch if seal is None else map(seal.seal, batch)
+        data = b"".join(encode_frame(frame, uid) for frame in sealed)
         at = segment.next_page
         # whatever happens, these pages are not written again
         segment.next_page += len(data) // PAGE_BYTES
@@ -265,7 +276,7 @@ class StreamLog:
 
     def _index(self, segment: Segment, batch: list[Frame], page: int) -> None:
         for frame in batch:
-            pages = frame_pages(len(frame.payload))
+            pages = self._pages(frame)
             segment.take(frame, page, pages, ours=True)
             page += pages
             if frame.type == FrameType.DATA:
@@ -329,7 +340,3 @@ class StreamLog:
         """Let go of the files. Raises nothing that matters: all that is durable is durable."""
         for slot in self.view.slots:
             self.pool.fs.close(slot.path)
-
-
-def _pages(frames: list[Frame]) -> int:
-    return sum(frame_pages(len(frame.payload)) for frame in frames)

@@ -8,6 +8,7 @@ from edge.errors import RingError
 from edge.model import Stored, Stream
 from edge.ring.frame import PAGE_BYTES
 from edge.ring.fs import FileSystem, OsFileSystem
+from edge.ring.key import KeyPort, unlock
 from edge.ring.layout import HEADER_PAGES
 from edge.ring.slots import Condition, Slot, ring_of, survey
 from edge.ring.timebase import Anchor, Timebase
@@ -54,10 +55,11 @@ class SlotCheck:
 class RingLook:
     """A ring directory, read only."""
 
-    def __init__(self, directory: Path, fs: FileSystem | None = None) -> None:
+    def __init__(self, directory: Path, fs: FileSystem | None = None, *, key: KeyPort | None = None) -> None:
         """Read all headers and the newest segment of each stream. Raises RingError when there is no ring to read.
 
-        `fs` stands in for the machine's.
+        `fs` stands in for the machine's; `key` has the key, should the ring be encrypted: RingLocked where it does not
+        open it.
         """
         self.directory = directory
         places = {stream: directory / stream.name.lower() for stream in Stream}
@@ -69,8 +71,10 @@ class RingLook:
             self.slots = {stream: survey(fs, place, stream) for stream, place in places.items()}
         except OSError as error:
             raise RingError(f"{directory}: cannot be read: {error.strerror}") from error
-        ring = ring_of(slot for slots in self.slots.values() for slot in slots) or bytes(16)
-        self.views = {stream: StreamView(fs, stream, self.slots[stream], ring) for stream in Stream}
+        everything = [slot for slots in self.slots.values() for slot in slots]
+        ring = ring_of(everything) or bytes(16)
+        keys = unlock(everything, ring, key, wanted=False)
+        self.views = {stream: StreamView(fs, stream, self.slots[stream], ring, keys=keys) for stream in Stream}
         self._lost_at_load = {stream: view.lost_at_load for stream, view in self.views.items()}
 
     def ls(self) -> Iterator[SlotLook]:

@@ -19,6 +19,7 @@ from edge.model import SEQ_BITS, Stream
 from edge.ring.frame import (
     FRAME_HEADER_BYTES,
     PAGE_BYTES,
+    FrameFlag,
     FrameHead,
     FrameType,
     frame_pages,
@@ -30,6 +31,7 @@ from edge.ring.fs import SLOT_SUFFIX
 from edge.ring.layout import (
     HEADER_PAGES,
     MIN_SLOT_PAGES,
+    SEALED,
     Incompatible,
     SlotHeader,
     decode_header,
@@ -164,6 +166,9 @@ def _rebuilt(path: Path, uid: int, first: FrameHead, known: Sequence[Piece]) -> 
     segment = max((one.segment for one in before), default=-1) + 1
     ring = headers[0].ring if headers else bytes(16)
     header = SlotHeader(ring, stream, epoch, segment, first.first_seq, uid, UNKNOWN_BOOT, 0, 0, 0, 0)
+    if first.flags & FrameFlag.SEALED:
+        check = next((one.key_check for one in headers if one.ring == ring and one.key_check), b"")
+        header = replace(header, incompatible=SEALED, key_check=check)
     same = next((one for one in headers if one.ring == ring and one.epoch == epoch), None)
     if same is None:
         return header

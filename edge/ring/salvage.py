@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from edge.errors import RingLocked
+from edge.ring.key import KeyPort
 from edge.ring.look import RingLook
 from edge.ring.pieces import Piece, PieceFs, gather
 
@@ -36,10 +38,10 @@ class SavedRing:
         return lines
 
 
-def rings_in(sources: Iterable[Path]) -> tuple[list[SavedRing], list[str]]:
+def rings_in(sources: Iterable[Path], key: KeyPort | None = None) -> tuple[list[SavedRing], list[str]]:
     """Return the rings that slots, directories and images hold, the largest first, and what cannot be read at all.
 
-    Raises RingError for a source that is not there.
+    `key` opens what is encrypted. Raises RingError for a source that is not there.
     """
     gathered = gather(sources)
     by_ring: dict[bytes, list[Piece]] = {}
@@ -47,6 +49,9 @@ def rings_in(sources: Iterable[Path]) -> tuple[list[SavedRing], list[str]]:
         by_ring.setdefault(piece.header.ring, []).append(piece)
     rings = []
     for ring, pieces in sorted(by_ring.items(), key=lambda item: -len(item[1])):
-        fs = PieceFs(pieces)
-        rings.append(SavedRing(str(UUID(bytes=ring)), fs, RingLook(Path(), fs)))
+        uuid, fs = str(UUID(bytes=ring)), PieceFs(pieces)
+        try:
+            rings.append(SavedRing(uuid, fs, RingLook(Path(), fs, key=key)))
+        except RingLocked as locked:
+            gathered.problems.append(f"ring {uuid}, {len(pieces)} segments: {locked}")
     return rings, gathered.problems

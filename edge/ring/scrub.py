@@ -54,7 +54,7 @@ class Scrub:
         view.fs.drop_cached(slot.path)
         read = view.reader(slot)
         damaged = sum(1 for page in range(HEADER_PAGES) if not _is_header(read(page * PAGE_BYTES, PAGE_BYTES)))
-        segment = Segment(header, slot.size // PAGE_BYTES)
+        segment = Segment(header, slot.size // PAGE_BYTES, view.seal_of(header))
         piece = READ_PAGES
         for page in scanning(segment, read):
             if page >= piece:

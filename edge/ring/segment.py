@@ -27,6 +27,7 @@ from edge.ring.frame import (
 )
 from edge.ring.layout import HEADER_PAGES, SlotHeader, milliseconds
 from edge.ring.losses import State
+from edge.ring.seal import Seal
 from edge.ring.timebase import Anchor, decode_anchor
 
 READ_PAGES = 32
@@ -68,6 +69,7 @@ class Segment:
 
     header: SlotHeader
     pages: int
+    seal: Seal | None = None     # what the frames are sealed with, None where they are in the clear
     entries: list[Entry] = field(default_factory=list)
     anchors: list[Anchor] = field(default_factory=list)
     state: State = field(default_factory=State)
@@ -211,9 +213,15 @@ def rows(frame: Frame) -> list[Any]:
     return values
 
 
-def scan(read: ReadBytes, size: int, header: SlotHeader) -> Segment:
+def opened(head: FrameHead, data: bytes, uid: int, seal: Seal | None) -> Frame | None:
+    """Return the frame of a segment as it was before it went to flash, None where it is damaged or altered."""
+    frame = open_frame(head, data, uid)
+    return frame if frame is None or seal is None else seal.unseal(frame)
+
+
+def scan(read: ReadBytes, size: int, header: SlotHeader, seal: Seal | None = None) -> Segment:
     """Read a whole slot and return what is in it. Never raises for what the bytes are."""
-    segment = Segment(header, size // PAGE_BYTES)
+    segment = Segment(header, size // PAGE_BYTES, seal)
     for _ in scanning(segment, read):
         pass
     return segment
@@ -249,7 +257,7 @@ def _frames(read: ReadBytes, segment: Segment) -> Iterator[tuple[int, int, Frame
         data = ahead[at : at + pages * PAGE_BYTES]
         if len(data) < pages * PAGE_BYTES:
             data = read(page * PAGE_BYTES, pages * PAGE_BYTES)
-        frame = open_frame(head, data, uid)
+        frame = opened(head, data, uid, segment.seal)
         if frame is None:
             # stale frames of the slot's former tenant end here too; only one that fits exactly is a loss
             if head.first_seq >> SEQ_BITS == segment.epoch and head.first_seq & ORDINAL_MASK >= segment.next_ordinal:

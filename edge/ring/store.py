@@ -11,14 +11,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
+
 from edge.clock import Clock
 from edge.config import RingSettings
-from edge.errors import RingError
+from edge.errors import RingError, RingLocked
 from edge.model import Record, SeqSpan, Stored, Stream
 from edge.ring.ackset import FIRST_ORDINAL, ORDINAL_MASK
 from edge.ring.committer import RETRY_FIRST_S, Committer
 from edge.ring.engine import Engine
 from edge.ring.fs import FileSystem, OsFileSystem, lock_directory, remove_unfinished
+from edge.ring.key import KeyPort, LockedFs, key_port
 from edge.ring.lane import Lane, Ticket
 from edge.ring.scrub import Scrub
 from edge.ring.status import Backlog, RingStatus
@@ -53,13 +56,15 @@ class Ring:
     @classmethod
     @asynccontextmanager
     async def open(cls, directory: Path, settings: RingSettings, clock: Clock, fs: FileSystem | None = None, *,
-                   hold_s: float = 600.0, entropy: Callable[[int], bytes] = os.urandom,
+                   hold_s: float = 600.0, key: KeyPort | None = None,
+                   entropy: Callable[[int], bytes] = os.urandom,
                    retry_first_s: float = RETRY_FIRST_S) -> AsyncIterator["Ring"]:
         """Open the ring in `directory`, whatever it holds; leaving the context commits what waits.
 
         `hold_s`: how long records of a boot whose clock is not synchronised wait before they are handed out; alarms do
-        not wait. `entropy` and `retry_first_s` are for tests. Raises RingError when another process has the ring
-        open or the directory cannot be listed; storage that cannot be written is no error, see `status`. Leaving ends
+        not wait. `key`: who has the key of an encrypted ring, else as the settings say. `entropy` and `retry_first_s`
+        are for tests. Raises RingError when another process has the ring open or the directory cannot be listed;
+        storage that cannot be written is no error, nor is a ring whose key is not there, see `status`. Leaving ends
         within `close_within_s` also when storage never answers; what was not durable then is told in one line.
         """
         lock = lock_directory(directory) if fs is None else None
@@ -68,7 +73,8 @@ class Ring:
             port = fs if fs is not None else OsFileSystem()
             if lock is not None:
                 await writer.call(_sweep, directory)
-            engine = await writer.call(Engine, port, directory, settings, clock.stamp, entropy)
+            engine = await writer.call(_opened, port, directory, settings, clock, entropy,
+                                       key or key_port(settings, directory))
             ring = cls(engine, writer, settings, clock, hold_s, retry_first_s)
             ring._start()
             try:
@@ -244,6 +250,16 @@ class Ring:
             for lane in self._lanes.values():
                 lane.fail_waiters()
             self._writer.post(self._engine.close)
+
+
+def _opened(fs: FileSystem, directory: Path, settings: RingSettings, clock: Clock, entropy: Callable[[int], bytes],
+            key: KeyPort) -> Engine:
+    """Open what is there; without its key nothing of it, on storage that refuses everything."""
+    try:
+        return Engine(fs, directory, settings, clock.stamp, entropy, key=key)
+    except RingLocked as locked:
+        memory_only = msgspec.structs.replace(settings, encrypt=False)
+        return Engine(LockedFs(str(locked)), directory, memory_only, clock.stamp, entropy)
 
 
 def _sweep(directory: Path) -> None:

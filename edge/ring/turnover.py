@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from edge.model import SEQ_BITS
 from edge.ring.frame import PAGE_BYTES, new_packer
 from edge.ring.fs import MEDIUM_ERRORS
-from edge.ring.layout import HEADER_PAGES, MAX_ANCHORS, SlotHeader, encode_header
+from edge.ring.layout import HEADER_PAGES, MAX_ANCHORS, SEALED, SlotHeader, encode_header
 from edge.ring.losses import LossReason, State
 from edge.ring.pool import SlotPool
 from edge.ring.segment import Run, Segment
@@ -35,13 +35,19 @@ class Turnover:
     """Begins the segments of one stream. Everything here runs in the ring's writer thread."""
 
     def __init__(self, view: StreamView, pool: SlotPool, run: Run, entropy: Callable[[int], bytes],
-                 now: Callable[[], Anchor]) -> None:
-        """Nothing is written before `rotate`."""
+                 now: Callable[[], Anchor], *, sealed: bool = False) -> None:
+        """Nothing is written before `rotate`. `sealed`: the segments are; the view has the key then."""
         self.view, self.pool, self.run = view, pool, run
         self.tally = Tally()
-        self.features = view.active.header.incompatible if view.active is not None else 0
+        self.sealed = sealed
+        known = view.active.header.incompatible if view.active is not None else 0
+        self.features = known | SEALED if sealed else known & ~SEALED
         self._entropy, self._now = entropy, now
         self._pack = new_packer()
+
+    def suits(self, segment: Segment) -> bool:
+        """Tell whether a segment may be written on: it is sealed, or in the clear, as a whole."""
+        return bool(segment.header.incompatible & SEALED) == self.sealed
 
     def outgrown(self, segment: Segment) -> bool:
         """Tell whether a segment's header promises less than what is to be written, and another slot is at hand.
@@ -81,6 +87,7 @@ class Turnover:
             boot=run.boot, boottime_ms=now.boottime_ms, wall_ms=now.wall_ms, quality=now.quality, base_ms=run.base_ms,
             state=state, anchors=tuple(view.timebase.summary(MAX_ANCHORS, run.boot)), incompatible=self.features,
             after_ms=run.after_ms,
+            key_check=view.keys.check(view.ring) if self.sealed and view.keys is not None else b"",
         )
 
     def _write_header(self, slot: Slot, header: SlotHeader) -> None:
@@ -97,7 +104,7 @@ class Turnover:
             self._drop(evicted, state)
         slot.header, slot.condition, slot.end = header, Condition.USED, header.base
         view.segments.append(slot)
-        segment = Segment(header, slot.size // PAGE_BYTES)
+        segment = Segment(header, slot.size // PAGE_BYTES, view.seal_of(header))
         for anchor in segment.anchors:
             view.timebase.add(anchor)
         segment.anchors.clear()

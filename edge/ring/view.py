@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from edge.model import SEQ_BITS, Stored, Stream
 from edge.ring.ackset import FIRST_ORDINAL, ORDINAL_MASK
-from edge.ring.frame import PAGE_BYTES, FrameType, Undecodable, open_frame, peek
+from edge.ring.frame import PAGE_BYTES, FrameType, Undecodable, peek
 from edge.ring.fs import MEDIUM_ERRORS, FileSystem
+from edge.ring.layout import SlotHeader
 from edge.ring.losses import LossReason, State
 from edge.ring.records import boot_text, moment_of, own_time, record_of
-from edge.ring.segment import Entry, ReadBytes, Run, Segment, claimed_end, rows, scan
+from edge.ring.seal import Keyring, Seal
+from edge.ring.segment import Entry, ReadBytes, Run, Segment, claimed_end, opened, rows, scan
 from edge.ring.slots import Condition, Slot, arrange, slim
 from edge.ring.timebase import UNKNOWN_CLOCK, Anchor, Timebase, stamps_by
 
@@ -36,10 +38,13 @@ class StreamView:
     """
 
     def __init__(self, fs: FileSystem, stream: Stream, slots: list[Slot], ring: bytes, *, boot: bytes = b"",
-                 boot_id: str = "") -> None:
-        """Load the stream. With `boot`, the running one, records of a boot without an anchor are held; else none is."""
+                 boot_id: str = "", keys: Keyring | None = None) -> None:
+        """Load the stream. With `boot`, the running one, records of a boot without an anchor are held; else none is.
+
+        `keys` opens sealed segments; there must be some where a slot is (key.py).
+        """
         self.fs, self.stream, self.slots, self.ring = fs, stream, slots, ring
-        self.boot = boot
+        self.boot, self.keys = boot, keys
         self._boot_ids = {boot: boot_id}
         self.lock = threading.Lock()
         self.timebase = Timebase()
@@ -68,7 +73,7 @@ class StreamView:
         if not self.segments:
             return
         newest = self.segments[-1]
-        segment = scan(self.reader(newest), newest.size, newest.segment)
+        segment = scan(self.reader(newest), newest.size, newest.segment, self.seal_of(newest.segment))
         for anchor in segment.anchors:
             self.timebase.add(anchor)
         self.active, self.state = segment, segment.state
@@ -104,6 +109,10 @@ class StreamView:
             return read(offset, PAGE_BYTES)
 
         return read
+
+    def seal_of(self, header: SlotHeader) -> Seal | None:
+        """Return what a segment's frames are sealed with, None where they are in the clear."""
+        return self.keys.seal_of(header) if self.keys is not None else None
 
     def count_holes(self, slot: Slot, segment: Segment) -> None:
         """Count as lost what a scan of the slot did not find and nobody has acknowledged."""
@@ -183,7 +192,7 @@ class StreamView:
             return self.active
         segment = self._cache.pop(slot.path, None)
         if segment is None:
-            segment = scan(self.reader(slot), slot.size, slot.segment)
+            segment = scan(self.reader(slot), slot.size, slot.segment, self.seal_of(slot.segment))
             self.fs.close(slot.path)
             for anchor in segment.anchors:
                 self.timebase.add(anchor)
@@ -315,7 +324,8 @@ class StreamView:
     def _payload(self, slot: Slot, entry: Entry) -> tuple[list[Any], int]:
         data = self.reader(slot)(entry.page * PAGE_BYTES, entry.pages * PAGE_BYTES)
         head = peek(data)
-        frame = open_frame(head, data, slot.segment.uid) if head is not None else None
+        header = slot.segment
+        frame = opened(head, data, header.uid, self.seal_of(header)) if head is not None else None
         if frame is None or frame.first_seq != entry.first_seq or frame.type != FrameType.DATA:
             raise Undecodable("the frame is not readable any more")
         return rows(frame), len(frame.payload) // max(1, frame.records)

@@ -110,6 +110,8 @@ def test_one_wrong_value_is_one_line_with_path_value_and_what_is_allowed(tmp_pat
     ("[ring]\nalarm_share = 0.5\nbilling_share = 0.5", "ring.alarm_share + ring.billing_share = 0.5 + 0.5: must leave 2 of the 64 slots"),
     ("[ring]\nslot_mib = 0.0625", "ring.record_limit_bytes = 65536: must be at most half of slot_mib"),
     ('[radio]\nkind = "simulated"', 'radio.kind = "simulated": needs radio.trace'),
+    ('[ring]\nkey_command = "/bin/key"\nkey_file = "/k"', 'ring.key_file = "/k": does nothing beside ring.key_command; one of them'),
+    ('[ring]\nkey_command = "/bin/key \'"', "ring.key_command = \"/bin/key '\": must be a command as a shell reads it: No closing quotation"),
     ('[radio]\nkind = "external"', 'radio.kind = "external": needs one of radio.external_command and radio.external_file'),
     ("[radio]\nexternal_timeout_s = 26", "radio.external_timeout_s = 26.0: must be at most 25"),
     ("[radio]\nvendor_tool = \"/usr/bin/sudo 'x\"", "radio.vendor_tool = \"/usr/bin/sudo 'x\": must be a command as a shell reads it: No closing quotation"),
