@@ -18,7 +18,9 @@ from edge.commands.context import State, pass_state
 if TYPE_CHECKING:
     from edge.health.wear import StorageWear
     from edge.model import Scalar, Stored
+    from edge.ring.key import KeyPort
     from edge.ring.look import RingLook
+    from edge.ring.salvage import SavedRing
 
 STREAMS = ("alarm", "billing", "instant")
 
@@ -191,12 +193,18 @@ def dump(state: State, stream: str | None, limit: int | None, *, everything: boo
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
 @click.option("--waiting", is_flag=True, help="Only what the server has not acknowledged, as far as that is known.")
 @click.option("--key-file", type=click.Path(path_type=Path), help="Key of an encrypted ring; else as the settings say.")
+@click.option("--into", type=click.Path(path_type=Path), metavar="DIRECTORY",
+              help="Print nothing; make a fresh ring there for a gateway to go on with.")
+@click.option("--ring", "uuid", metavar="UUID", help="With --into: which one, where there are several.")
 @pass_state
-def salvage(state: State, sources: tuple[Path, ...], key_file: Path | None, *, waiting: bool) -> int:
+def salvage(state: State, sources: tuple[Path, ...], key_file: Path | None, into: Path | None, uuid: str | None, *,
+            waiting: bool) -> int:
     """Print every readable record, one JSON object per line as `dump` does; what is damaged goes to standard error.
 
     PATH is a ring's directory, one that holds copied slots, a slot, or the image of a whole card or partition; it is
     only read. Headers that are gone are made anew from the frames. Status 1: something is damaged, or nothing found.
+
+    With --into the records keep their numbers and times, and what is missing is told to the server as a loss.
     """
     from edge.model import Stream
     from edge.ring.key import KeyFile
@@ -204,6 +212,8 @@ def salvage(state: State, sources: tuple[Path, ...], key_file: Path | None, *, w
 
     key = _KeyOfSettings(state) if key_file is None else KeyFile(key_file)
     rings, problems = rings_in(sources, key)
+    if into is not None:
+        return _restore(state, [one for one in rings if uuid in (None, one.uuid)], problems, into, key)
     count = 0
     for one in rings:
         problems += one.damage()      # first: reading takes what is missing as told
@@ -218,6 +228,26 @@ def salvage(state: State, sources: tuple[Path, ...], key_file: Path | None, *, w
     segments = sum(one.segments for one in rings)
     click.echo(f"{count} records of {segments} segments, {len(rings)} rings; {len(problems)} things damaged", err=True)
     return 1 if problems or not segments else 0
+
+
+def _restore(state: State, rings: "list[SavedRing]", problems: list[str], into: Path, key: "KeyPort") -> int:
+    """Make a fresh ring of the one that was found, and say what it holds."""
+    from edge.clock import SystemClock
+    from edge.errors import RingError
+    from edge.ring.restore import restore
+
+    for line in problems:
+        click.echo(line, err=True)
+    if len(rings) != 1:
+        found = ", ".join(f"{one.uuid} ({one.segments} segments)" for one in rings)
+        raise RingError(f"{len(rings)} rings found; name one of them by --ring: {found}" if rings else "no ring found")
+    settings = state.settings()
+    done = restore(rings[0], into, settings.ring, SystemClock(trust_wall=settings.clock.trust_wall).stamp, key)
+    click.echo(table.render(["STREAM", "WAITING", "LOST EVER"], [[name, done.waiting[name], done.lost[name]]
+                                                            for name in done.waiting]))
+    click.echo(f"{into}: ring {rings[0].uuid}, {done.slots} slots. As <state_dir>/ring of a gateway it is delivered; "
+               "the ring that it comes from must not be used any more.")
+    return 1 if problems else 0
 
 
 def row(stored: "Stored", *, acknowledged: bool) -> dict[str, Any]:
