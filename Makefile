@@ -56,10 +56,13 @@ SOAK_SEED ?= 1
 soak: .venv/.test
 	$(PY) tests/soak/soak.py --seconds $(SOAK_S) --seed $(SOAK_SEED) --report
 
-# What the ThingsBoard IoT Gateway's own storages lose where the ring loses nothing; its package goes into build/incumbent only.
+# What the ThingsBoard IoT Gateway's own storages lose where the ring loses nothing, and how fast it drains a backlog beside ours,
+# on loopback and over a modem's link; its packages go into build/ only.
 incumbent: .venv/.test
 	@tools/setup incumbent
 	$(PY) benchmarks/incumbent.py
+	$(PY) benchmarks/drain.py
+	$(PY) benchmarks/drain.py --rtt-ms 40
 
 # The flashed image in a virtual board: boots, watchdogs, power cuts, updates (under an hour on two cores without KVM).
 # -short: one architecture, boot and watchdog. -long: 20 power cuts and an hour of polling.

@@ -52,6 +52,23 @@ def mosquitto() -> str | None:
     return shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
 
 
+def free_port() -> int:
+    """Return a loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def await_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Return when `process` listens there."""
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert process.poll() is None, f"{process.args} ended"
+        time.sleep(0.05)
+
+
 @contextlib.contextmanager
 def broker(directory: Path) -> Iterator[dict[str, object]]:
     """Run Mosquitto on a free port and give the uplink's settings for it; without Mosquitto the uplink is off."""
@@ -59,9 +76,7 @@ def broker(directory: Path) -> Iterator[dict[str, object]]:
     if binary is None:
         yield {"enabled": False}
         return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     config = directory / "mosquitto.conf"
     config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     process = subprocess.Popen([binary, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -3,9 +3,9 @@
     meter ─► Record ─► ring ─► Stored ─► Batch ─► Publish ─► PUBACK ─► its SeqSpan ─► ring
 
 Everything here is plain, frozen data without I/O, and without floats: a number is an exact integer with a decimal
-scaler (IEC 62056-6-2, scaler_unit), and becomes a float only where ThingsBoard's JSON is written. What is made for every
-record, tens of thousands of times a second when a backlog drains, is a msgspec.Struct: a frozen dataclass takes five
-times as long to make.
+scaler (IEC 62056-6-2, scaler_unit), and becomes a float only where ThingsBoard's JSON is written. What is made for
+every record, tens of thousands of times a second when a backlog drains, is a msgspec.Struct: a frozen dataclass takes
+five times as long to make.
 """
 
 from dataclasses import dataclass, field

@@ -337,17 +337,19 @@ class StreamView:
             # the run's opening was destroyed: the records stand, their time is unknown
             run = Run(0, b"", 0, UNKNOWN_CLOCK)
         boot_id = self._boot_id(run.boot)
-        times = [moment_of(row) + run.base_ms for row in items]
+        # nearly every row has a plain time, and a backlog has many rows: no call is made for those
+        times = [(row[2] if type(row[2]) is int else moment_of(row)) + run.base_ms for row in items]
         last = self.timebase.anchor(run.boot, max(times)) or run.clock
         one = last == (self.timebase.anchor(run.boot, min(times)) or run.clock)
         by_last, found = stamps_by(last, boot_id), []
         for low, high in parts:
             for ordinal in range(low, high + 1):
                 row, moment = items[ordinal - head], times[ordinal - head]
-                stamp = own_time(row, moment, boot_id)
-                if stamp is None and not one:
-                    stamp = stamps_by(self.timebase.anchor(run.boot, moment) or run.clock, boot_id)(moment)
-                found.append(Stored(stream, epoch | ordinal, record_of(row, tables, stamp or by_last(moment))))
+                stamp = None if type(row[2]) is int else own_time(row, moment, boot_id)
+                if stamp is None:
+                    stamp = by_last(moment) if one else stamps_by(
+                        self.timebase.anchor(run.boot, moment) or run.clock, boot_id)(moment)
+                found.append(Stored(stream, epoch | ordinal, record_of(row, tables, stamp)))
         return found
 
     def _boot_id(self, boot: bytes) -> str:

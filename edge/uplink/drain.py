@@ -13,6 +13,7 @@ A link that went dead is noticed
 import asyncio
 import logging
 from contextlib import suppress
+from itertools import chain
 from typing import NoReturn
 
 from edge.errors import Rejected, Retryable
@@ -48,7 +49,7 @@ class Drain:
                          packet_limit_bytes=session.packet_limit_bytes)
         self._session, self._shared = session, shared
         self._in_flight = InFlight(settings.ack_timeout_s, shared.clock.monotonic())
-        self._source = Source(shared.ring, settings.order, self._in_flight.holds)
+        self._source = Source(shared.ring, settings.order, self._in_flight.held)
         self._report = Report(shared.attributes)
         self._announced: set[str] = set()
         self._announcing: set[str] = set()
@@ -216,7 +217,7 @@ class Drain:
         if shared.poison.aside(stored):
             self._aside_since = shared.poison.releases if self._aside_since is None else self._aside_since
             return True
-        if shared.parking.rests(device, self._now()):
+        if shared.parking and shared.parking.rests(device, self._now()):
             self._rests_until = min(self._rests_until, shared.parking.until(device))
             return True
         return False
@@ -258,8 +259,9 @@ class Drain:
     async def _pack(self) -> tuple[Lane, Packed] | None:
         while lane := await self._source.choose():
             run = self._source.run_of(lane, skip=self._skip, alone=self._shared.poison.alone)
-            if run:
-                return lane, pack(run, self.pace.batch_now_bytes, self.pace.batch_points)
+            first = next(run, None)
+            if first is not None:
+                return lane, pack(chain((first,), run), self.pace.batch_now_bytes, self.pace.batch_points)
             self._shared.promise(SLACK_S)          # much that is skipped may lie in a row
         return None
 

@@ -1,5 +1,6 @@
 """What is on its way over one connection, and until when it must be answered (pure)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge.model import Batch, Stored
@@ -50,10 +51,15 @@ class InFlight:
         """Payload bytes on their way."""
         return sum(pending.size_bytes for pending in self._pending.values())
 
-    def holds(self, stored: Stored) -> bool:
-        """Tell whether a record is in a batch on its way."""
-        spans = (pending.flight.batch.span for pending in self._pending.values() if pending.flight)
-        return any(span.stream is stored.stream and span.first <= stored.seq <= span.last for span in spans)
+    def held(self, records: Sequence[Stored]) -> set[int]:
+        """Return the numbers of those of `records` (one stream, ascending) that are in a batch on its way."""
+        first, last = records[0], records[-1]
+        spans = [pending.flight.batch.span for pending in self._pending.values() if pending.flight]
+        spans = [span for span in spans
+                 if span.stream is first.stream and span.first <= last.seq and span.last >= first.seq]
+        if not spans:
+            return set()
+        return {one.seq for one in records if any(span.first <= one.seq <= span.last for span in spans)}
 
     @property
     def head(self) -> Pending | None:

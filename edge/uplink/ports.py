@@ -68,6 +68,9 @@ class Parking:
         self._until: dict[str, float] = {}
         self._rest_s: dict[str, float] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._until)
+
     def refuse(self, device: str, now: float) -> float:
         """Let a meter rest, twice as long each time, and return how long."""
         rest_s = min(2 * self._rest_s.get(device, self.FIRST_S / 2), self.LONGEST_S)

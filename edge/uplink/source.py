@@ -9,9 +9,10 @@ twice on a connection; what was not acknowledged is found again by the next conn
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 
 from edge.config import Order
 from edge.model import Stored, Stream
@@ -52,15 +53,15 @@ class _Queue:
     records: deque[Stored] = field(default_factory=deque)
 
 
-def _nothing(_stored: Stored) -> bool:
-    return False
+def _nothing(_records: Sequence[Stored]) -> set[int]:
+    return set()
 
 
 class Source:
-    """The lanes of one connection. `on_its_way` tells which records wait for their PUBACK on it."""
+    """The lanes of one connection. `on_its_way` tells the numbers of those records that wait for their PUBACK on it."""
 
     def __init__(self, ring: RingPort, order: Order,
-                 on_its_way: Callable[[Stored], bool] = _nothing) -> None:
+                 on_its_way: Callable[[Sequence[Stored]], set[int]] = _nothing) -> None:
         self._ring, self._on_its_way = ring, on_its_way
         self._live, self._backwards = order != "oldest", order == "newest"
         self._read_records = PIECE_RECORDS if self._backwards else READ_RECORDS
@@ -86,26 +87,27 @@ class Source:
         self._queues[chosen].turn += 1 / SHARES[chosen]
         return chosen
 
-    def run_of(self, lane: Lane, skip: Callable[[Stored], bool], alone: Callable[[Stored], bool]) -> list[Stored]:
-        """Return the lane's next neighbours that may share a batch, without taking them.
+    def run_of(self, lane: Lane, skip: Callable[[Stored], bool], alone: Callable[[Stored], bool]) -> Iterator[Stored]:
+        """Yield the lane's next neighbours that may share a batch, without taking them.
 
         Records to be skipped at its head are taken out; they stay un-acknowledged in the ring. A run never crosses from
         one boot to another: between them may lie a boot whose records the ring holds until its time is known, and the
         span of a batch must not cover those.
         """
         waiting = self._queues[lane].records
-        run: list[Stored] = []
         while waiting and skip(waiting[0]):
             waiting.popleft()
-        for stored in waiting:
-            if run and (alone(stored) or stored.record.stamp.boot_id != run[0].record.stamp.boot_id):
-                break
-            if skip(stored):
-                break
-            run.append(stored)
-            if alone(stored):
-                break
-        return run
+        if not waiting:
+            return
+        first = waiting[0]
+        yield first
+        if alone(first):
+            return
+        boot_id = first.record.stamp.boot_id
+        for stored in islice(waiting, 1, None):
+            if stored.record.stamp.boot_id != boot_id or alone(stored) or skip(stored):
+                return
+            yield stored
 
     def take(self, lane: Lane, count: int) -> None:
         """Take the first `count` records of a lane: they are on their way."""
@@ -189,10 +191,14 @@ class Source:
 
     def _free(self, lane: Lane, found: list[Stored]) -> list[Stored]:
         """Return the first neighbours that no other hand holds: a span over a gap would cover what lies in it."""
-        fresh = {stored.seq for stored in self._queues[Lane.FRESH].records} if lane is Lane.BACKFILL else set()
+        held = self._on_its_way(found)
+        if lane is Lane.BACKFILL:
+            held.update(stored.seq for stored in self._queues[Lane.FRESH].records)
+        if not held:
+            return found
         free: list[Stored] = []
         for stored in found:
-            if stored.seq not in fresh and not self._on_its_way(stored):
+            if stored.seq not in held:
                 free.append(stored)
             elif free:
                 break

@@ -10,13 +10,13 @@ record has the same bytes, whatever travels beside it. Records that a meter date
 for the same moment the later one stands.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
 
-from edge.model import Batch, Kind, Publish, Record, Scalar, Schema, SeqSpan, Stamp, Stored
+from edge.model import Batch, Kind, Publish, Record, Schema, SeqSpan, Stamp, Stored
 
 OWN_TELEMETRY = "v1/devices/me/telemetry"
 GATEWAY_TELEMETRY = "v1/gateway/telemetry"
@@ -28,6 +28,9 @@ TEXT_MARK = "#"
 MAX_KEY_CHARS = 255
 MAX_DECIMALS = 16          # more than that and ThingsBoard stores text
 INT64 = range(-(2**63), 2**63)
+FAST_LIMIT = 10**15        # whole numbers below it survive the way through a double, digit by digit
+MAX_FAST_DECIMALS = 5      # more of them and small numbers get an exponent, which ThingsBoard may take for text
+NO_LIMIT = 2**31           # far beyond any payload
 
 _PREFIX = {
     Kind.READING: "",
@@ -42,9 +45,8 @@ _PREFIX = {
     Kind.CLOCK: "clock_",
     Kind.BILLING: "billing_",
 }
-_OPENING = {Kind.READING: b'"poll_ok":true', Kind.FAILURE: b'"poll_ok":false'}
-_DOUBTFUL = {"clock": b'"ts_q":"unsynchronised"', "meter": b'"ts_q":"meter_doubtful"',
-             "meter_clock": b'"ts_q":"meter_clock"', "bracket": b'"ts_q":"bracket","ts_earliest_ms":%d'}
+_POLL_OK = {Kind.READING: True, Kind.FAILURE: False}
+_DOUBTFUL = {"clock": "unsynchronised", "meter": "meter_doubtful", "meter_clock": "meter_clock", "bracket": "bracket"}
 """What is said of a time that may not be believed, by its source."""
 
 _json = msgspec.json.Encoder().encode
@@ -76,14 +78,17 @@ def decimal_text(raw: int, scaler: int) -> str:
     Exact, but for more than 16 decimals: those are rounded half to even at the 16th. An integer beyond int64 gets
     ".0", so that it is stored as a double instead of text.
     """
+    text = str(raw)
+    if raw >= 0 and -MAX_DECIMALS <= scaler < 0 and len(text) > -scaler:      # nearly all of what meters tell
+        return f"{text[:scaler]}.{text[scaler:]}"
+    if scaler >= 0:
+        whole = raw * 10**scaler
+        return str(whole) if whole in INT64 else f"{whole}.0"
     if scaler < -MAX_DECIMALS:
         divisor = 10 ** (-MAX_DECIMALS - scaler)
         quotient, rest = divmod(raw, divisor)
         raw = quotient + (2 * rest > divisor or (2 * rest == divisor and quotient % 2))
         scaler = -MAX_DECIMALS
-    if scaler >= 0:
-        whole = raw * 10**scaler
-        return str(whole) if whole in INT64 else f"{whole}.0"
     sign, digits = ("-" if raw < 0 else ""), str(abs(raw)).rjust(1 - scaler, "0")
     return f"{sign}{digits[:scaler]}.{digits[scaler:]}"
 
@@ -101,32 +106,49 @@ def _looks_numeric(text: str) -> bool:
 
 
 @lru_cache(maxsize=512)
-def _columns(schema: Schema) -> tuple[tuple[bytes, int], ...]:
-    return tuple((_json(key_of(schema.kind, field.key)) + b":", field.scaler) for field in schema.fields)
+def _columns(schema: Schema) -> tuple[tuple[str, float | None, int], ...]:
+    """Return (key, divisor, scaler) of each field; divisor 0: a whole number, None: not to be done by a float."""
+    return tuple((key_of(schema.kind, field.key), _divisor(field.scaler), field.scaler) for field in schema.fields)
 
 
-def _scalar(value: int | str, scaler: int) -> bytes:
-    return decimal_text(value, scaler).encode() if isinstance(value, int) else _json(safe_text(value))
+def _divisor(scaler: int) -> float | None:
+    if scaler == 0:
+        return 0.0
+    return 10.0**-scaler if -MAX_FAST_DECIMALS <= scaler < 0 else None
+
+
+def _slowly(value: int | str, scaler: int) -> str | msgspec.Raw:
+    return msgspec.Raw(decimal_text(value, scaler).encode()) if isinstance(value, int) else safe_text(value)
 
 
 def element(record: Record) -> tuple[bytes, int]:
-    """Return one record as `{"ts":ms,"values":{..}}` and its number of values; (b"", 0) if it has none at all."""
-    values: list[bytes] = [_OPENING[record.schema.kind]] if record.schema.kind in _OPENING else []
-    pairs: Iterable[tuple[tuple[bytes, int], Scalar]] = zip(_columns(record.schema), record.values, strict=False)
-    values += [key + _scalar(value, scaler) for (key, scaler), value in pairs if value is not None]
+    """Return one record as `{"ts":ms,"values":{..}}` and its number of values; (b"", 0) if it has none at all.
+
+    A whole number of up to 15 digits divided by a power of ten is the double nearest to the decimal, and its shortest
+    form has the decimal's own digits (without trailing zeros): nothing is lost, and the work is done in C.
+    """
+    schema, stamp = record.schema, record.stamp
+    values: dict[str, object] = {"poll_ok": _POLL_OK[schema.kind]} if schema.kind in _POLL_OK else {}
+    for (key, divisor, scaler), value in zip(_columns(schema), record.values, strict=False):
+        if type(value) is int and divisor is not None and -FAST_LIMIT < value < FAST_LIMIT:
+            values[key] = value / divisor if divisor else value
+        elif value is not None:
+            values[key] = _slowly(value, scaler)
     if not values:
         return b"", 0
-    if not record.stamp.synchronised:
-        values += _doubts(record.stamp)
-    return b'{"ts":%d,"values":{%b}}' % (record.stamp.wall_ms, b",".join(values)), len(values)
+    if not stamp.synchronised:
+        values |= _doubts(stamp)
+    return b'{"ts":%d,"values":%b}' % (stamp.wall_ms, _json(values)), len(values)
 
 
-def _doubts(stamp: Stamp) -> Iterator[bytes]:
-    """Yield why `ts` may not be believed, and where only bounds are known, both of them."""
-    text = _DOUBTFUL[stamp.source]
-    yield text % stamp.wall_ms if stamp.source == "bracket" else text
+def _doubts(stamp: Stamp) -> dict[str, object]:
+    """Return why `ts` may not be believed, and where only bounds are known, both of them."""
+    told: dict[str, object] = {"ts_q": _DOUBTFUL[stamp.source]}
+    if stamp.source == "bracket":
+        told["ts_earliest_ms"] = stamp.wall_ms
     if stamp.latest_ms is not None:
-        yield b'"ts_latest_ms":%d' % stamp.latest_ms
+        told["ts_latest_ms"] = stamp.latest_ms
+    return told
 
 
 class _Payloads:
@@ -134,32 +156,33 @@ class _Payloads:
 
     def __init__(self) -> None:
         self.own: list[bytes] = []
-        self.devices: dict[bytes, list[bytes]] = {}
+        self.devices: dict[str, list[bytes]] = {}
         self.own_bytes = self.gateway_bytes = 2       # brackets
         self.own_points = self.device_points = 0
 
+    def take(self, device: str, text: bytes, points: int, room_bytes: int) -> bool:
+        """Add a record's text; False if the payload that it belongs to would not stay within `room_bytes`."""
+        if not device:
+            size = self.own_bytes + len(text) + 1
+            if size > room_bytes:
+                return False
+            self.own_bytes, self.own_points = size, self.own_points + points
+            self.own.append(text)
+            return True
+        texts = self.devices.get(device)
+        size = self.gateway_bytes + len(text) + (1 if texts is not None else len(_name(device)) + 4)
+        if size > room_bytes:
+            return False
+        self.gateway_bytes, self.device_points = size, self.device_points + points
+        if texts is None:
+            self.devices[device] = [text]
+        else:
+            texts.append(text)
+        return True
+
     @property
     def largest_bytes(self) -> int:
-        return max(self.own_bytes if self.own else 0, self.gateway_bytes if self.devices else 0)
-
-    def fits(self, record: Record, text: bytes, limit_bytes: int) -> bool:
-        if not record.device:
-            return self.own_bytes + len(text) + 1 <= limit_bytes
-        return self.gateway_bytes + self._growth(record, text) <= limit_bytes
-
-    def add(self, record: Record, text: bytes, points: int) -> None:
-        if not record.device:
-            self.own_bytes += len(text) + 1
-            self.own_points += points
-            self.own.append(text)
-            return
-        self.gateway_bytes += self._growth(record, text)
-        self.device_points += points
-        self.devices.setdefault(_name(record.device), []).append(text)
-
-    def _growth(self, record: Record, text: bytes) -> int:
-        name = _name(record.device)
-        return len(text) + 1 if name in self.devices else len(text) + len(name) + 4
+        return max(self.own_bytes, self.gateway_bytes)
 
     def packed(self, batch: Batch) -> Packed:
         made, counts = [], []
@@ -167,7 +190,7 @@ class _Payloads:
             made.append(Publish(OWN_TELEMETRY, b"[%b]" % b",".join(self.own)))
             counts.append((len(self.own), self.own_points))
         if self.devices:
-            parts = [b"%b:[%b]" % (name, b",".join(texts)) for name, texts in self.devices.items()]
+            parts = [b"%b:[%b]" % (_name(device), b",".join(texts)) for device, texts in self.devices.items()]
             made.append(Publish(GATEWAY_TELEMETRY, b"{%b}" % b",".join(parts)))
             counts.append((len(self.devices), self.device_points))
         return Packed(batch, tuple(made), tuple(counts))
@@ -183,30 +206,34 @@ def _name(device: str) -> bytes:
     return _json(device_name(device))
 
 
-def pack(records: Sequence[Stored], limit_bytes: int, limit_points: int | None = None) -> Packed:
+def pack(records: Iterable[Stored], limit_bytes: int, limit_points: int | None = None) -> Packed:
     """Take as many of `records` (at least one; neighbours of one stream, ascending) as fit into `limit_bytes`.
 
     Each payload stays within `limit_bytes` and all of them together within `limit_points`, unless the first record
     alone is larger: it is then the whole batch.
     """
-    payloads, taken = _Payloads(), 0
+    payloads, all_points = _Payloads(), 0
+    taken: list[Stored] = []
     for stored in records:
-        text, points = element(stored.record)
-        crowded = limit_points is not None and payloads.own_points + payloads.device_points + points > limit_points
-        if taken and text and (crowded or not payloads.fits(stored.record, text, limit_bytes)):
-            break
+        record = stored.record
+        text, points = element(record)
         if text:
-            payloads.add(stored.record, text, points)
-        taken += 1
-        if payloads.largest_bytes > limit_bytes:
+            crowded = limit_points is not None and all_points + points > limit_points
+            if taken and (crowded or not payloads.take(record.device, text, points, limit_bytes)):
+                break
+            all_points += points
+            if not taken:
+                payloads.take(record.device, text, points, NO_LIMIT)
+        taken.append(stored)
+        if len(taken) == 1 and payloads.largest_bytes > limit_bytes:
             break
-    first, last = records[0], records[taken - 1]
-    return payloads.packed(Batch(SeqSpan(first.stream, first.seq, last.seq), tuple(records[:taken])))
+    first, last = taken[0], taken[-1]
+    return payloads.packed(Batch(SeqSpan(first.stream, first.seq, last.seq), tuple(taken)))
 
 
 def publishes(batch: Batch) -> tuple[Publish, ...]:
     """Return the publications of a batch: the gateway's own records, then the meters'. Same batch, same bytes."""
-    return pack(batch.records, limit_bytes=2**31).publishes
+    return pack(batch.records, limit_bytes=NO_LIMIT).publishes
 
 
 def announce(device: str, profile: str) -> Publish:
