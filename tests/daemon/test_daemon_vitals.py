@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from edge.clock import SystemClock
 from edge.config import RingSettings
@@ -44,7 +45,7 @@ async def test_the_record_says_what_waits_and_for_how_long(tmp_path):
     settings = RingSettings(size_mib=16, slot_mib=1, instant_commit_window_s=0.01)
     async with Ring.open(tmp_path / "ring", settings, clock) as ring:
         old = clock.stamp()
-        old = replace(old, boottime_ms=old.boottime_ms - 90_000, wall_ms=old.wall_ms - 90_000)
+        old = structs.replace(old, boottime_ms=old.boottime_ms - 90_000, wall_ms=old.wall_ms - 90_000)
         await ring.append(Stream.INSTANT, Record(Schema(Kind.READING, (Field("x"),)), "m", old, (1,)))
         await ring.append(Stream.INSTANT, Record(Schema(Kind.READING, (Field("x"),)), "m", clock.stamp(), (2,)))
         states = {"a": poller(9, 1), "b": poller(0, 5, last_failure="no_answer: silence", circuit=Circuit.OPEN)}
