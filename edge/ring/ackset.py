@@ -21,7 +21,7 @@ class AckSet:
     Over `MAX_INTERVALS` the smallest interval is forgotten: its records are delivered once more, none is lost.
     """
 
-    __slots__ = ("_above", "_first", "_last", "floor")
+    __slots__ = ("_above", "_first", "_last", "changes", "floor")
 
     def __init__(self, floor: int = FIRST_ORDINAL) -> None:
         """Start with everything below `floor` acknowledged."""
@@ -29,12 +29,14 @@ class AckSet:
         self._first: list[int] = []     # of each interval, ascending, all above the floor
         self._last: list[int] = []      # of each interval, included
         self._above = 0                 # how many ordinals the intervals hold
+        self.changes = 0                # grows with every change
 
     def add(self, first: int, last: int) -> None:
         """Acknowledge `first..last`, both included."""
         first = max(first, self.floor)
         if last < first:
             return
+        self.changes += 1
         left = bisect_left(self._last, first - 1)
         right = bisect_right(self._first, last + 1)
         if left < right:

@@ -6,7 +6,7 @@ and records that were never written, because they had been acknowledged before, 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from edge.model import SEQ_BITS
 from edge.ring.frame import (
@@ -23,8 +23,7 @@ STATE_BYTES = 64                                  # of each page, kept free for 
 MAX_ROW_BYTES = MAX_PAYLOAD_BYTES - PAGE_BYTES    # a longest state and a seal fit beside it
 
 
-@dataclass(frozen=True)
-class Commit:
+class Commit(NamedTuple):
     """What one commit makes durable. `records[i]` has ordinal `first + i`; b"" needs no writing any more."""
 
     first: int
@@ -53,6 +52,21 @@ def data_frames(commit: Commit, epoch: int, state: bytes, written: int, page_byt
     front = state if short or commit.first > written or not all(commit.records) else b""
     flags = (FrameFlag.GAP if commit.gaps else 0) | (FrameFlag.STATE if front else 0)
     room = page_bytes - (STATE_BYTES if short else len(front))
+    if commit.records and sum(map(len, commit.records)) <= room and all(commit.records):
+        frames = [_whole(commit, epoch, flags, front, written)]
+    else:
+        frames = _parted(commit, epoch, flags, front, written, room)
+    return frames if front else _with_state(frames, state, page_bytes)
+
+
+def _whole(commit: Commit, epoch: int, flags: int, front: bytes, written: int) -> Frame:
+    """Return a commit that fits a page: most do, and there is nothing to look at row by row."""
+    skips = FrameFlag.SKIPS if commit.first > written else 0
+    rows = commit.records
+    return Frame(FrameType.DATA, flags | skips, len(rows), epoch << SEQ_BITS | commit.first, front + b"".join(rows))
+
+
+def _parted(commit: Commit, epoch: int, flags: int, front: bytes, written: int, room: int) -> list[Frame]:
     frames: list[Frame] = []
     part: list[bytes] = []
     size, first, end = 0, commit.first, written
@@ -75,7 +89,7 @@ def data_frames(commit: Commit, epoch: int, state: bytes, written: int, page_byt
             part.append(row)
             size += len(row)
     close()
-    return frames if front else _with_state(frames, state, page_bytes)
+    return frames
 
 
 def _with_state(frames: list[Frame], state: bytes, page_bytes: int) -> list[Frame]:
@@ -88,5 +102,7 @@ def _with_state(frames: list[Frame], state: bytes, page_bytes: int) -> list[Fram
 
 def carries_state(frames: Sequence[Frame]) -> bool:
     """Tell whether the last of these frames brings the state."""
-    return bool(frames) and (frames[-1].type in (FrameType.ACK, FrameType.LOSS)
-                             or bool(frames[-1].flags & FrameFlag.STATE))
+    if not frames:
+        return False
+    last = frames[-1]
+    return bool(last.flags & FrameFlag.STATE) or last.type in (FrameType.ACK, FrameType.LOSS)

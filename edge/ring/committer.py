@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 OFFER_WITHIN_S = 1.0       # neighbours that come so soon after a record are offered with it: one publication, not many
 RETRY_FIRST_S = 30.0
 RETRY_MAX_S = 600.0
+_NEVER = float("inf")
 _T = TypeVar("_T")
 
 
@@ -160,9 +161,9 @@ class Committer:
             self._commit(lane, 0 if lane.elides else len(lane.pending), state_due=True)
         elif lane.full:
             self._commit(lane, lane.full)
-        elif lane.since < float("inf"):
+        elif (since := lane.since) < _NEVER:
             # counted from when the record came: a window that closed during a commit is not opened again
-            closes = lane.since + lane.window_s
+            closes = since + lane.window_s
             if closes <= self._loop.time() and not fresh:
                 self._commit(lane, len(lane.pending))
             elif lane.timer is None:

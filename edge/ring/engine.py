@@ -6,8 +6,8 @@ stand in for each.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from edge.config import RingSettings, WhenFull
 from edge.errors import RingError
@@ -29,8 +29,7 @@ from edge.ring.view import StreamView
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What came of a commit: everything below ordinal `end` is durable; `untold` are losses that need a gap record.
 
     `timed`: there is a new anchor, so records may be readable that were not. `slot_wanted`: see `Engine.prepare`.

@@ -59,15 +59,19 @@ class OsFileSystem:
         """Open files without the right to write when `read_only`."""
         self._flags = os.O_CLOEXEC | (os.O_RDONLY if read_only else os.O_RDWR)
         self._open: dict[Path, int] = {}
+        self._last: Path | None = None
         self._making: dict[Path, int] = {}      # bytes written so far of files that are made in steps
 
     def _file(self, path: Path) -> int:
+        if path is self._last:
+            return self._open[path]
         file = self._open.pop(path, None)
         if file is None:
             while len(self._open) >= MAX_OPEN:
                 self.close(next(iter(self._open)))
             file = os.open(path, self._flags)
         self._open[path] = file      # the one used last stands last
+        self._last = path
         return file
 
     def list(self, directory: Path) -> list[tuple[str, int]]:
@@ -147,6 +151,8 @@ class OsFileSystem:
         """See the port."""
         file = self._open.pop(path, None)
         if file is not None:
+            if path == self._last:
+                self._last = None
             os.close(file)
 
 

@@ -58,6 +58,7 @@ class Lane:
         before they would have been. `when_full` tells what becomes of records while the stream is full.
         """
         self.log, self.window_s, self.elides, self.when_full = log, window_s, elides, when_full
+        self._base_ms, self._seq_of_0 = log.run.base_ms, log.run.epoch << SEQ_BITS
         self.stream: Stream = log.view.stream
         self.boot_id = boot_id
         self.limit_bytes = record_limit_bytes
@@ -86,6 +87,7 @@ class Lane:
         self._bytes = 0                   # of `pending` together
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._closed = False
+        self._entries: tuple[bytes, ...] = ()
         self._pack = new_packer()
 
     @property
@@ -106,7 +108,7 @@ class Lane:
 
     def seq(self, ordinal: int) -> int:
         """Return the sequence number of an ordinal of this run."""
-        return self.log.run.epoch << SEQ_BITS | ordinal
+        return self._seq_of_0 | ordinal
 
     def put(self, record: Record, now: float = 0.0) -> Ticket:
         """Accept a record at `now`, the loop's time.
@@ -117,22 +119,23 @@ class Lane:
             self._turn_away()
         if record.stamp.boot_id != self.boot_id:
             raise RingError(f"record of {record.device or 'the gateway'}: its stamp is of another boot")
-        run, pending = self.log.run, self.pending
+        pending, stamp = self.pending, record.stamp
         try:
-            row = pack_record(record, run.base_ms, self.dictionary, self._pack)
+            row = pack_record(record, self._base_ms, self.dictionary, self._pack)
         except (UnicodeEncodeError, TypeError) as error:
             raise RingError(f"record of {record.device or 'the gateway'} cannot be stored: {error}") from error
         size = len(row)
         if size > self.limit_bytes:
             raise RingError(f"record of {record.device or 'the gateway'} has {size} bytes, the limit is "
                             f"{self.limit_bytes} (ring.record_limit_bytes)")
-        while pending and (len(pending) >= MEMORY_RECORDS or self._bytes + size > MEMORY_BYTES):
-            self._make_room(now)
+        count = len(pending)
+        if count >= MEMORY_RECORDS or self._bytes + size > MEMORY_BYTES:
+            count = self._make_room(size, now)
         if self._page_bytes and self._page_bytes + size > self._page_limit_bytes:
-            self.full, self._page_bytes = len(pending), 0
-        if record.stamp.source == "meter":
+            self.full, self._page_bytes = count, 0
+        if stamp.source == "meter":
             self.features |= DATED_ROWS
-        seq = run.epoch << SEQ_BITS | self.first + len(pending)
+        seq = self._seq_of_0 + self.first + count
         pending.append(row)
         self.arrived.append(now)
         self._page_bytes += size
@@ -154,7 +157,13 @@ class Lane:
         self._leave(len(self.pending))
         self._release()
 
-    def _make_room(self, now: float) -> None:
+    def _make_room(self, size: int, now: float) -> int:
+        """Let go of the oldest until a record of `size` bytes fits; returns how many are left. Raises RingError."""
+        while self.pending and (len(self.pending) >= MEMORY_RECORDS or self._bytes + size > MEMORY_BYTES):
+            self._drop_oldest(now)
+        return len(self.pending)
+
+    def _drop_oldest(self, now: float) -> None:
         if self.stuck:
             self._turn_away()
         if self.inflight:
@@ -201,6 +210,8 @@ class Lane:
                 raise RingError(f"the record was dropped: {why}")
 
     def _release(self) -> None:
+        if not self._waiters:
+            return
         waiting = []
         for ordinal, waiter in self._waiters:
             if self._waits(ordinal):
@@ -223,9 +234,10 @@ class Lane:
         self.busy, self.inflight, self.state_wanted = True, count, False
         if count == len(self.pending):
             self._page_bytes = 0          # what comes now begins a page
-        rows = tuple(self.pending[:count])
-        gaps = tuple(gap for gap in self.gaps if gap[0] < self.first + count)
-        return Commit(self.first, rows, tuple(self.dictionary.entries), gaps, state_due, self.features)
+        gaps = tuple(gap for gap in self.gaps if gap[0] < self.first + count) if self.gaps else ()
+        if len(self._entries) < len(self.dictionary.entries):
+            self._entries = tuple(self.dictionary.entries)      # the writer's, however the dictionary grows meanwhile
+        return Commit(self.first, self.pending[:count], self._entries, gaps, state_due, self.features)
 
     def done(self, end: int) -> int:
         """Everything below ordinal `end` is durable. Returns how many records that were."""
@@ -234,7 +246,8 @@ class Lane:
         if count:
             self._bytes -= sum(map(len, self.pending[:count]))
             self._leave(count)
-            self.gaps = [gap for gap in self.gaps if gap[0] >= self.first]
+            if self.gaps:
+                self.gaps = [gap for gap in self.gaps if gap[0] >= self.first]
         self._elide()      # what was acknowledged meanwhile
         self._release()
         return count
@@ -253,11 +266,13 @@ class Lane:
 
     def _elide(self) -> None:
         """Leave out what is acknowledged to the last."""
-        count = min(self.log.view.state.acks.floor, self.end) - self.first
-        for index in range(max(self._elided, self.inflight), count):
-            self.elided += 1 if self.pending[index] else 0
-            self._forget(index)
-        self._elided = max(self._elided, count)
+        floor = self.log.view.state.acks.floor
+        if floor > self.first:
+            count = min(floor, self.end) - self.first
+            for index in range(max(self._elided, self.inflight), count):
+                self.elided += 1 if self.pending[index] else 0
+                self._forget(index)
+            self._elided = max(self._elided, count)
         if not self.busy:
             if self._elided:
                 self._leave(self._elided)

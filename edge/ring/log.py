@@ -60,6 +60,7 @@ class StreamLog:
         self._anchors: tuple[Anchor, ...] = ()
         self.written = view.next_ordinal       # all below is on flash, or acknowledged as flash knows
         self._stated_floor = 0                 # all below is acknowledged in the state packed last
+        self._stated = (), b""                 # that state: what it depends on, and packed
         self.acks_unwritten = 0
         self._clean = view.state.losses.durable_no == view.state.losses.last_no    # flash has the state in memory
         self.begun = False
@@ -172,8 +173,12 @@ class StreamLog:
     def _packed_state(self) -> bytes:
         with self.view.lock:
             self.acks_unwritten, self._clean = 0, True
-            self._stated_floor = self.view.state.acks.floor
-            return self._pack(self.view.state.encode(ACK_FRAME_LIMIT_BYTES))
+            state = self.view.state
+            self._stated_floor = state.acks.floor
+            mark = state.mark()
+            if mark != self._stated[0]:      # page after page says the same while nothing is acknowledged
+                self._stated = mark, self._pack(state.encode(ACK_FRAME_LIMIT_BYTES))
+            return self._stated[1]
 
     def has_page(self) -> bool:
         """Tell whether something small can be written without costing anybody a record."""
@@ -182,8 +187,9 @@ class StreamLog:
         here = segment is not None and segment.next_page < segment.pages and self._turnover.suits(segment)
         return here or self.pool.has_free(self.view)
 
-    def _pages(self, *frames: Frame) -> int:
-        return sum(frame_pages(len(frame.payload) + self._seal_bytes) for frame in frames)
+    def _pages(self, frame: Frame) -> int:
+        size = len(frame.payload)
+        return 1 if size <= self._page_bytes else frame_pages(size + self._seal_bytes)
 
     def _write(self, frames: list[Frame], commit: Commit) -> None:
         done = tries = 0
@@ -204,7 +210,7 @@ class StreamLog:
         """Write as many frames as the active segment takes, and sync. Returns how far it came, and if that is all."""
         anchors = self._anchors
         segment, slot, prelude = self._with_room(frames[done] if done < len(frames) else None, commit, anchors)
-        room = segment.pages - segment.next_page - self._pages(*prelude)
+        room = segment.pages - segment.next_page - sum(map(self._pages, prelude))
         body: list[Frame] = []
         for frame in frames[done:]:
             room -= self._pages(frame)
@@ -217,7 +223,8 @@ class StreamLog:
             self._add_state(body, commit, room)
         batch = prelude + body
         if batch:
-            batch[0] = batch[0]._replace(flags=batch[0].flags | FrameFlag.FIRST)
+            first = batch[0]
+            batch[0] = Frame(first.type, first.flags | FrameFlag.FIRST, first.records, first.first_seq, first.payload)
             self._flush(segment, slot, batch)
         self._settle(commit, anchors, stated=final and carries_state(body))
         return reached, final
@@ -229,12 +236,14 @@ class StreamLog:
         for _ in range(2):
             segment, prelude = self.view.active, self._prelude(commit, anchors)
             if (segment is not None and not self._turnover.outgrown(segment)
-                    and segment.next_page + pages + self._pages(*prelude) <= segment.pages):
+                    and segment.next_page + pages + sum(map(self._pages, prelude)) <= segment.pages):
                 return segment, self.view.segments[-1], prelude
             self._rotate()
         raise RingError(f"ring {self.view.stream.name.lower()}: a slot is too small; raise ring.slot_mib")
 
     def _prelude(self, commit: Commit, anchors: tuple[Anchor, ...]) -> list[Frame]:
+        if not anchors and len(commit.entries) <= self._entries_written:
+            return []
         # a frame without a state must not claim numbers that flash knows nothing of
         seq = self._seq(self.written)
         # twice, since all records of the segment hang on it

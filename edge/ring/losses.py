@@ -138,6 +138,11 @@ class State:
     losses: Losses = field(default_factory=Losses)
     told: dict[int, int] = field(default_factory=dict)      # stream number -> last loss number that has a gap record
 
+    def mark(self) -> tuple[Any, ...]:
+        """Return what is equal as long as `encode` says the same."""
+        losses = self.losses
+        return (self.acks, self.acks.changes, losses.total, losses.last_no, len(losses.untold), *self.told.items())
+
     def encode(self, acks_limit_bytes: int) -> list[Any]:
         """Return [acks, losses, told]."""
         return [self.acks.encode(acks_limit_bytes), self.losses.encode(), [[s, no] for s, no in self.told.items()]]

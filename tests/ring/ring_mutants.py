@@ -155,9 +155,9 @@ pool.SlotPool.next = following""",
     "elided_unsaid": """
 from edge.ring import log
 real = log.data_frames
-log.data_frames = lambda commit, epoch, state, written: [
+log.data_frames = lambda commit, epoch, state, written, *page: [
     frame._replace(flags=frame.flags & ~2, payload=frame.payload[len(state):]) if frame.flags & 2 else frame
-    for frame in real(commit, epoch, state, written)]""",
+    for frame in real(commit, epoch, state, written, *page)]""",
     "prelude_claims_elided": """
 from edge.ring import log
 real = log.StreamLog._prelude
