@@ -44,10 +44,12 @@ from edge.daemon.latest import Latest
 from edge.daemon.links import LinkDesk
 from edge.daemon.nameplates import Nameplates
 from edge.daemon.orders import OrderDesk
+from edge.daemon.ota import OtaDesk
 from edge.daemon.pushes import Pushes
 from edge.daemon.radioinventory import RadioInventory
 from edge.daemon.radiorecovery import RadioRecovery
 from edge.daemon.status import StatusDesk
+from edge.daemon.updaters import running, updaters
 from edge.daemon.upstream import Upstream
 from edge.daemon.vitals import Vitals, figures_of
 from edge.errands.image_store import ImageStore
@@ -123,8 +125,10 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         images.nudge = fleet.nudge
         recovery = RadioRecovery(settings.recovery, lambda: links.radio, functools.partial(_keep, ring, Stream.ALARM),
                                  clock, state_dir)
+        ota = OtaDesk(settings.ota, state_dir, updaters(settings.ota), running(), functools.partial(
+            _keep, ring, Stream.ALARM), clock, settings.uplink.ack_timeout_s)
         upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of,
-                            functools.partial(_keep, ring, Stream.ALARM))
+                            functools.partial(_keep, ring, Stream.ALARM), talks=(ota.intake, ota.chunks))
         vitals = Vitals(lambda: figures_of(ring, upstream.state(), pushes.figures(), wear.look(
             state_dir, settings.ring.flash_overwrites), clock), fleet.states, keep,
                         functools.partial(_keep, ring, Stream.ALARM), clock, state_dir,
@@ -137,6 +141,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         await resources.enter_async_context(serve(Path(settings.gateway.runtime_dir), {
             "status": status.answer, "reload": _reload(enrolment), "order": orders.order,
             "order_state": orders.state, "image": images.answer, "credentials": upstream.admission.answer,
+            "ota": ota.answer,
             **backfill.handlers(fleet.nudge)}))
         watchdog = Watchdog(notifier, promises, status=status.line, monotonic=clock.monotonic)
 
@@ -150,7 +155,8 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         ]
         if settings.uplink.enabled:
             nameplates = Nameplates(identity, enrolment, profiles, upstream.attributes)
-            crew += [("upstream", upstream.run, VITAL), ("nameplates", nameplates.run, EXPENDABLE)]
+            crew += [("upstream", upstream.run, VITAL), ("nameplates", nameplates.run, EXPENDABLE),
+                     ("ota", ota.run, EXPENDABLE)]
         if settings.discovery.subnet:
             finder = Finder(settings.discovery, enrolment, profiles, fleet.states, fleet.turnstile.gate,
                             functools.partial(_keep, ring, Stream.ALARM), clock)

@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "link": ("edge.commands.link:link", "Show the radio link to each peer."),
     "csr": ("edge.commands.csr:csr", "Print a certificate signing request for the gateway's own key."),
     "credentials": ("edge.commands.credentials:credentials", "Give the gateway new credentials for ThingsBoard."),
+    "ota": ("edge.commands.ota:ota", "Show how an update from ThingsBoard goes; try a failed one again."),
     "config": ("edge.commands.config:config", "Show, check or print default settings."),
     "simulate": ("edge.commands.simulate:simulate", "Run simulated meters on this machine."),
     "demo": ("edge.commands.demo:demo", "Show the whole gateway at work on this machine, in two minutes."),

@@ -249,6 +249,18 @@ class BackfillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     line_share: Annotated[float, Meta(gt=0, le=1), "of the time between a meter's polls, at most"] = 0.5
 
 
+class OtaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Updates that ThingsBoard offers: firmware, which is the board's image, and software."""
+
+    firmware_command: Annotated[Command, "installs the file in its first argument; empty: no firmware is taken"] = ""
+    reboot_command: Annotated[Command, "makes the board start from the new firmware; empty: none is needed"] = ""
+    software_command: Annotated[Command, "the same as firmware_command for software; it runs at once"] = ""
+    install_timeout_s: Annotated[Period, "a command that takes longer has failed"] = 1_800.0
+    size_max_mib: Annotated[int, Meta(ge=1, le=4_096), "larger packages are not fetched"] = 512
+    chunk_bytes: Annotated[int, Meta(ge=256, le=65_536), "asked for at a time; the server gives up to 65,536"] = 16_384
+    link_share: Annotated[float, Meta(gt=0, le=1), "of the time, at most, that a download spends on the link"] = 0.5
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole of `gateway.toml`."""
 
@@ -267,3 +279,4 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     image: ImageSettings = ImageSettings()
     orders: OrderSettings = OrderSettings()
     backfill: BackfillSettings = BackfillSettings()
+    ota: OtaSettings = OtaSettings()

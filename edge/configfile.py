@@ -151,6 +151,9 @@ def _relations(settings: Settings) -> Iterator[tuple[str, str]]:
     if uplink.ca_file and not uplink.tls:
         yield f"uplink.ca_file = {_shown(uplink.ca_file)}", "does nothing without uplink.tls = true"
     yield from _radio_relations(radio)
+    ota = settings.ota
+    for key in ("firmware_command", "reboot_command", "software_command"):
+        yield from _is_command(f"ota.{key}", getattr(ota, key))
     if len(settings.gateway.runtime_dir.encode()) + len("/control.sock") > SOCKET_PATH_LIMIT_BYTES:
         yield f"gateway.runtime_dir = {_shown(settings.gateway.runtime_dir)}", "too long for the path of a Unix socket"
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from edge.clock import Clock
 from edge.config import Settings
@@ -15,6 +15,7 @@ from edge.health.promise import Pulse
 from edge.model import Record
 from edge.ring.store import Ring
 from edge.uplink.attributes import Attributes
+from edge.uplink.talk import Talk
 from edge.uplink.uplink import Uplink, UplinkState
 
 log = logging.getLogger(__name__)
@@ -27,8 +28,12 @@ class Upstream:
     """Owns the uplink over its life."""
 
     def __init__(self, settings: Settings, ring: Ring, clock: Clock, rng: random.Random,
-                 profile_of: Callable[[str], str], tell: Callable[[Record], object]) -> None:
-        """`profile_of` names a meter's device profile, for ThingsBoard's device creation; `tell` keeps an event."""
+                 profile_of: Callable[[str], str], tell: Callable[[Record], object],
+                 talks: Sequence[Talk] = ()) -> None:
+        """`profile_of` names a meter's device profile, for ThingsBoard's device creation; `tell` keeps an event.
+
+        `talks` take turns on each connection (edge.uplink.talk).
+        """
         self.admission = Admission(settings, clock, rng, tell)
         self.attributes = Attributes()      # any part of the gateway tells here what is so now
         self._settings = settings
@@ -36,6 +41,7 @@ class Upstream:
         self._clock = clock
         self._rng = rng
         self._profile_of = profile_of
+        self._talks = tuple(talks)
         self._uplink: Uplink | None = None
         self._waits_for = "not started yet" if settings.uplink.enabled else "switched off (uplink.enabled = false)"
 
@@ -84,7 +90,7 @@ class Upstream:
                 return login, Uplink(
                     self._ring, settings.uplink, gateway_name=settings.gateway.name, login=login, clock=self._clock,
                     promise=pulse, rng=self._rng, profile_of=self._profile_of,
-                    attributes=self.attributes)
+                    attributes=self.attributes, talks=self._talks)
             except (ConfigError, UplinkError) as error:
                 self._waits_for = str(error)
                 log.log(logging.DEBUG if told == self._waits_for else logging.WARNING,

@@ -41,7 +41,7 @@ class _Connection(asyncio.Protocol):
         self._server = server
         self._machine = MQTTBrokerClientStateMachine()
         self._transport: asyncio.Transport | None = None
-        self.deaf = self._provisions = False
+        self.deaf = self._provisions = self._logged_in = False
         self.closed = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -94,7 +94,8 @@ class _Connection(asyncio.Protocol):
             self._server.take_over(self)
         # Not through the library's broker object: its session_present is the clean-start flag, not its opposite.
         self._machine.acknowledge_connect(reason, packet.username, session_present=not packet.clean_start)
-        if reason is not ReasonCode.SUCCESS:
+        self._logged_in = reason is ReasonCode.SUCCESS
+        if not self._logged_in:
             self.end(None)
 
     def _certificate(self) -> str:
@@ -113,6 +114,12 @@ class _Connection(asyncio.Protocol):
         if verdict.cut:
             self.flush()
             self.cut()
+
+    def deliver(self, topic: str, payload: bytes) -> None:
+        if self.deaf or self._provisions or not self._logged_in:
+            return
+        self._machine.deliver_publish(topic, payload, qos=QoS.AT_MOST_ONCE)
+        self.flush()
 
     def flush(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -172,6 +179,11 @@ class ThingsBoard:
         self._deaf = True
         for connection in self.connections:
             connection.deaf = True
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Send something down to whoever is connected, as ThingsBoard does to subscribers."""
+        for connection in self.connections:
+            connection.deliver(topic, payload)
 
     async def restore(self) -> None:
         """Serve again. Connections of a black hole never come back to life."""

@@ -1,8 +1,8 @@
 """What ThingsBoard does with a device's publications (no I/O): a stand-in for demo and tests.
 
 Behaviour after ThingsBoard 4.2's MQTT transport (MqttTransportHandler, AbstractGatewaySessionHandler, JsonConverter,
-DefaultTransportRateLimitService), from its sources; provisioning is `thingsboard_provision`. Not stood in for: shared
-attributes, RPC to the device, firmware, MQTT 3.1.1, protobuf payloads.
+DefaultTransportRateLimitService), from its sources; provisioning: `thingsboard_provision`, firmware: `thingsboard_ota`.
+Not stood in for: RPC to the device, MQTT 3.1.1, protobuf payloads.
 """
 
 from collections import Counter
@@ -12,6 +12,8 @@ from typing import Any, Literal
 import msgspec
 from moat.lib.mqtt import ReasonCode
 
+from edge.demo.thingsboard_ota import ATTRIBUTES_REQUEST, ATTRIBUTES_RESPONSE, ERROR_TOPIC, Packages
+from edge.demo.thingsboard_ota import REQUEST as OTA_REQUEST
 from edge.demo.thingsboard_provision import REQUEST_TOPIC, RESPONSE_TOPIC, Provisioning
 
 OWN_TOPICS = frozenset({"v1/devices/me/telemetry", "v2/t", "v2/t/j"})
@@ -82,6 +84,7 @@ class Rules:
     poison: dict[str, Verdict] = field(default_factory=dict)      # telemetry with this text in it gets this verdict
     next_verdicts: list[Verdict] = field(default_factory=list)     # for the next telemetry publications, in order
     provisioning: Provisioning | None = None                      # devices may come by themselves, besides `token`
+    packages: Packages = field(default_factory=Packages)          # firmware and software for the gateway
     cut_at: Literal["", "request", "answer"] = ""                 # provisioning: the link goes before either, once
 
 
@@ -150,6 +153,11 @@ class Contract:
     def _by_topic(self, topic: str, payload: bytes) -> Verdict | None:
         if len(topic) + len(payload) + 10 > self.rules.max_payload_bytes:
             return Verdict(reason=None, close=ReasonCode.MALFORMED_PACKET)     # the decoder gives up: no PUBACK
+        if match := OTA_REQUEST.fullmatch(topic):
+            return self._chunk(match[1], int(match[2]), int(match[3]), payload)
+        if topic.startswith(ATTRIBUTES_REQUEST):
+            request = topic.removeprefix(ATTRIBUTES_REQUEST)
+            return Verdict(answer=(ATTRIBUTES_RESPONSE + request, self.rules.packages.attributes(payload)))
         if topic.startswith(RPC_REQUEST):
             return self._rpc(topic.removeprefix(RPC_REQUEST), payload)
         if topic in GATEWAY_TOPICS:
@@ -166,6 +174,17 @@ class Contract:
         if self.rules.limits is not None and b'"getSessionLimits"' in payload:
             return Verdict(answer=(RPC_RESPONSE + request, msgspec.json.encode(self.rules.limits)))
         return Verdict()
+
+    def _chunk(self, what: str, request: int, index: int, payload: bytes) -> Verdict:
+        packages = self.rules.packages
+        topic, data = packages.chunk(what, request, index, payload)
+        if len(packages.requests) in packages.cut_at:
+            return Verdict(reason=None, cut=True)
+        if len(packages.requests) in packages.silent_at:
+            return SILENCE
+        if topic == ERROR_TOPIC:
+            return Verdict(reason=None, answer=(topic, data), close=ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR)
+        return Verdict(answer=(topic, data))
 
     def _announce(self, body: Any) -> Verdict:
         if not isinstance(body, dict) or not isinstance(body.get("device"), str):

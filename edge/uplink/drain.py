@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 TICK_S = 5.0               # the longest rest between two looks at the ring
 SLACK_S = 10.0             # what a promise allows beyond the planned rest
 LIMITS_REQUEST = Publish("v1/devices/me/rpc/request/1", b'{"method":"getSessionLimits","params":{}}')
+TALK = Cost(own=True, messages=1)
 ANNOUNCEMENT = Cost(own=True, messages=1)
 LIMITS_ANSWERS = "v1/devices/me/rpc/response/+"
 
@@ -76,6 +77,10 @@ class Drain:
         Cancelling leaves everything un-acknowledged in the ring.
         """
         self._session.subscribe(LIMITS_ANSWERS)
+        for talk in self._shared.talks:
+            talk.began()
+            for topic in talk.topics:
+                self._session.subscribe(topic)
         self._session.publish_unacknowledged(LIMITS_REQUEST)
         while True:
             self._shared.activity.clear()
@@ -87,7 +92,7 @@ class Drain:
             self._raise_if_over()
             self._look_back()
             self._tell_attributes()
-            rest_s = min(await self._fill(), self._until_deadline())
+            rest_s = min(await self._fill(), self._talk(), self._until_deadline())
             self._shared.promise(rest_s + SLACK_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(rest_s):
@@ -96,6 +101,8 @@ class Drain:
     def finish(self) -> None:
         """After the end: take the last answers, and note what was at the head if a record can be to blame."""
         self._take_acks()
+        for talk in self._shared.talks:
+            talk.ended()
         head = self._in_flight.head
         if head is None or head.flight is None or self._refusal:
             return
@@ -118,6 +125,9 @@ class Drain:
                 self._flight_answered(pending.flight, ack)
             elif pending.attributes:
                 self._attributes_answered(pending.device, ack)
+            elif pending.said is not None:
+                if pending.said.answered is not None:
+                    pending.said.answered(ack.reason)
             else:
                 self._announcement_answered(pending.device, ack)
 
@@ -171,6 +181,8 @@ class Drain:
                     log.info("session limits of the server: %s", limits)
                     self.pace.learn(limits, self._now())
                     self._forget_next()
+            for talk in self._shared.talks:
+                talk.heard(message.topic, message.payload, self._now())
 
     def _raise_if_over(self) -> None:
         if self._refusal:
@@ -255,6 +267,27 @@ class Drain:
             self._report.said(due)
             self._publish(due.publish, Pending(size_bytes, self._now(), device=due.device, attributes=True))
             self.pace.spend(cost, self._now())
+
+    def _talk(self) -> float:
+        """Send what the talks have to say, as far as window and rates have room; return how long they rest."""
+        rest_s = TICK_S
+        for talk in self._shared.talks:
+            while self._session.writable:
+                now, (messages, size_bytes) = self._now(), self.in_flight
+                if wait_s := self.pace.wait_s(TALK, now):
+                    return min(rest_s, wait_s)
+                if not self.pace.room(messages, size_bytes, 0):
+                    return rest_s
+                said = talk.due(now, idle=self._next is None, limit_bytes=self.pace.record_limit_bytes)
+                if said is None:
+                    rest_s = min(rest_s, talk.rest_s(now))
+                    break
+                if said.answered is None:
+                    self._session.publish_unacknowledged(said.publish)
+                else:
+                    self._publish(said.publish, Pending(len(said.publish.payload), now, said=said))
+                self.pace.spend(TALK, now)
+        return max(0.001, rest_s)
 
     async def _pack(self) -> tuple[Lane, Packed] | None:
         while lane := await self._source.choose():

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from edge.model import Batch, Stored
 from edge.uplink.source import Lane
+from edge.uplink.talk import Said
 
 PATIENCE = 4               # ack time-outs for a publication while others are answered
 
@@ -23,13 +24,14 @@ class Flight:
 
 @dataclass(slots=True)
 class Pending:
-    """One publication on its way: a part of `flight`, or the announcement of `device`, or its `attributes`."""
+    """One publication on its way: part of `flight`, announcement of `device`, its `attributes`, or a talk's `said`."""
 
     size_bytes: int
     sent_at: float
     flight: Flight | None = None
     device: str = ""
     attributes: bool = False
+    said: Said | None = None
     delivered_before: int = 0      # bytes acknowledged on the connection when it was handed over
 
 

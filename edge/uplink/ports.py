@@ -11,6 +11,7 @@ from edge.model import Record, SeqSpan, Stored, Stream
 from edge.uplink.attributes import Attributes
 from edge.uplink.delivered import Delivered
 from edge.uplink.poison import Place, Poison, place
+from edge.uplink.talk import Talk
 
 
 class BacklogView(Protocol):
@@ -117,6 +118,7 @@ class Shared:
     parking: Parking = field(default_factory=Parking)
     delivered: Delivered = field(default_factory=Delivered)
 
+    talks: tuple[Talk, ...] = ()
     reports: asyncio.Queue[Record | tuple[Stored, str]] = field(default_factory=asyncio.Queue)
     condemned: set[Place] = field(default_factory=set)     # in `reports`, and not to be sent meanwhile
 

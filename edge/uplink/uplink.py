@@ -6,7 +6,7 @@ and never end `run`.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge.clock import Clock
@@ -21,6 +21,7 @@ from edge.uplink.pace import Rng, backoff
 from edge.uplink.ports import RingPort, Shared
 from edge.uplink.quarantine import report_for_ever
 from edge.uplink.reasons import TAKEN_OVER
+from edge.uplink.talk import Talk
 from edge.uplink.tls import tls_context
 
 log = logging.getLogger(__name__)
@@ -54,14 +55,17 @@ class Uplink:
 
     def __init__(self, ring: RingPort, settings: UplinkSettings, *, gateway_name: str, login: Login, clock: Clock,
                  promise: Callable[[float], None], rng: Rng, profile_of: Callable[[str], str] | None = None,
-                 attributes: Attributes | None = None) -> None:
+                 attributes: Attributes | None = None, talks: Sequence[Talk] = ()) -> None:
         """Read the CA file, and certificate and key, if there are any; raises ConfigError.
 
         `profile_of` names a meter's device profile where its records do not (link samples, failures); ThingsBoard looks
-        at it only when it creates the device. `attributes` are kept up to date at the server while one is connected.
+        at it only when it creates the device. `attributes` are kept up to date at the server while one is connected;
+        `talks` take turns on the connection with the telemetry.
         """
         self._shared = Shared(ring, settings, clock, promise, profile_of or (lambda _device: ""),
-                              attributes or Attributes())
+                              attributes or Attributes(), talks=tuple(talks))
+        for talk in talks:
+            talk.wake = self._shared.activity.set
         self._shared.attributes.wake = self._shared.activity.set
         self._client_id = settings.client_id or gateway_name
         self._login = login

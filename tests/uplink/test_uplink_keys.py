@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.daemon import backfill, vitals
+from edge.daemon import backfill, ota, vitals
 from edge.dlms.push import notification
 from edge.errands import clock_keeper, event_log, means
 from edge.health import linkrecords
@@ -29,6 +29,7 @@ SCHEMAS = {
     "gateway link": (Schema(Kind.LINK, (*linkrecords.GATEWAY_FIELDS, *STRANGER)), "gateway"),
     "gateway": (vitals.SCHEMA, "gateway"),
     "event": (vitals.EVENT, "gateway"),
+    **{f"update {what}": (schema, "gateway") for what, schema in ota.SCHEMAS.items()},
     "takeover": (uplink.TAKEOVER, "gateway"),
     "quarantine": (quarantine.SCHEMA, "gateway"),
     "gap": (GAP_SCHEMA, "gateway"),
