@@ -22,7 +22,7 @@ from edge.ring.lane import Lane
 from edge.ring.pool import StreamFull
 from edge.ring.timebase import Anchor, Quality
 
-EXAMPLES = int(os.environ.get("RING_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("RING_EXAMPLES", "400"))
 SETTINGS = RingSettings(size_mib=1, slot_mib=12 * 4096 / (1 << 20), alarm_share=0.0625, billing_share=0.7)
 FULL = ("drop_oldest", "drop_oldest", "drop_newest", "block")
 SCHEMAS = [Schema(Kind.READING, (*(Field(f"v{i}") for i in range(n)), Field("text"))) for n in (1, 2, 3)]
@@ -458,7 +458,7 @@ RingMachine.TestCase.settings = settings(
     # shrinking takes longer than finding; the history as it was found is printed in any case
     phases=list(Phase) if os.environ.get("RING_SHRINK") else [Phase.generate],
 )
-TestRingMachine = RingMachine.TestCase
+TestRingMachine = pytest.mark.timeout(900)(RingMachine.TestCase)      # a minute and a half of a quiet core
 
 
 def test_the_machine_really_crashed_and_evicted() -> None:
