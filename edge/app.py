@@ -7,9 +7,10 @@
                                ├─► vitals
                                ├─► upstream ─► uplink ─► ThingsBoard
                                ├─► status ◄── control socket
+                               ├─► page (where the settings want it)
                                └─► storage
 
-    one TaskGroup:  upstream*  enrolment*  ring*  watchdog*  vitals  pushes  links  radio  finder
+    one TaskGroup:  upstream*  enrolment*  ring*  watchdog*  vitals  pushes  links  radio  finder  page
                     (and one poller per meter, owned by the fleet)        * vital: keeps failing -> exit 1
                                                                           the others are parked and shown
 
@@ -21,10 +22,10 @@ import asyncio
 import functools
 import logging
 import random
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -54,7 +55,7 @@ from edge.daemon.upstream import Upstream
 from edge.daemon.vitals import Vitals, figures_of
 from edge.errands.image_store import ImageStore
 from edge.errands.means import Means
-from edge.errors import RingError, WorkerFailed
+from edge.errors import ConfigError, RingError, WorkerFailed
 from edge.health import wear
 from edge.health.deadline import Deadline
 from edge.health.notify import Notifier, Watchdog
@@ -69,6 +70,9 @@ from edge.ring.store import Ring
 from edge.store.registry import FILE_NAME
 from halow.look import radio_of
 from halow.monitor import Monitor, MonitorSettings
+
+if TYPE_CHECKING:
+    from edge.api.page import Page
 
 log = logging.getLogger(__name__)
 
@@ -138,8 +142,11 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
                             uptime_s=lambda: vitals.uptime_s, recovery=recovery.state,
                             backfill=backfill.states)
         orders = OrderDesk(settings, profiles, enrolment, fleet.order, latest, means)
+        page = await resources.enter_async_context(_page(
+            settings, clock=clock, status=status, enrolment=enrolment, library=profiles, orders=orders, latest=latest,
+            links=links, ring=ring))
         await resources.enter_async_context(serve(Path(settings.gateway.runtime_dir), {
-            "status": status.answer, "reload": _reload(enrolment), "order": orders.order,
+            "status": status.answer, "reload": _reload(enrolment), "order": orders.order, "page": page.control,
             "order_state": orders.state, "image": images.answer, "credentials": upstream.admission.answer,
             "ota": ota.answer,
             **backfill.handlers(fleet.nudge)}))
@@ -152,6 +159,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
             ("backfill", backfill.ledgers.run, EXPENDABLE),
             ("pushes", pushes.run, EXPENDABLE),
             ("watchdog", watchdog.run, VITAL),
+            *((name, worker, EXPENDABLE) for name, worker in page.workers),
         ]
         if settings.uplink.enabled:
             nameplates = Nameplates(identity, enrolment, profiles, upstream.attributes)
@@ -206,6 +214,29 @@ async def _accept(ring: Ring, latest: Latest, record: Record) -> int:
     """Give a poll's record to the ring without waiting for the flash: a commit window must not delay the next poll."""
     latest.heard(record)
     return ring.put(Stream.INSTANT, record).seq
+
+
+@asynccontextmanager
+async def _page(settings: Settings, **desks: Any) -> AsyncIterator["Page | NoPage"]:
+    """Yield the local page; where the settings want none, nothing of it is loaded."""
+    if not settings.api.enabled:
+        yield NoPage()
+        return
+    from edge.daemon.page import opened  # noqa: PLC0415 - see above
+
+    async with opened(settings, **desks) as page:
+        yield page
+
+
+class NoPage:
+    """What stands where no page is wanted."""
+
+    workers: Sequence[tuple[str, Worker]] = ()
+
+    async def control(self, _request: dict[str, Any]) -> dict[str, Any]:
+        """Answer the control request `page`."""
+        raise ConfigError("the local page is switched off: set api.enabled = true in gateway.toml, "
+                          "and start the gateway again")
 
 
 def _monitor(settings: Settings, links: LinkDesk) -> Monitor:

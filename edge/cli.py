@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "read": ("edge.commands.read:read", "Poll one meter once and print its values with units."),
     "ring": ("edge.commands.ring:ring", "Look into the ring on flash."),
     "link": ("edge.commands.link:link", "Show the radio link to each peer."),
+    "page": ("edge.commands.page:page", "Get into the local page: a code for its password, tokens for scripts."),
     "csr": ("edge.commands.csr:csr", "Print a certificate signing request for the gateway's own key."),
     "credentials": ("edge.commands.credentials:credentials", "Give the gateway new credentials for ThingsBoard."),
     "ota": ("edge.commands.ota:ota", "Show how an update from ThingsBoard goes; try a failed one again."),

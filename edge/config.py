@@ -261,6 +261,17 @@ class OtaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     link_share: Annotated[float, Meta(gt=0, le=1), "of the time, at most, that a download spends on the link"] = 0.5
 
 
+class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The local page and API (docs/local-page.md). `halow-gateway page code` gives the code for the first password."""
+
+    enabled: Annotated[bool, "false: no port is open, and nothing of it is in memory"] = False
+    listen: Annotated[Address, "own address to listen on; :: is all of them, and the packet filter has to allow it"] = (
+        "127.0.0.1")
+    port: Annotated[int, Meta(ge=1, le=65_535), "TCP port"] = 8443
+    tls: Annotated[bool, "by a certificate that the gateway makes; false: only on a loopback address"] = True
+    language: Annotated[Literal["en", "es"], "of the page, where the browser asks for neither"] = "en"
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole of `gateway.toml`."""
 
@@ -280,3 +291,4 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     orders: OrderSettings = OrderSettings()
     backfill: BackfillSettings = BackfillSettings()
     ota: OtaSettings = OtaSettings()
+    api: ApiSettings = ApiSettings()

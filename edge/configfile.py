@@ -12,7 +12,7 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -21,6 +21,7 @@ from edge.config import (
     IDENTITY,
     IDENTITY_LIMIT,
     MIB,
+    ApiSettings,
     DiscoverySettings,
     PushSettings,
     RadioSettings,
@@ -47,13 +48,47 @@ def load(path: Path | None) -> Settings:
     """
     if path is None:
         return Settings()
-    problems: list[str] = []
-    settings = _sections(_parse(path), problems)
-    if not problems:
-        problems = [f"{key}: {text}" for key, text in _relations(settings)]
+    settings, problems = examine(_parse(_read(path), str(path)))
     if problems:
         raise SettingsError("\n".join(f"{path}: {problem}" for problem in problems))
     return settings
+
+
+def examine(data: dict[str, Any]) -> tuple[Settings, list[str]]:
+    """Validate what a settings file holds: the settings, and each problem in one line that begins with its key path."""
+    problems: list[str] = []
+    settings = _sections(data, problems)
+    if not problems:
+        problems = [f"{key}: {text}" for key, text in _relations(settings)]
+    return settings, problems
+
+
+def examine_text(text: str) -> tuple[Settings, list[str]]:
+    """Validate a settings file's text, as `examine` does. Raises SettingsError where it is no TOML."""
+    if len(text) > FILE_LIMIT_BYTES:
+        raise SettingsError(f"larger than {FILE_LIMIT_BYTES} bytes; this is no settings file")
+    return examine(_parse(text.encode("utf-8", "surrogatepass"), "the text"))
+
+
+class Described(NamedTuple):
+    """One setting as a form shows it."""
+
+    section: str
+    key: str
+    value: Any
+    default: Any
+    comment: str
+    allowed: str
+
+
+def describe(settings: Settings) -> Iterator[Described]:
+    """Yield every setting with what is said of it."""
+    for section, value in _members(settings):
+        hints = get_type_hints(type(value), include_extras=True)
+        defaults = dict(_members(type(value)()))
+        for key, each in _members(value):
+            comment = next((note for note in _notes(hints[key]) if isinstance(note, str)), "")
+            yield Described(section, key, each, defaults[key], comment, _allowed(hints[key]))
 
 
 def default_toml() -> str:
@@ -74,7 +109,7 @@ def to_toml(settings: Settings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             raw = file.read(FILE_LIMIT_BYTES + 1)
@@ -83,13 +118,17 @@ def _parse(path: Path) -> dict[str, Any]:
         raise kind(f"{path}: cannot be read: {error.strerror}; see `halow-gateway config default`") from error
     if len(raw) > FILE_LIMIT_BYTES:
         raise SettingsError(f"{path}: larger than {FILE_LIMIT_BYTES} bytes; this is no settings file")
+    return raw
+
+
+def _parse(raw: bytes, where: str) -> dict[str, Any]:
     try:
         return tomllib.loads(raw.decode().removeprefix("\ufeff"))      # what some editors put in front
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8 text") from error
+        raise SettingsError(f"{where}: byte {error.start} is not UTF-8; save the file as UTF-8 text") from error
     except (ValueError, RecursionError) as error:      # also integers of thousands of digits
         reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
-        raise SettingsError(f"{path}: not TOML: {reason}") from error
+        raise SettingsError(f"{where}: not TOML: {reason}") from error
 
 
 def _sections(data: dict[str, Any], problems: list[str]) -> Settings:
@@ -154,6 +193,7 @@ def _relations(settings: Settings) -> Iterator[tuple[str, str]]:
     ota = settings.ota
     for key in ("firmware_command", "reboot_command", "software_command"):
         yield from _is_command(f"ota.{key}", getattr(ota, key))
+    yield from _api_relations(settings.api)
     if len(settings.gateway.runtime_dir.encode()) + len("/control.sock") > SOCKET_PATH_LIMIT_BYTES:
         yield f"gateway.runtime_dir = {_shown(settings.gateway.runtime_dir)}", "too long for the path of a Unix socket"
 
@@ -210,6 +250,18 @@ def _push_relations(push: PushSettings) -> Iterator[tuple[str, str]]:
         yield f"push.listen = {_shown(push.listen)}", "must be an IP address of this machine, 0.0.0.0 or ::"
     if push.enabled and not push.tcp_port and not push.udp_port:
         yield "push.tcp_port = 0, push.udp_port = 0", "one of them must be a port, or push.enabled false"
+
+
+def _api_relations(api: ApiSettings) -> Iterator[tuple[str, str]]:
+    try:
+        loopback = ipaddress.ip_address(api.listen.partition("%")[0]).is_loopback
+    except ValueError:
+        yield f"api.listen = {_shown(api.listen)}", "must be an IP address of this machine, 0.0.0.0 or ::"
+        return
+    if not api.tls and not loopback:
+        yield "api.tls = false", f"passwords would be in clear on the network; {_shown(api.listen)} wants tls"
+
+
 def _members(struct: msgspec.Struct) -> list[tuple[str, Any]]:
     return [(name, getattr(struct, name)) for name in struct.__struct_fields__]
 

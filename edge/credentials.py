@@ -4,6 +4,7 @@
     device.pem         its certificate, issuers behind it; comes from the operator, who gets a request by `csr`
     uplink.token       what ThingsBoard knows the gateway by; comes from the operator
     uplink.password    the same with a user name (ThingsBoard's MQTT Basic)
+    page.pem           key and self-signed certificate of the local page, mode 0600; made on the device
     provision.secret   what a new gateway gets all that with by itself (docs/uplink.md); deleted when it has
 
 A new token, password or certificate lies beside the one in use, with NEXT behind its name, until the server took it:
@@ -13,7 +14,11 @@ A new token, password or certificate lies beside the one in use, with NEXT behin
 import base64
 import binascii
 import datetime as dt
+import hashlib
+import ipaddress
+import re
 import secrets
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,12 +36,14 @@ CERTIFICATE_FILE = "device.pem"
 PASSWORD_FILE = "uplink.password"      # noqa: S105 - same
 PROVISION_SECRET_FILE = "provision.secret"      # noqa: S105 - same
 NEXT = ".next"
+PAGE_FILE = "page.pem"
 TOKEN_LIMIT_BYTES = 1_024
 CERTIFICATE_LIMIT_BYTES = 65_536
 
 WORDS: dict[Credentials, str] = {"access_token": "access token", "mqtt_basic": "password", "x509": "certificate"}
 
 _BOM = b"\xef\xbb\xbf"                            # an editor on Windows puts it in front
+_SERVER_AUTH = "1.3.6.1.5.5.7.3.1"                # id-kp-serverAuth, RFC 5280 clause 4.2.1.12
 _P256 = bytes.fromhex("06082a8648ce3d030107")      # OID 1.2.840.10045.3.1.7 in DER
 
 
@@ -237,3 +244,59 @@ def _key(state_dir: Path) -> "ec.EllipticCurvePrivateKey":
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ConfigError(f"{path}: holds no P-256 key in PEM (PKCS #8); restore it, or move it away for a new one")
     return key
+
+
+def page_certificate(state_dir: Path, name: str, listen: str) -> Path:
+    """Return the file with key and certificate of the local page; make it where there is none. Raises ConfigError.
+
+    Self-signed, P-256, for `name`, localhost and the address that is listened on. A board without a battery clock makes
+    it at a moment that it does not know, so it is good from 2000 to the end of UTCTime (RFC 5280 clause 4.1.2.5);
+    whoever wants another puts it there.
+    """
+    path = state_dir / PAGE_FILE
+    try:
+        if not path.exists():
+            write_file(path, _new_page_certificate(name, listen))
+        page_fingerprint(path)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise ConfigError(f"{path}: the page's certificate cannot be kept: {error.strerror}") from error
+    return path
+
+
+def page_fingerprint(path: Path) -> str:
+    """Return the SHA-256 of the page's certificate, as browsers show it. Raises ConfigError."""
+    text = _read(path, CERTIFICATE_LIMIT_BYTES, "certificate").decode("ascii", "replace")
+    start = text.find("-----BEGIN CERTIFICATE-----")
+    end = text.find("-----END CERTIFICATE-----", start)
+    try:
+        der = ssl.PEM_cert_to_DER_cert(text[start : end + len("-----END CERTIFICATE-----")])
+    except ValueError:
+        raise ConfigError(f"{path}: holds no certificate in PEM; remove it, and the gateway makes another") from None
+    return hashlib.sha256(der).digest().hex(":").upper()
+
+
+def _new_page_certificate(name: str, listen: str) -> bytes:
+    from cryptography import x509  # noqa: PLC0415 - slow to load, needed once in a life
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415 - same
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - same
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    host = re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-").lower()[:63] or "gateway"
+    addresses = {ipaddress.ip_address(text.partition("%")[0]) for text in ("127.0.0.1", "::1", listen)}
+    names = [x509.DNSName(host), x509.DNSName("localhost"),
+             *(x509.IPAddress(address) for address in sorted(addresses, key=str) if not address.is_unspecified)]
+    made = (
+        x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(dt.datetime(2000, 1, 1, tzinfo=dt.UTC))
+        .not_valid_after(dt.datetime(2049, 12, 31, tzinfo=dt.UTC))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([x509.ObjectIdentifier(_SERVER_AUTH)]), critical=False)
+        .sign(key, hashes.SHA256()))
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return private + made.public_bytes(pem)

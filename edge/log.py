@@ -24,7 +24,7 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))      # syslog(3)
 # Third parties that say at "info" or "warning" what the uplink already says better, or every packet at "debug".
 # (dlms_cosem is silenced for good by edge.dlms: its texts hold passwords, so no level of ours may wake it.)
-_QUIET = ("gmqtt", "asyncio", "pyroute2")
+_QUIET = ("gmqtt", "asyncio", "pyroute2", "uvicorn")
 
 
 def configure(level: str, *, stream: TextIO | None = None) -> None:

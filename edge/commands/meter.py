@@ -13,15 +13,15 @@ from edge.commands.context import State, pass_state, poke, read_input
 from edge.commands.discover import discover
 from edge.commands.password import from_file, from_prompt, key_from_file, key_from_prompt, password_options
 from edge.commands.scan import scan
-from edge.endpoint import is_serial, port_at
+from edge.endpoint import is_serial
 from edge.errors import EdgeError, RegistryError
 from edge.meters.profile import Profile
+from edge.meters.registering import TEXTS, changed_meter, new_meter, wanting
 from edge.model import Keys, Meter
 
 # The settings that a profile answers where the meter leaves them out.
 FROM_PROFILE = ("framing", "client_sap", "server_logical", "server_physical", "address_bytes", "authentication",
                 "security", "security_suite", "ciphering", "opening")
-TEXTS = ("mac", "client_title", "meter_title", "counter_obis", "device_address")      # empty where they are not set
 KEY_KINDS = ("encryption", "authentication")
 AUTHENTICATIONS = ("none", "lls", "hls-md5", "hls-sha1", "hls-gmac", "hls-sha256")
 CSV_LIMIT_BYTES = 16_777_216
@@ -148,15 +148,12 @@ def add(
     if as_hex and not password_file:
         raise click.UsageError("--hex says how --password-file is written; there is none")
     settings = state.settings()
-    chosen = _given(given)
-    profile = state.library(settings).find(chosen.get("profile", Meter.__dataclass_fields__["profile"].default))
+    new, profile = new_meter({"name": name, "host": host, "paused": paused} | _given(given),
+                             state.library(settings).find)
     if [password_file, encryption_key_file, authentication_key_file].count("-") > 1:
         raise click.UsageError("only one secret can come from standard input")
     password = from_file(password_file, as_hex=as_hex) if password_file else b""
     keys = Keys(*(key_from_file(file) if file else b"" for file in (encryption_key_file, authentication_key_file)))
-    fields: dict[str, Any] = {
-        "name": name, "host": host, "port": port_at(host, profile.association.port), "paused": paused}
-    new = Meter(**(fields | chosen))
     with state.registry(settings) as registry:
         registry.add(new, password, keys)
     click.echo(f"Added {name}. {poke(settings, name)}")
@@ -177,17 +174,12 @@ def edit(state: State, /, name: str, host: str | None, unset: tuple[str, ...], *
     changes = _given(given) | ({"host": host} if host is not None else {})
     if both := set(changes) & set(unset):
         raise click.UsageError(f"{', '.join(sorted(both))}: set and unset at once")
-    changes |= {key: "" if key in TEXTS else None for key in unset}
+    changes |= dict.fromkeys(unset)
     if not changes:
         raise click.UsageError("nothing to change; `halow-gateway meter edit --help` lists the settings")
-    if "profile" in changes:
-        state.library(settings).find(changes["profile"])
+    find = state.library(settings).find
     with state.registry(settings) as registry:
-        before = registry.get(name)
-        if host is not None and is_serial(host) != is_serial(before.host):      # the old port means nothing there
-            profile = state.library(settings).find(changes.get("profile", before.profile))
-            changes = {"port": port_at(host, profile.association.port)} | changes
-        registry.update(dataclasses.replace(before, **changes))
+        registry.update(changed_meter(registry.get(name), changes, find))
     click.echo(f"Changed {name}. {poke(settings, name)}")
 
 
@@ -333,15 +325,12 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 def _wanting(new: Meter, profile: Profile, password: bytes, keys: Keys) -> Iterator[str]:
     """Yield what is to be given before it can be polled."""
-    authentication = new.authentication or profile.association.authentication
-    protected = (new.security or profile.association.security) != "none" or authentication == "hls-gmac"
     name = shlex.quote(new.name)
-    if not password and authentication not in ("none", "hls-gmac"):
-        what = "a password" if authentication == "lls" else "a secret"
-        yield f"It wants {what}: halow-gateway meter set-password {name}"
-    for kind, key in zip(KEY_KINDS, (keys.encryption, keys.authentication), strict=True):
-        if protected and not key:
-            yield f"It wants a key: halow-gateway meter set-key {name} {kind}"
+    for want in wanting(new, profile, keys, password=bool(password)):
+        if want in KEY_KINDS:
+            yield f"It wants a key: halow-gateway meter set-key {name} {want}"
+        else:
+            yield f"It wants a {want}: halow-gateway meter set-password {name}"
 
 
 def _print_json(value: object) -> None:

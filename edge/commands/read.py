@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import shlex
 import time
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from edge.commands.context import State, pass_state, poke
 from edge.commands.password import from_file, from_prompt
 from edge.endpoint import port_at, where
 from edge.errors import ConfigError, EdgeError, FailReason, MeterError
+from edge.meters.exact import exact_text
 from edge.model import Keys, Kind, Learned, Meter, Record
 
 if TYPE_CHECKING:
@@ -242,11 +242,6 @@ def link_to(task: Task, counters: "Counters") -> "Link":
     return Link(meter.name, task.profile, task.learned, associate, way, counters=counters, on_learned=keep,
                 pulse=lambda _seconds: None, trace=show, desk=counter_desk(meter.name, associate, task.reserve),
                 counter_obis=meter.counter_obis)
-
-
-def exact_text(raw: int, scaler: int) -> str:
-    """Write `raw * 10**scaler` in full, without rounding and without an exponent."""
-    return f"{Decimal(raw).scaleb(scaler):f}"
 
 
 def table_text(meter: Meter, outcome: Outcome) -> str:

@@ -113,6 +113,13 @@ class Enrolment:
         """Set invocation counters aside on flash; RegistryError if that cannot be done. See `Registry`."""
         return await self._call(lambda registry: registry.reserve_counters(scope, count, at_least))
 
+    async def ask(self, ask: Callable[[Registry], T]) -> T:
+        """Have something asked or changed that stands in no method here, in the registry's thread; RegistryError.
+
+        The pollers follow a change with the next look, or `reload`.
+        """
+        return await self._call(ask)
+
     async def permitted(self) -> Mapping[str, frozenset[str]]:
         """Return what may be done on the meters besides reading them; RegistryError. See `Registry`."""
         return await self._call(Registry.permitted)

@@ -3,6 +3,7 @@
 import math
 import struct
 import sys
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from edge.dlms.axdr import Float32, Integer, Utf8
@@ -132,3 +133,8 @@ def _shortest32(number: float) -> str:
         except OverflowError:      # the largest float32 rounded up to fewer digits is none any more
             continue
     return repr(number)
+
+
+def exact_text(raw: int, scaler: int) -> str:
+    """Write `raw * 10**scaler` in full, without rounding and without an exponent."""
+    return f"{Decimal(raw).scaleb(scaler):f}"

@@ -20,7 +20,7 @@ HEAVY = {
     "test", "pip", "setuptools", "pkg_resources", "distutils", "ensurepip", "lib2to3", "idlelib", "tkinter", "turtle",
     "curses", "pydoc", "pydoc_data", "doctest", "pdb", "xmlrpc", "_testcapi", "venv",
     "gurux_dlms", "hypothesis", "pytest", "moat", "amqtt", "rich", "pygments", "paho", "psutil", "serial", "pycparser", "tzdata",
-    "starlette", "uvicorn", "structlog", "numpy",
+    "structlog", "numpy",
 }
 """What a gateway has no use for. `unittest` is not in the list: pyroute2 0.9.7 imports `unittest.mock` at run time."""
 

@@ -1,0 +1,175 @@
+"""What the page follows live: one look at the gateway for all who watch, and a short, bounded memory of it.
+
+    tick ─► links, backlog ─► history (bounded)         nobody watches: a look at links and backlog, REST_S apart
+        └─► status ─► what changed since the last tick ─► every stream            somebody watches: TICK_S apart
+
+A stream begins with everything and goes on with what has changed. One that cannot keep up (a phone that went to sleep)
+is ended; the browser comes back by itself and begins with everything again.
+"""
+
+import asyncio
+import contextlib
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from edge.api import wire
+from edge.api.doors import Doors
+from edge.api.problem import Problem
+from edge.health.promise import Pulse
+
+TICK_S = 2.0
+REST_S = 10.0
+SPARE_S = 30.0
+STREAMS = 12
+BEHIND = 4                   # ticks that a stream may be behind
+PEERS_KEPT = 64
+RECENT_KEPT = 180            # samples per peer
+BACKLOG_EVERY_S = 10.0
+BACKLOG_KEPT = 360           # an hour
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True)
+class _Heard:
+    samples: int = -1
+    best_dbm: int | None = None
+    recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=RECENT_KEPT))
+
+
+class Watch:
+    """One worker, and the streams that hang on it."""
+
+    def __init__(self, doors: Doors, rows: Callable[[dict[str, Any]], tuple[wire.MeterRow, ...]],
+                 alarms: Callable[[], Any]) -> None:
+        """`rows` makes the meters' rows of a status, `alarms` gives what stands."""
+        self._doors = doors
+        self._rows = rows
+        self._alarms = alarms
+        self._heard: OrderedDict[str, _Heard] = OrderedDict()
+        self._backlog: deque[tuple[int, int, int, int]] = deque(maxlen=BACKLOG_KEPT)
+        self._backlog_due = 0.0
+        self._streams: set[asyncio.Queue[bytes | None]] = set()
+        self._sent: dict[str, wire.MeterRow] = {}
+        self._wake = asyncio.Event()
+
+    async def run(self, pulse: Pulse) -> None:
+        """Look again and again until cancelled; then all streams end."""
+        try:
+            while True:
+                pulse(REST_S + SPARE_S)
+                self._wake.clear()
+                self.sample()
+                if self._streams:
+                    await self._tell()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(TICK_S if self._streams else REST_S):
+                        # a first stream must not wait for the end of a rest; later ones are told with the next tick
+                        await (self._wake.wait() if not self._streams else asyncio.Event().wait())
+        finally:
+            for queue in self._streams:
+                _put(queue, None)
+
+    def sample(self) -> None:
+        """Remember the peers' signal, each sample once, and every ten seconds the backlog."""
+        now_ms = self._doors.clock.stamp().wall_ms
+        for peer in self._doors.peers():
+            heard = self._heard.setdefault(peer.mac, _Heard())
+            if peer.rssi_dbm is None or peer.samples == heard.samples:
+                continue
+            heard.samples = peer.samples
+            heard.best_dbm = peer.rssi_dbm if heard.best_dbm is None else max(heard.best_dbm, peer.rssi_dbm)
+            heard.recent.append((now_ms, peer.rssi_dbm))
+            self._heard.move_to_end(peer.mac)
+        while len(self._heard) > PEERS_KEPT:
+            self._heard.popitem(last=False)
+        now = self._doors.clock.monotonic()
+        if now >= self._backlog_due:
+            self._backlog_due = now + BACKLOG_EVERY_S
+            self._backlog.append((now_ms, *self._doors.backlog()))
+
+    def recent(self, mac: str) -> tuple[tuple[int, int], ...]:
+        """Return a peer's samples: (Unix ms, dBm), oldest first."""
+        heard = self._heard.get(mac)
+        return () if heard is None else tuple(heard.recent)
+
+    def best_dbm(self, mac: str) -> int | None:
+        """Return the best signal of a peer since it was first heard."""
+        heard = self._heard.get(mac)
+        return None if heard is None else heard.best_dbm
+
+    def backlog(self) -> tuple[tuple[int, int, int, int], ...]:
+        """Return how many records waited: (Unix ms, alarm, billing, instant), oldest first."""
+        return tuple(self._backlog)
+
+    async def stream(self, still: Callable[[], bool]) -> AsyncIterator[bytes]:
+        """Return server-sent events, until the client goes, `still` is over, or the gateway stops.
+
+        Raises Problem 503 where there are too many streams.
+        """
+        if len(self._streams) >= STREAMS:
+            raise Problem(503, f"{STREAMS} pages are open already; close one", retry_after_s=10.0)
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(BEHIND)
+        return self._events(queue, still, _event("all", await self._everything()))
+
+    async def _events(self, queue: asyncio.Queue[bytes | None], still: Callable[[], bool],
+                      first: bytes) -> AsyncIterator[bytes]:
+        self._streams.add(queue)
+        self._wake.set()
+        try:
+            yield first
+            while (event := await queue.get()) is not None and still():
+                yield event
+        finally:
+            self._streams.discard(queue)
+
+    async def _everything(self) -> dict[str, Any]:
+        told = await self._doors.status({})
+        return self._summary(told) | {"meters": self._rows(told), "gone": ()}
+
+    async def _tell(self) -> None:
+        told = await self._doors.status({})
+        rows = {row.name: row for row in self._rows(told)}
+        changed = [row for name, row in rows.items() if self._sent.get(name) != row]
+        gone = [name for name in self._sent if name not in rows]
+        self._sent = rows
+        event = _event("news", self._summary(told) | {"meters": changed, "gone": gone})
+        for queue in tuple(self._streams):
+            _put(queue, event)
+
+    def _summary(self, told: dict[str, Any]) -> dict[str, Any]:
+        """Return what the overview shows: small, because it is sent at every tick."""
+        gateway, radio = told["gateway"], told["radio"]
+        return {
+            "now_ms": self._doors.clock.stamp().wall_ms,
+            "gateway": {key: gateway[key] for key in (
+                "name", "id", "version", "uptime_s", "clock_synchronised", "registry", "overdue")},
+            "uplink": {key: told["uplink"].get(key) for key in (
+                "connected", "for_s", "last_error", "acked_records", "sent_records")},
+            "ring": {key: told["ring"][key] for key in ("healthy", "problem", "backlog")},
+            "radio": {key: radio.get(key) for key in (
+                "present", "detail", "channel", "noise_dbm", "busy_pct", "duty_pct", "duty_limit_pct")},
+            "peers": [{"mac": peer["mac"], "grade": peer["grade"], "rssi_dbm": peer["rssi_dbm"],
+                       "best_dbm": self.best_dbm(peer["mac"]), "age_s": peer["age_s"],
+                       "recent": self.recent(peer["mac"])[-3:]} for peer in radio.get("peers", ())],
+            "alarms": self._alarms(),
+        }
+
+
+def _event(name: str, data: Any) -> bytes:
+    """Write one server-sent event (HTML standard, clause 9.2)."""
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), _encode(data))
+
+
+def _put(queue: asyncio.Queue[bytes | None], event: bytes | None) -> None:
+    """Hand an event over; a stream that is too far behind loses what waits, and ends."""
+    try:
+        queue.put_nowait(event)
+    except asyncio.QueueFull:
+        while not queue.empty():
+            queue.get_nowait()
+        queue.put_nowait(None)

@@ -1,0 +1,230 @@
+"""The API as a process serves it: every route with its role, the door's refusals, meters from CSV to values."""
+
+import re
+import socket
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from api_site import PASSWORD
+
+from edge.api.assets import LIMIT_BYTES, Assets
+from edge.api.page import Page
+from edge.api.sessions import Role
+from edge.api.table import BASE, Route, Table
+from edge.clock import SystemClock
+from edge.config import ApiSettings, GatewaySettings, Settings
+
+ROLES = {
+    "open": {"GET health", "POST setup", "POST session"},
+    "view": {"GET session", "DELETE session", "GET status", "GET links", "GET ring", "GET logs", "GET inventory", "GET events",
+             "GET openapi.json", "GET meters", "GET meters/{name}", "GET meters.csv", "GET profiles", "GET config"},
+    "admin": {"PUT password", "GET tokens", "POST tokens", "DELETE tokens/{name}", "POST meters", "PATCH meters/{name}", "DELETE meters/{name}",
+              "POST meters/{name}/pause", "POST meters/{name}/resume", "PUT meters/{name}/secrets", "POST meters/{name}/read",
+              "GET meters/{name}/read/{order}", "POST meters.csv", "POST config/check"},
+}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory) -> Table:
+    settings = Settings(gateway=GatewaySettings(state_dir=str(tmp_path_factory.mktemp("none"))), api=ApiSettings(tls=False))
+    doors = SimpleNamespace(settings=settings, clock=SystemClock(trust_wall=True))
+    return Page(doors).table
+
+
+def rows(role: str) -> list[tuple[str, str]]:
+    return [tuple(row.split()) for row in sorted(ROLES[role])]
+
+
+def test_every_route_has_the_role_that_the_list_says(table):
+    told = {role: {f"{route.method} {route.path.removeprefix(BASE + '/')}" for route in table.routes if route.role is Role[role.upper()]} for role in ROLES}
+    assert told == ROLES
+
+
+@pytest.mark.parametrize(("method", "path"), [*rows("view"), *rows("admin"), ("GET", "nothing"), ("POST", "meters/x/y/z"), ("BREW", "meters")])
+def test_nobody_gets_in_without_a_login(site, method, path):
+    for headers in ({}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Basic YWRtaW46YWRtaW4="}, {"Cookie": "session=nonsense"}):
+        answer = site.client().call(method, path.format(name="m1", order="1"), headers=headers)
+        assert (answer.status, set(answer.json)) == (401, {"error", "problems", "setup_required"}), answer
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_the_open_routes_tell_little(site):
+    assert set(site.client().call("GET", "health").json) == {"status", "setup_required", "language"}
+
+
+@pytest.mark.parametrize(("method", "path"), rows("admin"))
+def test_a_viewer_changes_nothing(viewer, method, path):
+    answer = viewer.call(method, path.format(name="m1", order="1"), {} if method != "GET" else None)
+    assert (answer.status, answer.json["error"]) == (403, "this takes the role admin")
+
+
+@pytest.mark.parametrize("path", ["session", "status", "meters", "links", "ring", "logs", "inventory", "profiles", "config", "openapi.json", "meters.csv"])
+def test_a_viewer_sees(viewer, path):
+    answer = viewer.call("GET", path)
+    assert answer.status == 200, answer
+    assert PASSWORD not in answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert not [name for name in answer.headers if name.startswith("access-control")], "no other site may read this"
+
+
+def test_a_change_needs_the_pages_own_token_and_its_own_origin(site, admin):
+    thief = site.client()
+    thief.cookie = admin.cookie      # what a browser sends along by itself
+    assert thief.call("POST", "tokens", {"name": "stolen"}).json["error"].startswith("X-CSRF-Token")
+    refused = admin.call("POST", "tokens", {"name": "stolen"}, {"Origin": "https://evil.example"})
+    assert (refused.status, refused.json["error"]) == (403, "another site has asked for this")
+    assert admin.call("GET", "tokens").status == 200
+    assert "stolen" not in admin.call("GET", "tokens").text
+
+
+def test_the_cookie_is_for_this_page_only(site, admin):
+    cookie = site.client().call("POST", "session", {"password": PASSWORD}).headers["set-cookie"]
+    assert {part.strip().lower() for part in cookie.split(";")[1:]} == {"httponly", "path=/", "samesite=strict"}
+
+
+def test_logging_out_ends_the_session(site, admin):
+    client = site.client()
+    assert client.call("POST", "session", {"password": PASSWORD}).status == 201
+    kept = client.cookie
+    assert client.call("DELETE", "session").status == 200
+    client.cookie = kept
+    assert client.call("GET", "session").status == 401
+
+
+@pytest.mark.parametrize(("body", "kind", "status", "says"), [
+    ("{", "application/json", 400, "not JSON"), ("[1]", "application/json", 400, "Expected"), ('{"name": "x"}', "application/json", 400, "host"),
+    ('{"name": "x", "host": "h", "port": "no"}', "application/json", 400, "port"), ("x", "text/plain", 400, "application/json"),
+    ("[" * 60_000, "application/json", 400, "Expected"), ('"' + "x" * 70_000 + '"', "application/json", 413, "65536"),
+    ('{"name": "x", "host": "h", "nonsense": 1}', "application/json", 400, "nonsense"),
+    ('{"name": "x", "host": "h", "profile": "none"}', "application/json", 422, "no meter profile"),
+    ('{"name": "x", "host": "not a host"}', "application/json", 422, "host"),
+])
+def test_a_wrong_body_is_refused_with_its_reason(admin, body, kind, status, says):
+    answer = admin.call("POST", "meters", body, kind=kind)
+    assert (answer.status, says in answer.text) == (status, True), answer.text[:300]
+
+
+def test_what_is_not_there_and_what_is_not_taken(admin):
+    assert admin.call("GET", "nothing").status == 404
+    assert admin.call("PUT", "meters", {}).status == 405
+    assert admin.call("GET", "meters/none").status == 404
+    assert admin.call("DELETE", "meters/none").status == 404
+    assert admin.call("POST", "/index.html", {}).status in (401, 404)
+    assert admin.call("GET", "/../../etc/passwd").status in (400, 404)
+    assert admin.call("GET", "/%2e%2e/%2e%2e/etc/passwd").status == 404
+
+
+def test_a_meter_from_csv_to_values_and_a_test_of_it(admin, viewer, meters, until):
+    answer = admin.call("POST", "meters.csv", meters, kind="text/csv")
+    assert (answer.status, len(answer.json["added"])) == (200, 2), answer
+    first, second = answer.json["added"]
+    assert admin.call("POST", "meters.csv", meters, kind="text/csv").status == 422
+    assert admin.call("POST", "meters.csv?update=true", meters, kind="text/csv").json == {"added": [], "updated": [first, second]}
+    row = until(lambda: next((row for row in viewer.call("GET", "meters").json["meters"] if row["name"] == first and row["values"]), None))
+    volts = next(value for value in row["values"] if value["key"] == "voltage_l1")
+    assert (volts["unit"], volts["obis"]) == ("V", "1-0:32.7.0.255")
+    assert re.fullmatch(r"\d+\.\d+", volts["value"])
+    number = admin.call("POST", f"meters/{first}/read").json["order"]
+    came = admin.call("GET", f"meters/{first}/read/{number}?wait_s=10").json
+    assert came["phase"] == "done", came
+    assert {value["key"] for value in came["values"]} == {value["key"] for value in row["values"]}
+    assert next(value for value in came["values"] if value["key"] == "voltage_l1")["unit"] == "V"
+    assert admin.call("GET", f"meters/{first}/read/999").status == 404
+    exported = viewer.call("GET", "meters.csv")
+    assert exported.headers["content-disposition"] == 'attachment; filename="meters.csv"'
+    assert exported.text.splitlines()[0].startswith("name,host,port")
+    assert "password" not in exported.text.splitlines()[0]
+
+
+def test_a_paused_meter_is_not_read_and_a_resumed_one_is(admin, until):
+    name = admin.call("GET", "meters").json["meters"][0]["name"]
+
+    def state() -> str:
+        return next(row["state"] for row in admin.call("GET", "meters").json["meters"] if row["name"] == name)
+
+    assert admin.call("POST", f"meters/{name}/pause").json == {"done": True, "notes": []}
+    assert state() == "paused"
+    assert admin.call("POST", f"meters/{name}/read").status == 409
+    assert admin.call("POST", f"meters/{name}/resume").status == 200
+    assert until(lambda: state() == "reading")
+
+
+def test_a_meter_is_added_edited_and_removed_as_by_the_commands(site, admin):
+    added = admin.call("POST", "meters", {"name": "Zähler 1/2", "host": "127.0.0.1", "port": 1, "paused": True})
+    assert (added.status, added.json["notes"]) == (201, ["Zähler 1/2 wants a password"])
+    assert admin.call("POST", "meters", {"name": "Zähler 1/2", "host": "h"}).status == 409
+    path = "meters/Z%C3%A4hler%201%2F2"
+    shown = admin.call("GET", path).json
+    assert (shown["settings"]["port"], shown["password_set"]) == (1, False)
+    assert admin.call("PATCH", path, {"port": 0}).json["problems"] == [{"field": "port", "text": "must be from 1 to 65535"}]
+    assert admin.call("PATCH", path, {"host": "serial:/dev/ttyUSB0", "framing": None}).status == 200
+    assert admin.call("GET", path).json["settings"]["port"] == 0, "a serial line has none"
+    assert admin.call("PUT", f"{path}/secrets", {"password": "12345678", "encryption_key": "00" * 16}).status == 200
+    assert admin.call("PUT", f"{path}/secrets", {"encryption_key": "xyz"}).json["problems"][0]["field"] == "encryption_key"
+    assert admin.call("PUT", f"{path}/secrets", {"password": "x" * 65}).json["problems"][0]["field"] == "password"
+    shown = admin.call("GET", path)
+    assert (shown.json["password_set"], shown.json["keys_set"]) == (True, ["encryption_key"])
+    assert "12345678" not in shown.text
+    listed = site.gateway.command("meter", "list", "--json").stdout
+    assert "Z\\u00e4hler 1/2" in listed or "Zähler 1/2" in listed
+    assert admin.call("DELETE", path).status == 200
+    assert admin.call("GET", path).status == 404
+
+
+def test_a_candidate_of_the_settings_is_judged_at_the_field(admin):
+    answer = admin.call("POST", "config/check", {"changes": {"poll": {"interval_s": -1}, "nonsense": {"x": 1}}}).json
+    assert not answer["good"]
+    assert {problem["field"] for problem in answer["problems"]} == {"poll.interval_s", ""}
+    good = admin.call("POST", "config/check", {"changes": {"poll": {"interval_s": 30}}}).json
+    assert good == {"good": True, "problems": [], "toml": "[poll]\ninterval_s = 30.0\n"}
+    assert "not TOML" in admin.call("POST", "config/check", {"toml": "[poll"}).text
+    assert admin.call("POST", "config/check", {"toml": good["toml"]}).json["good"]
+
+
+def test_live_events_begin_with_everything_and_go_on(site, viewer):
+    with socket.create_connection(("127.0.0.1", site.port), 30) as connection:
+        connection.sendall(f"GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {viewer.token}\r\n\r\n".encode())
+        seen = b""
+        while seen.count(b"event: news") < 2:
+            chunk = connection.recv(65_536)
+            assert chunk, seen
+            seen += chunk
+    assert seen.index(b"event: all") < seen.index(b"event: news")
+    assert b"text/event-stream" in seen
+
+
+def test_every_asset_is_small_and_served_once(site):
+    assets = Assets().by_path
+    assert sum(len(asset.content) for asset in assets.values()) < LIMIT_BYTES
+    client = site.client()
+    for path in assets:
+        first = client.call("GET", path)
+        assert first.status == 200, path
+        assert client.call("GET", path, headers={"If-None-Match": first.headers["etag"]}).status == 304
+        assert client.call("HEAD", path).text == ""
+
+
+def test_guessing_a_password_is_slowed_down(site):
+    answers = [site.client().call("POST", "session", {"password": f"guess {number} of many"}) for number in range(8)]
+    assert [answer.status for answer in answers[-2:]] == [429, 429]
+    assert int(answers[-1].headers["retry-after"]) >= 1
+
+
+def test_a_table_lets_no_route_stand_twice():
+    async def nothing(_call):
+        return None
+
+    route = Route("GET", "/a", Role.VIEW, nothing, "")
+    with pytest.raises(AssertionError):
+        Table([route, route])
+
+
+def test_a_gateway_without_the_page_loads_nothing_of_it():
+    program = ("import sys, edge.app, edge.commands.run\n"
+               "print([name for name in sys.modules if name.split('.')[0] in ('starlette', 'uvicorn', 'h11', 'anyio') or name.startswith('edge.api')])")
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]"
