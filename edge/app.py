@@ -170,11 +170,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
                             functools.partial(_keep, ring, Stream.ALARM), clock)
             crew.append(("finder", finder.run, EXPENDABLE))
         if settings.radio.kind != "none":
-            inventory = RadioInventory(lambda: links.radio, functools.partial(upstream.attributes.tell, ""))
-            crew += [("links", links.run, EXPENDABLE), ("radio", _monitor(settings, links).run, EXPENDABLE),
-                     ("radio inventory", inventory.run, EXPENDABLE)]
-            if recovery.configured:
-                crew.append(("radio recovery", recovery.run, EXPENDABLE))
+            crew += _radio_crew(settings, links, recovery, upstream)
         notifier.ready()
         status.ready()
         log.info("halow-gateway %s runs as %s", __version__, settings.gateway.name)
@@ -237,6 +233,16 @@ class NoPage:
         """Answer the control request `page`."""
         raise ConfigError("the local page is switched off: set api.enabled = true in gateway.toml, "
                           "and start the gateway again")
+
+
+def _radio_crew(settings: Settings, links: LinkDesk, recovery: RadioRecovery,
+                upstream: Upstream) -> list[tuple[str, Worker, RestartPolicy]]:
+    """Return who watches the radio, tells of it, and brings it back."""
+    inventory = RadioInventory(lambda: links.radio, functools.partial(upstream.attributes.tell, ""))
+    crew: list[tuple[str, Worker, RestartPolicy]] = [
+        ("links", links.run, EXPENDABLE), ("radio", _monitor(settings, links).run, EXPENDABLE),
+        ("radio inventory", inventory.run, EXPENDABLE)]
+    return [*crew, ("radio recovery", recovery.run, EXPENDABLE)] if recovery.configured else crew
 
 
 def _monitor(settings: Settings, links: LinkDesk) -> Monitor:
