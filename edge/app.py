@@ -148,7 +148,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         await resources.enter_async_context(serve(Path(settings.gateway.runtime_dir), {
             "status": status.answer, "reload": _reload(enrolment), "order": orders.order, "page": page.control,
             "order_state": orders.state, "image": images.answer, "credentials": upstream.admission.answer,
-            "ota": ota.answer,
+            "claim": upstream.claiming.answer, "ota": ota.answer,
             **backfill.handlers(fleet.nudge)}))
         watchdog = Watchdog(notifier, promises, status=status.line, monotonic=clock.monotonic)
 

@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "page": ("edge.commands.page:page", "Get into the local page: a code for its password, tokens for scripts."),
     "csr": ("edge.commands.csr:csr", "Print a certificate signing request for the gateway's own key."),
     "credentials": ("edge.commands.credentials:credentials", "Give the gateway new credentials for ThingsBoard."),
+    "claim": ("edge.commands.claim:claim", "Let a customer claim the gateway at ThingsBoard."),
     "ota": ("edge.commands.ota:ota", "Show how an update from ThingsBoard goes; try a failed one again."),
     "config": ("edge.commands.config:config", "Show, check or print default settings."),
     "simulate": ("edge.commands.simulate:simulate", "Run simulated meters on this machine."),

@@ -15,6 +15,7 @@ from edge.health.promise import Pulse
 from edge.model import Record
 from edge.ring.store import Ring
 from edge.uplink.attributes import Attributes
+from edge.uplink.claiming import Claiming
 from edge.uplink.talk import Talk
 from edge.uplink.uplink import Uplink, UplinkState
 
@@ -41,7 +42,8 @@ class Upstream:
         self._clock = clock
         self._rng = rng
         self._profile_of = profile_of
-        self._talks = tuple(talks)
+        self.claiming = Claiming()
+        self._talks = (self.claiming, *talks)
         self._uplink: Uplink | None = None
         self._waits_for = "not started yet" if settings.uplink.enabled else "switched off (uplink.enabled = false)"
 

@@ -19,6 +19,7 @@ from edge.demo.thingsboard_provision import REQUEST_TOPIC, RESPONSE_TOPIC, Provi
 OWN_TOPICS = frozenset({"v1/devices/me/telemetry", "v2/t", "v2/t/j"})
 OWN_ATTRIBUTES = frozenset({"v1/devices/me/attributes", "v2/a", "v2/a/j"})
 GATEWAY_TOPICS = frozenset(f"v1/gateway/{what}" for what in ("connect", "disconnect", "telemetry", "attributes"))
+CLAIM = "v1/devices/me/claim"
 RPC_REQUEST = "v1/devices/me/rpc/request/"
 RPC_RESPONSE = "v1/devices/me/rpc/response/"
 MAX_KEY_CHARS = 255
@@ -52,6 +53,7 @@ class Store:
     announced: Counter[str] = field(default_factory=Counter)
     retired: Counter[str] = field(default_factory=Counter)                 # `v1/gateway/disconnect`
     attributes: dict[str, dict[str, object]] = field(default_factory=dict)  # the client's, per device: the last stands
+    claims: list[dict[str, Any]] = field(default_factory=list)              # what a customer may claim the gateway with
     skipped: int = 0                     # entries acknowledged but not stored
     latest: dict[str, int] = field(default_factory=dict)                  # newest ts per device
 
@@ -105,7 +107,8 @@ class Contract:
         """Start with an empty store."""
         self._besides_telemetry = {
             "v1/gateway/connect": self._announce, "v1/gateway/disconnect": self._retire,
-            "v1/gateway/attributes": self._gateway_attributes, **dict.fromkeys(OWN_ATTRIBUTES, self._own_attributes)}
+            "v1/gateway/attributes": self._gateway_attributes, CLAIM: self._claim,
+            **dict.fromkeys(OWN_ATTRIBUTES, self._own_attributes)}
         self.rules = rules
         self.store = Store()
 
@@ -162,7 +165,7 @@ class Contract:
             return self._rpc(topic.removeprefix(RPC_REQUEST), payload)
         if topic in GATEWAY_TOPICS:
             return None if self.rules.is_gateway else SILENCE                  # an error line in its log, no answer
-        return None if topic in OWN_TOPICS | OWN_ATTRIBUTES else Verdict(ReasonCode.TOPIC_NAME_INVALID)
+        return None if topic in OWN_TOPICS | OWN_ATTRIBUTES | {CLAIM} else Verdict(ReasonCode.TOPIC_NAME_INVALID)
 
     def _scripted(self, payload: bytes) -> Verdict | None:
         if self.rules.next_verdicts:
@@ -196,6 +199,13 @@ class Contract:
         if not isinstance(body, dict) or not isinstance(body.get("device"), str):
             return Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
         self.store.retired[body["device"]] += 1
+        return Verdict()
+
+    def _claim(self, body: Any) -> Verdict:
+        """JsonConverter.convertToClaimDeviceProto: secret and duration, both may be missing; kept until it is over."""
+        if not isinstance(body, dict) or not isinstance(body.get("durationMs", 0), int):
+            return Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
+        self.store.claims.append(body)
         return Verdict()
 
     def _own_attributes(self, body: Any) -> Verdict:
