@@ -44,7 +44,7 @@ test-binary: .venv/.test binary
 RING_EXAMPLES ?= 20000
 CRASH_STATES ?= 1667
 crash: .venv/.test
-	$(PY) tests/crash/rig.py ring-grow ring-wrap ring-full sqlite-full --states $(CRASH_STATES) --generations 10
+	$(PY) tests/crash/rig.py ring-grow ring-wrap ring-full ring-sealed sqlite-full --states $(CRASH_STATES) --generations 10
 	$(PY) tests/crash/rig.py sqlite-normal ring-without-sync --states 200
 	$(PY) tests/ring/ring_mutants.py
 	RING_EXAMPLES=$(RING_EXAMPLES) $(PY) -m pytest -q --timeout=0 tests/ring/test_ring_machine.py

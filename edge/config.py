@@ -83,7 +83,7 @@ class RingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     encrypt: Annotated[bool, "what is written from the next start on is encrypted (docs/ring-encryption.md)"] = False
     key_file: Annotated[File, "holds the ring's key, made at first use; empty: <state_dir>/ring.key"] = ""
     key_command: Annotated[Command, "instead: prints the key, 64 hexadecimal digits; for a TPM or secure element"] = ""
-    key_timeout_s: Annotated[float, Meta(gt=0, le=30), "the command is ended after it, and tried once more"] = 10.0
+    key_timeout_s: Annotated[float, Meta(gt=0, le=20), "the command is ended after it; it has three tries"] = 10.0
 
 
 class PollSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -30,7 +30,8 @@ from edge.ring.slots import Condition, Slot
 log = logging.getLogger(__name__)
 
 KEY_FILE = "ring.key"
-COMMAND_TRIES = 2
+COMMAND_TRIES = 3
+COMMAND_PAUSE_S = 2.0      # at boot the chip, or what talks to it, may be there a moment after us
 _OUTPUT_LIMIT_BYTES = 1_024
 
 
@@ -70,7 +71,7 @@ class KeyFile:
 
 
 class KeyCommand:
-    """A command that prints the key, bounded in time and output; tried twice, a chip may be busy."""
+    """A command that prints the key, bounded in time and output; asked again where it fails."""
 
     def __init__(self, command: str, timeout_s: float) -> None:
         """Nothing is run before it is asked for."""
@@ -79,14 +80,16 @@ class KeyCommand:
 
     def key(self, *, fresh: bool) -> bytes:      # noqa: ARG002 - the command makes its own
         """See the port."""
-        for left in reversed(range(COMMAND_TRIES)):
+        for _ in range(COMMAND_TRIES - 1):
             try:
-                return parse_key(self._printed(), self.where)
+                said = self._printed()
+                break
             except RingLocked as error:
-                if not left:
-                    raise
-                log.warning("ring: %s; once more", error)
-        raise AssertionError("not reached")
+                log.warning("ring: %s; once more in %g s", error, COMMAND_PAUSE_S)
+                time.sleep(COMMAND_PAUSE_S)
+        else:
+            said = self._printed()
+        return parse_key(said, self.where)
 
     def _printed(self) -> bytes:
         until = time.monotonic() + self._timeout_s

@@ -27,10 +27,11 @@ class Seal:
     """The key of one segment. Never shows it."""
 
     def __init__(self, key: bytes, random: Callable[[int], bytes]) -> None:
-        """Raise nothing: the key is a derived one."""
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - slow to load, off by default
+        """Take a derived key, `random` gives the nonces."""
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - slow to load, off by default
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - same
 
-        self._aes, self._random = AESGCM(key), random
+        self._aes, self._random, self._wrong_tag = AESGCM(key), random, InvalidTag
 
     def seal(self, frame: Frame) -> Frame:
         """Return the frame as it goes to flash. Nonces are drawn: there is no counter for a power cut to turn back."""
@@ -41,15 +42,13 @@ class Seal:
 
     def unseal(self, frame: Frame) -> Frame | None:
         """Return what was sealed; None where this key did not seal it as it stands, or nobody did."""
-        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - same
-
         payload = frame.payload
         if not frame.flags & FrameFlag.SEALED or len(payload) < SEAL_BYTES:
             return None
         head = frame_head(frame.type, frame.flags, frame.records, len(payload), frame.first_seq)
         try:
             plain = self._aes.decrypt(payload[:NONCE_BYTES], payload[NONCE_BYTES:], head)
-        except InvalidTag:
+        except self._wrong_tag:
             return None
         return frame._replace(flags=frame.flags & ~FrameFlag.SEALED, payload=plain)
 

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from cli_site import Site
 
 from edge.clock import SystemClock
@@ -18,7 +19,8 @@ def told(site: Site, more: str) -> list[dict[str, str]]:
     return [found for found in findings if "ring.key" in found["text"] or "encrypted" in found["text"]]
 
 
-async def test_the_key_is_looked_at(site: Site) -> None:
+async def test_the_key_is_looked_at(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.ring.key.COMMAND_PAUSE_S", 0.0)
     key = site.state_dir / "ring.key"
     assert told(site, "encrypt = true\n") == [{"level": "good", "text": f"ring: encrypted, its key: {key}"}]
     assert not key.exists(), "looking makes none"

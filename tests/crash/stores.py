@@ -55,11 +55,11 @@ class RingStore:
     """
 
     def __init__(self, name: str, pressure: str, fs: Callable[[], OsFileSystem] = OsFileSystem, *, clock: Clock = CLOCK,
-                 evicts: bool = False) -> None:
+                 evicts: bool = False, encrypt: bool = False) -> None:
         self.name, self._pressure, self._fs, self._clock, self._evicts = name, pressure, fs, clock, evicts
         self.settings = RingSettings(
             size_mib=9 if pressure == "grow" else 1, slot_mib=0.0625, alarm_share=0.25, billing_share=0.25, ack_commit_s=0.02,
-            instant_commit_window_s=0, billing_commit_window_s=0, alarm_commit_window_s=0)
+            instant_commit_window_s=0, billing_commit_window_s=0, alarm_commit_window_s=0, encrypt=encrypt)
 
     def work(self, place: Path, mark: Mark, commits: int, rng: random.Random, first: int) -> int:
         """Commit `commits` times, from record `first` on; return the record after the last."""
@@ -159,6 +159,7 @@ class SqliteStore:
 
 STORES = {store.name: store for store in (
     RingStore("ring-grow", "grow"), RingStore("ring-wrap", "wrap"), RingStore("ring-full", "full", evicts=True),
+    RingStore("ring-sealed", "wrap", encrypt=True),
     SqliteStore("sqlite-full", "FULL"), SqliteStore("sqlite-normal", "NORMAL"),
     RingStore("ring-without-sync", "grow", SimulatedLie))}
-KEEP_THEIR_WORD = ("ring-grow", "ring-wrap", "ring-full", "sqlite-full")
+KEEP_THEIR_WORD = ("ring-grow", "ring-wrap", "ring-full", "ring-sealed", "sqlite-full")

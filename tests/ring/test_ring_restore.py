@@ -4,6 +4,7 @@ import asyncio
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from ring_sim import FakeClock
@@ -90,8 +91,6 @@ async def test_what_is_missing_is_a_loss_and_is_told(tmp_path: Path) -> None:
 
 
 async def test_an_encrypted_ring_stays_one(tmp_path: Path) -> None:
-    import msgspec
-
     sealed = msgspec.structs.replace(SETTINGS, encrypt=True)
     async with Ring.open(tmp_path / "ring", sealed, FakeClock()) as ring:
         seqs = [await ring.append(S, Record(SCHEMA, "m1", FakeClock().stamp(), (n, "private"))) for n in range(5)]
@@ -134,3 +133,23 @@ async def test_the_command_asks_which_ring_and_says_what_became_of_it(tmp_path: 
     assert result.return_value == 0, result.exception
     assert "instant       20          0" in result.output
     assert isinstance(run(tmp_path / "new" / "alarm" / "00000.slot", "--into", tmp_path / "x", "--ring", "no").exception, RingError)
+
+
+async def test_from_the_image_of_a_card(tmp_path: Path) -> None:
+    """Its blocks lie anywhere, and in the image a slot has only the pages that are frames."""
+    sealed = msgspec.structs.replace(SETTINGS, encrypt=True)
+    clock, rng = FakeClock(), random.Random(3)
+    async with Ring.open(tmp_path / "ring", sealed, clock) as ring:
+        for n in range(0, 200, 20):
+            tickets = [ring.put(S, Record(SCHEMA, "m1", clock.stamp(), (n + i, "x" * 900))) for i in range(20)]
+            last = await tickets[-1]
+        before = await everything(ring)
+    pages = [path.read_bytes()[at : at + PAGE_BYTES] for path in tmp_path.rglob("*.slot") for at in range(0, path.stat().st_size, PAGE_BYTES)]
+    rng.shuffle(pages)
+    image = tmp_path / "card.img"
+    image.write_bytes(b"".join(pages))
+    saved(image, tmp_path / "new", sealed)
+    async with Ring.open(tmp_path / "new", sealed, clock) as ring:
+        assert await everything(ring) == before
+        assert await ring.append(S, Record(SCHEMA, "m1", clock.stamp(), (1, "new"))) > last
+        assert ring.status().lost == 0

@@ -196,6 +196,12 @@ async def test_sealed_slots_without_header_are_salvaged(tmp_path: Path) -> None:
 # ---- where a key comes from ------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No rest between two tries of a command."""
+    monkeypatch.setattr("edge.ring.key.COMMAND_PAUSE_S", 0.0)
+
+
 def command(tmp_path: Path, text: str) -> str:
     script = tmp_path / "key"
     script.write_text(f"#!{sys.executable}\nimport os, sys, time\n{text}\n")
