@@ -5,7 +5,7 @@
 
 PY := .venv/bin/python
 
-.PHONY: docs demo test lint types unit binary binary-aarch64 test-binary bench crash soak incumbent fuzz rehearse rehearse-short rehearse-long test-radio images-amd64 images-arm64 check-buildroot clean
+.PHONY: docs demo test lint types unit binary binary-aarch64 test-binary bench crash soak incumbent ota fuzz rehearse rehearse-short rehearse-long test-radio images-amd64 images-arm64 check-buildroot clean
 
 demo: .venv/.demo
 	@.venv/bin/halow-gateway demo
@@ -88,6 +88,12 @@ images-amd64: .venv/.test build/image/.setup binary
 
 images-arm64: .venv/.test build/image/.setup binary-aarch64
 	@$(PY) tools/image/build.py arm64
+
+# A 40 MB update over the fair link, with an outage, a reset and a kill -9, while twenty meters are polled: half an hour.
+# LINK_SHARE=1 takes all of the link and half the time.
+LINK_SHARE ?= 0.5
+ota: .venv/.test
+	$(PY) benchmarks/ota_fair_link.py --link-share $(LINK_SHARE)
 
 # Hostile bytes for every decoder, two million cases in all; ten to twenty minutes. Findings are saved under tests/fuzz/crashers,
 # where `make test` plays them again. FUZZER=atheris takes that fuzzer where it is installed; EXECUTIONS= and SEED= as they say.

@@ -38,6 +38,7 @@ from edge.uplink.provisionwords import AlreadyThere, Credential
 
 log = logging.getLogger(__name__)
 
+TRIAL_REST_MAX_S = 7_200.0
 TRIAL_WAIT_S = 18.0      # of a person, for the outcome of a trial
 
 
@@ -53,6 +54,7 @@ class Admission:
         self._ask_at = self._try_at = float("-inf")      # not before, clock.monotonic()
         self._refusal: EdgeError | None = None           # what the last provisioning ended with
         self._tried: Login | None = None                 # the candidate that the server refused
+        self._unproven = 0                               # trials in a row that showed nothing
         self._outcome = ""
         self._judged = asyncio.Event()
 
@@ -89,7 +91,8 @@ class Admission:
         if self._waiting() is None:
             what = WORDS[self._settings.uplink.credentials]
             raise ConfigError(f"no new {what} lies there; `halow-gateway credentials rotate` takes one")
-        self._tried, self._try_at, self._outcome = None, float("-inf"), ""
+        self._begin_trials()
+        self._outcome = ""
         self._judged.clear()
         self.nudged.set()
         try:
@@ -102,10 +105,13 @@ class Admission:
     async def offer(self, raw: bytes, by: str) -> None:
         """Lay new credentials beside those in use, for a trial at the next look. ConfigError, OSError."""
         await asyncio.to_thread(candidate.put, self._settings, raw)
-        self._tried, self._try_at = None, float("-inf")
+        self._begin_trials()
         self._tell(event("uplink_credentials_offered", f"by {by}", self._clock))
 
     # ---- trials
+
+    def _begin_trials(self) -> None:
+        self._tried, self._try_at, self._unproven = None, float("-inf"), 0
 
     def _waiting(self) -> Login | None:
         try:
@@ -122,7 +128,9 @@ class Admission:
         try:
             await accepted(uplink, self._name, new)
         except Retryable as error:
-            self._try_at = now + uplink.backoff_max_s
+            # Each trial ends a session that works: where nothing is ever proven it must become rare.
+            self._try_at = now + min(uplink.backoff_max_s * 2**self._unproven, TRIAL_REST_MAX_S)
+            self._unproven += 1
             log.info("new credentials could not be tried: %s", error)
             return
         except (Rejected, ConfigError) as error:

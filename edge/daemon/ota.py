@@ -231,13 +231,19 @@ class OtaDesk:
         self._say(offer.what, "UPDATING")
         try:
             await self._pulsing(pulse, updater.install(self._store.package(offer.what), offer))
-            await self._keep(_phase(installing, "installed"))
-            if await self._pulsing(pulse, updater.restart()):
+        except NotInstalled as error:
+            await self._failed(installing, str(error))
+            return
+        await self._keep(_phase(installing, "installed"))
+        try:
+            starts = await self._pulsing(pulse, updater.restart())
+        except NotInstalled as error:
+            self._say(offer.what, "UPDATING", f"installed, to run from the board's next start, which failed: {error}")
+        else:
+            if starts:
                 log.info("%s is installed; the board starts anew", offer.name)
             else:
                 await self._done(installing, now)
-        except NotInstalled as error:
-            await self._failed(installing, str(error))
 
     async def _pulsing(self, pulse: Pulse, work: Coroutine[Any, Any, T]) -> T:
         """Wait for work that takes its time, and keep the watchdog quiet meanwhile."""

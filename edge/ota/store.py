@@ -98,10 +98,11 @@ class PackageStore:
                 written = os.pwrite(handle, left, at)
                 left, at = left[written:], at + written
             if offset == 0:
-                os.fsync(handle)
                 sync_directory(self.directory)
-            elif end // SYNC_BYTES != offset // SYNC_BYTES:
+            if offset == 0 or end // SYNC_BYTES != offset // SYNC_BYTES:
                 os.fsync(handle)
+                # what lies in the page cache counts as this process's memory, and nobody reads it soon
+                os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(handle)
         return end
@@ -114,6 +115,7 @@ class PackageStore:
             while data := file.read(SLICE_BYTES):
                 found.update(data)
                 size += len(data)
+                os.posix_fadvise(file.fileno(), 0, size, os.POSIX_FADV_DONTNEED)
         if size != offer.size_bytes:
             return f"the package has {size} bytes, {offer.size_bytes} were offered"
         if found.hexdigest() != offer.checksum:

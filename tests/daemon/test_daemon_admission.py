@@ -237,6 +237,19 @@ async def test_a_cut_while_a_trial_goes_on_leaves_the_old_one_in_use_and_the_new
     assert (await site.start().login()).username == "new"
 
 
+async def test_a_server_that_proves_nothing_is_asked_ever_more_rarely(site, server):
+    (site.state_dir / "uplink.token").write_text("old\n")
+    await server.outage()
+    candidate.put(site.settings(), b"new\n")
+    admission = site.start(backoff_max_s=60.0)
+    rests = []
+    for _ in range(9):
+        admission._try_at = float("-inf")
+        await admission.login()
+        rests.append(round(admission._try_at - SystemClock(trust_wall=True).monotonic()))
+    assert rests == [60, 120, 240, 480, 960, 1920, 3840, 7200, 7200]
+
+
 def test_what_is_no_credential_is_not_even_laid_beside(site):
     for raw in (b"two words", b"x" * 2000):
         with pytest.raises(ConfigError):

@@ -33,7 +33,7 @@ class FakeUpdater:
     """Takes whatever it gets, until told otherwise."""
 
     def __init__(self):
-        self.installed, self.restarts, self.refuses, self.runs_at_once, self.hangs = [], 0, "", False, False
+        self.installed, self.restarts, self.refuses, self.runs_at_once, self.hangs, self.stays = [], 0, "", False, False, ""
 
     async def install(self, package, offer):
         if self.refuses:
@@ -44,6 +44,8 @@ class FakeUpdater:
 
     async def restart(self):
         self.restarts += 1
+        if self.stays:
+            raise NotInstalled(self.stays)
         return not self.runs_at_once
 
 
@@ -231,6 +233,16 @@ async def test_no_room_on_flash_no_updater_and_an_updater_that_refuses(server, g
     async with gateway.start():
         await gateway.reaches("FAILED")
     assert gateway.records[-1]["fw_error"] == "this gateway takes no such packages (ota.firmware_command names no updater)"
+
+
+async def test_a_board_that_does_not_start_anew_has_not_failed(server, gateway):
+    assign(server)
+    gateway.updater.stays = "ask: nobody was done with it"
+    async with gateway.start():
+        await gateway.reaches(*WAY, "UPDATING")
+    assert gateway.records[-1]["fw_error"].endswith("which failed: ask: nobody was done with it")
+    async with gateway.start(NEW):
+        await gateway.reaches("UPDATED")
 
 
 async def test_a_power_cut_in_the_installation_is_tried_once_more(server, gateway):
