@@ -210,7 +210,8 @@ class Admission:
         if given.kind != uplink.credentials:
             raise Rejected(f'the server has another kind of credentials for {self._name}, now in {path}: set '
                            f'uplink.credentials = "{given.kind}"')
-        if (given.client_id, given.username) != (wanted.client_id, wanted.username):
+        # what the server leaves open, it does not look at
+        if given.client_id not in ("", wanted.client_id) or given.username not in ("", wanted.username):
             raise Rejected(f"the server knows {self._name} as client {given.client_id!r}, user {given.username!r}: set "
                            f"uplink.client_id and uplink.username so; the password is in {path}")
         if not uplink.provision_secret_file:      # it opens the door to every board of the fleet
