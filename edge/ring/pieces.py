@@ -42,6 +42,7 @@ from edge.ring.layout import (
 READ_BYTES = 1 << 20
 HEADER_MAGIC = b"EGR1"
 UNKNOWN_BOOT = bytes(16)
+NO_RING = bytes(16)      # the uuid where no header is left that says one
 _CRC_BYTES = 20          # of a frame's head, under the checksum
 _STEP = [zlib.crc32(bytes([i]), 0xFFFFFFFF) ^ 0xFFFFFFFF for i in range(256)]      # of CRC-32, byte by byte
 _BACK = {word >> 24: index for index, word in enumerate(_STEP)}
@@ -164,7 +165,7 @@ def _rebuilt(path: Path, uid: int, first: FrameHead, known: Sequence[Piece]) -> 
     headers = [piece.header for piece in near]
     before = [one for one in headers if one.stream == stream and one.base_seq <= first.first_seq]
     segment = max((one.segment for one in before), default=-1) + 1
-    ring = headers[0].ring if headers else bytes(16)
+    ring = headers[0].ring if headers else NO_RING
     header = SlotHeader(ring, stream, epoch, segment, first.first_seq, uid, UNKNOWN_BOOT, 0, 0, 0, 0)
     if first.flags & FrameFlag.SEALED:
         check = next((one.key_check for one in headers if one.ring == ring and one.key_check), b"")

@@ -8,7 +8,7 @@ from uuid import UUID
 from edge.errors import RingLocked
 from edge.ring.key import KeyPort
 from edge.ring.look import RingLook
-from edge.ring.pieces import Piece, PieceFs, gather
+from edge.ring.pieces import NO_RING, Piece, PieceFs, gather
 
 
 @dataclass(frozen=True)
@@ -53,5 +53,7 @@ def rings_in(sources: Iterable[Path], key: KeyPort | None = None) -> tuple[list[
         try:
             rings.append(SavedRing(uuid, fs, RingLook(Path(), fs, key=key)))
         except RingLocked as locked:
-            gathered.problems.append(f"ring {uuid}, {len(pieces)} segments: {locked}")
+            why = str(locked) if ring != NO_RING else (
+                "encrypted, and nothing says of which ring; one of its slots with a header has to be among the sources")
+            gathered.problems.append(f"ring {uuid}, {len(pieces)} segments: {why}")
     return rings, gathered.problems

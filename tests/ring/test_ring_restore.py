@@ -90,6 +90,40 @@ async def test_what_is_missing_is_a_loss_and_is_told(tmp_path: Path) -> None:
         assert fresh not in put
 
 
+@pytest.mark.parametrize("seed", range(6))
+async def test_whatever_is_broken_nothing_is_made_up_and_every_hole_is_counted(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    chosen = msgspec.structs.replace(SETTINGS, encrypt=bool(seed % 2))
+    clock, put = FakeClock(), dict[int, int]()
+    async with Ring.open(tmp_path / "ring", chosen, clock) as ring:
+        for n in range(0, 300, 10):
+            tickets = [ring.put(S, Record(SCHEMA, "m1", clock.stamp(), (n + i, "x" * 900))) for i in range(10)]
+            put |= {await ticket: n + i for i, ticket in enumerate(tickets)}
+        acked = sorted(put)[rng.randrange(200) :][: rng.randrange(1, 60)]
+        ring.ack(SeqSpan(S, acked[0], acked[-1]))
+    used = [path for path in slots(tmp_path / "ring") if any(path.read_bytes()[:PAGE_BYTES])]
+    for path in rng.sample(used, 3):
+        how = rng.choice(("pages", "header", "gone"))
+        if how == "gone":
+            path.unlink()
+            continue
+        with path.open("r+b") as file:
+            for page in (0, 1) if how == "header" else rng.sample(range(2, 16), 3):
+                file.seek(page * PAGE_BYTES)
+                file.write(rng.randbytes(PAGE_BYTES))
+    saved(tmp_path / "ring", tmp_path / "new", chosen)
+    async with Ring.open(tmp_path / "new", chosen, clock) as ring:
+        found = {stored.seq: stored.record.values[0] for stored in await everything(ring)}
+        lost = ring.status().streams["instant"].lost
+        fresh = await ring.append(S, Record(SCHEMA, "m1", clock.stamp(), (1, "new")))
+    assert found.items() <= put.items()
+    waited = set(put) - set(acked) - set(found)
+    holes = {seq for seq in waited if seq < max(found)}
+    assert len(holes) <= lost <= len(waited | set(acked)), "what is acknowledged may be counted where the newest state is gone"
+    assert fresh not in put
+    assert len(found) > 50
+
+
 async def test_an_encrypted_ring_stays_one(tmp_path: Path) -> None:
     sealed = msgspec.structs.replace(SETTINGS, encrypt=True)
     async with Ring.open(tmp_path / "ring", sealed, FakeClock()) as ring:

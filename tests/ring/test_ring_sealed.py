@@ -190,6 +190,9 @@ async def test_sealed_slots_without_header_are_salvaged(tmp_path: Path) -> None:
     result = CliRunner().invoke(
         ring_command, ["salvage", str(tmp_path), "--key-file", str(tmp_path / KEY_FILE)], obj=State(), standalone_mode=False)
     assert "made anew from its frames" in result.stderr
+    alone = CliRunner().invoke(
+        ring_command, ["salvage", str(slot), "--key-file", str(tmp_path / KEY_FILE)], obj=State(), standalone_mode=False)
+    assert "nothing says of which ring" in alone.stderr
     assert result.stdout.count(WORDS.decode()) == 400
 
 
