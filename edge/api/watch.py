@@ -149,7 +149,8 @@ class Watch:
             "gateway": {key: gateway[key] for key in (
                 "name", "id", "version", "uptime_s", "clock_synchronised", "registry", "overdue")},
             "uplink": {key: told["uplink"].get(key) for key in (
-                "connected", "for_s", "last_error", "acked_records", "sent_records")},
+                "connected", "for_s", "last_error", "acked_records", "sent_records")} | {
+                    "enabled": self._doors.settings.uplink.enabled},
             "ring": {key: told["ring"][key] for key in ("healthy", "problem", "backlog")},
             "radio": {key: radio.get(key) for key in (
                 "present", "detail", "channel", "noise_dbm", "busy_pct", "duty_pct", "duty_limit_pct")},
