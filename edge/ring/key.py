@@ -61,7 +61,8 @@ class KeyFile:
                     log.info("ring: a new key was made: %s", self.path)
             with self.path.open("rb") as file:
                 if os.fstat(file.fileno()).st_mode & 0o077:
-                    os.fchmod(file.fileno(), 0o600)
+                    with contextlib.suppress(OSError):      # a medium without modes, or not to be written: it is read
+                        os.fchmod(file.fileno(), 0o600)
                 return parse_key(file.read(_OUTPUT_LIMIT_BYTES), self.where)
         except FileNotFoundError:
             raise RingLocked(f"{self.path}: there is no key for the ring; put the one that it was encrypted with there"
