@@ -168,7 +168,7 @@ class _Work:
         path, given = secret.path, self._secret_files.get(secret.option)
         if given is not None:
             raw = read_input(given, secret.limit_bytes + 1)
-            if self._taken().get(secret.option) != _digest(raw) or not path.exists():
+            if self._taken().get(secret.option) != _digest(raw) or (secret.again and not path.exists()):
                 text = secret.parse(raw, given)
                 if not _holds(path, text):      # a cut came between the two writes
                     write_file(path, text, replace=True)
@@ -231,6 +231,7 @@ class _Secret(NamedTuple):
     limit_bytes: int
     parse: Callable[[bytes, str], bytes]
     wanted: bool      # by the settings
+    again: bool       # taken again from the same file where it is gone
 
 
 def _secrets(settings: "Settings") -> Iterator[_Secret]:
@@ -256,10 +257,11 @@ def _secrets(settings: "Settings") -> Iterator[_Secret]:
     options: dict[Credentials, str] = {"access_token": "token", "mqtt_basic": "password", "x509": "certificate"}
     for kind, option in options.items():
         yield _Secret(WORDS[kind], option, credential_path(settings, kind), limit_bytes(kind), partial(parse, kind),
-                      uplink.enabled and kind == uplink.credentials and not by_itself)
+                      uplink.enabled and kind == uplink.credentials and not by_itself, again=True)
+    provisioned = credential_path(settings).exists()      # then the secret was deleted on purpose
     yield _Secret("provision secret", "provision_secret", provision_secret_path(settings), TOKEN_LIMIT_BYTES,
                   lambda raw, where: f"{one_line(raw, Path(where))}\n".encode(),
-                  uplink.enabled and by_itself and not credential_path(settings).exists())
+                  uplink.enabled and by_itself and not provisioned, again=not provisioned)
 
 
 def _guarded(name: str, step: Callable[[], Iterator[Part]]) -> Iterator[Part]:

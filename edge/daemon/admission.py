@@ -204,7 +204,7 @@ class Admission:
         if given.kind == "x509" and not given.same(wanted):
             raise Rejected(f"the server knows {self._name} by another certificate than this gateway's; give the device "
                            "there this one, or other credentials")
-        if given.secret != wanted.secret or given.kind != wanted.kind:
+        if not given.same(wanted):
             candidate.put(settings, f"{given.secret}\n".encode(), given.kind)
         path = candidate.keep(settings, given.kind)
         if given.kind != uplink.credentials:

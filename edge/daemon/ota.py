@@ -16,6 +16,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from edge.clock import Clock
 from edge.config import MIB, OtaSettings
 from edge.errors import ConfigError
@@ -24,7 +26,7 @@ from edge.model import Field, Kind, Record, Schema
 from edge.ota.chunks import Chunks, Piece
 from edge.ota.intake import Intake
 from edge.ota.offer import WHATS, Offer, What, offered
-from edge.ota.store import Kept, NoRoom, PackageStore, Phase
+from edge.ota.store import Kept, NoRoom, PackageStore
 from edge.ota.updater import NotInstalled, Running, Updater
 
 log = logging.getLogger(__name__)
@@ -55,11 +57,10 @@ class OtaDesk:
         self._attributes: Mapping[str, object] | None = None      # None: the server has not said
         self._woken = asyncio.Event()
         self._pieces: asyncio.Queue[Piece | str | None] = asyncio.Queue()
-        self.chunks.arrived = self.chunks.failed = self._pieces.put_nowait
         self._states: dict[What, tuple[str, str]] = {}
         self._progress: dict[What, tuple[int, int]] = {}
         self._wrong: dict[What, str] = {}
-        self._given_up: set[Offer] = set()                        # could not even be written down
+        self._concluded: dict[What, Offer] = {}                   # there is nothing more to do about it
 
     def changed(self, attributes: Mapping[str, object]) -> None:
         """Take the shared attributes of KEYS as they are now; whoever dispatches them calls this."""
@@ -75,7 +76,7 @@ class OtaDesk:
                 kept = await asyncio.to_thread(self._store.load, what)
                 if kept is not None and kept.phase == "failed":
                     await asyncio.to_thread(self._store.forget, what)
-            self._given_up.clear()
+            self._concluded.clear()
             self._woken.set()
         told: dict[str, Any] = {}
         for what, (state, why) in self._states.items():
@@ -96,15 +97,16 @@ class OtaDesk:
             self._woken.clear()
             for what in WHATS:
                 offer = self._offer(what)
-                if offer is None or offer in self._given_up:
+                if offer is None or offer == self._concluded.get(what):
                     continue
                 try:
                     await self._pursue(offer, pulse)
                 except OSError as error:
-                    self._given_up.add(offer)
                     self._say(what, "FAILED", f"{error.filename or 'state directory'}: {error.strerror or error}")
                 finally:
                     self.chunks.stop()
+                if self._offer(what) == offer:      # else it was left for another one, or withdrawn, and may come back
+                    self._concluded[what] = offer
 
     def _offer(self, what: What) -> Offer | None:
         if self._attributes is None:
@@ -234,7 +236,7 @@ class OtaDesk:
         except NotInstalled as error:
             await self._failed(installing, str(error))
             return
-        await self._keep(_phase(installing, "installed"))
+        await self._keep(msgspec.structs.replace(installing, phase="installed"))
         try:
             starts = await self._pulsing(pulse, updater.restart())
         except NotInstalled as error:
@@ -264,7 +266,3 @@ class OtaDesk:
         title, version = (runs.title or None, runs.version or None) if runs else (None, None)
         log.log(logging.WARNING if why else logging.INFO, "%s: %s%s", what, state, f": {why}" if why else "")
         self._tell(Record(SCHEMAS[what], "", self._clock.stamp(), (state, why or None, title, version)))
-
-
-def _phase(kept: Kept, phase: Phase) -> Kept:
-    return Kept(kept.offer, phase, kept.why, kept.build, kept.boot, kept.tries)

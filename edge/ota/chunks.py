@@ -63,7 +63,6 @@ class Chunks:
         self.wake = lambda: None
         self.arrived = lambda _piece: None
         self.failed = lambda _why: None
-        self.asked = 0                                   # requests so far, repetitions included
         self._wanted_bytes, self._timeout_s, self._share = chunk_bytes, timeout_s, link_share
         self._offer: Offer | None = None
         self._position = 0
@@ -142,7 +141,6 @@ class Chunks:
         self._fit(limit_bytes)
         index = self._position // self._chunk_bytes
         self._outstanding = _Asked(index, self._chunk_bytes, now)
-        self.asked += 1
         topic = f"v2/{self._offer.what}/request/{self._request}/chunk/{index}"
         return Said(Publish(topic, str(self._chunk_bytes).encode()))
 

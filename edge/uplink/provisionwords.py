@@ -31,7 +31,7 @@ _NAMES = {kind: name for name, kind in TYPES.items()}
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A token, a password with its two names, or a certificate (PEM). Two with one meaning are equal."""
+    """A token, a password with its two names, or a certificate (PEM)."""
 
     kind: Credentials
     secret: str = field(repr=False)
@@ -39,9 +39,8 @@ class Credential:
     username: str = ""
 
     def same(self, other: "Credential") -> bool:
-        """Tell whether both are the same; a certificate also without its line ends, as ThingsBoard keeps it."""
-        return (self.kind, self.client_id, self.username, _bare(self)) == (
-            other.kind, other.client_id, other.username, _bare(other))
+        """Tell whether the secrets are; a certificate is the same without its line ends, as ThingsBoard keeps it."""
+        return (self.kind, _bare(self)) == (other.kind, _bare(other))
 
 
 def request(name: str, key: str, secret: str, wanted: Credential) -> Publish:

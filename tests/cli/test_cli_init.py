@@ -154,6 +154,28 @@ def test_a_token_is_taken_once_and_never_shown(small: Site) -> None:
     assert token.read_text() == "C3_NEW\n"
 
 
+def test_every_kind_of_credentials_is_taken_and_a_used_provision_secret_does_not_come_back(small: Site) -> None:
+    files = {"password": b"a pass word\r\n", "certificate": b"-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n", "provision-secret": b"s\n"}
+    words = []
+    for option, raw in files.items():
+        (small.base / option).write_bytes(raw)
+        words += [f"--{option}", str(small.base / option)]
+    found = parts(small, *words)
+    assert {found[name][0] for name in ("password", "certificate", "provision secret")} == {"made"}
+    assert (small.state_dir / "uplink.password").read_bytes() == b"a pass word\n"
+    assert (small.state_dir / "device.pem").read_bytes() == files["certificate"]
+    secret = small.state_dir / "provision.secret"
+    assert (secret.read_bytes(), secret.stat().st_mode & 0o777) == (b"s\n", 0o600)
+    secret.unlink()
+    assert parts(small, *words)["provision secret"][0] == "made", "lost before it was of use"
+    (small.state_dir / "uplink.token").write_text("A1\n")      # what it was for
+    secret.unlink()
+    assert "provision secret" not in parts(small, *words)
+    assert not secret.exists()
+    (small.base / "password").write_text("two\nlines\n")
+    assert parts(small, *words, status=1)["password"] == ("failed", f"{small.base / 'password'}: holds no password or secret; it must be one line")
+
+
 def test_beside_a_running_gateway_the_ring_is_left_to_it(small: Site) -> None:
     lock = lock_directory(small.state_dir / "ring")
     half = small.state_dir / "device.key.abcdefgh.new"

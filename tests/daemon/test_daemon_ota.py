@@ -202,6 +202,23 @@ async def test_another_offer_in_the_middle_takes_its_place(server, gateway):
     assert gateway.updater.installed == [(IMAGE[:70_000], "1.2")]
 
 
+async def test_an_offer_that_is_withdrawn_and_comes_back_goes_on(server, gateway):
+    packages = assign(server, data=IMAGE * 4)
+    async with gateway.start() as desk:
+        async with asyncio.timeout(10):
+            while len(packages.requests) < 30:
+                await asyncio.sleep(0.005)
+        server.publish("v1/devices/me/attributes", b'{"deleted":["fw_title","fw_version"]}')
+        async with asyncio.timeout(10):
+            while desk.chunks.rest_s(0.0) != float("inf"):
+                await asyncio.sleep(0.005)
+        asked = len(packages.requests)
+        server.publish("v1/devices/me/attributes", msgspec.json.encode(packages.shared()))
+        await gateway.reaches("UPDATING")
+    assert gateway.updater.installed == [(IMAGE * 4, "1.1")]
+    assert packages.requests[asked][2] >= 30 - 1 - 1 - 14
+
+
 @pytest.mark.parametrize(("offered", "settings", "says"), [
     ({"size": 5 << 20}, {"size_max_mib": 4}, "5242880 bytes are more than ota.size_max_mib allows"),
     ({"size": 0}, {}, "fw_size = '0': must be a number of bytes"),
