@@ -5,7 +5,7 @@
 
 PY := .venv/bin/python
 
-.PHONY: docs demo test lint types unit binary binary-aarch64 test-binary bench crash soak incumbent ota fuzz rehearse rehearse-short rehearse-long test-radio images-amd64 images-arm64 check-buildroot clean
+.PHONY: docs demo test lint types unit binary binary-aarch64 test-binary bench crash soak incumbent ota fuzz rehearse rehearse-short rehearse-long test-radio images-amd64 images-arm64 check-buildroot test-page clean
 
 demo: .venv/.demo
 	@.venv/bin/halow-gateway demo
@@ -38,6 +38,10 @@ docs: .venv/.test
 test-binary: .venv/.test binary
 	HALOW_GATEWAY_BINARY=build/binary/halow-gateway $(PY) -m pytest tests/binary
 	$(PY) benchmarks/binary.py
+
+# The page in Debian's Chromium against the running gateway, screenshots of every view in build/page; the API against its own document.
+test-page: .venv/.page
+	HALOW_PAGE=$(CURDIR)/build/page $(PY) -m pytest --timeout=600 tests/page
 
 # The ring against power cuts and bad flash at length: 20,000 examples of the machine, each guard taken away, 5,000 crash states of
 # the machine's own ext4 (root), and SQLite through the same cuts; hours. Each line also runs alone; docs/ring-proofs.md says more.
@@ -123,6 +127,10 @@ check-buildroot: build/check-buildroot/.setup
 .venv/.test: pyproject.toml tools/setup
 	@tools/setup test
 	@touch .venv/.test .venv/.demo
+
+.venv/.page: .venv/.test
+	@tools/setup page
+	@touch .venv/.page
 
 .venv/.bench: .venv/.test
 	@tools/setup bench

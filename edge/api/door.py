@@ -25,6 +25,7 @@ from edge.api.table import Call, Reply, Route, Table
 from edge.errors import EdgeError
 
 BODY_TIMEOUT_S = 20.0
+QUERY_FIELDS = 20
 COOKIE, SECURE_COOKIE = "session", "__Host-session"      # the prefix binds it to TLS and this host (RFC 6265bis 4.1.3)
 CSRF_HEADER = "x-csrf-token"
 
@@ -80,14 +81,15 @@ class Door:
         route, parameters, methods = self._table.find(request.method, raw_path)
         if route is None and not methods and (asset := self._assets.find(request.url.path)) is not None:
             if request.method not in ("GET", "HEAD"):
-                raise Problem(405, "this is only to be read")
+                raise Problem(405, "this is only to be read", allow="GET, HEAD")
             return asset.response(request.headers.get("if-none-match", ""))
         who = self._access.principal(request.headers.get("authorization"), request.cookies.get(self._cookie))
         if who.role is Role.OPEN and (route is None or route.role is not Role.OPEN):
             raise Problem(401, "log in first")      # what there is and what not is nobody's business either
         if route is None:
             if methods:
-                raise Problem(405, f"this takes {', '.join(sorted(methods))}")
+                told = ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])}))
+                raise Problem(405, f"this takes {told}", allow=told)
             raise Problem(404, "there is nothing here; /api/v1/openapi.json lists what there is")
         self._let_in(request, route, who)
         call = Call(who, request.client.host if request.client else "", parameters, self._query(request, route),
@@ -106,7 +108,10 @@ class Door:
             raise Problem(403, "X-CSRF-Token is missing or wrong; GET /api/v1/session tells it")
 
     def _query(self, request: Request, route: Route) -> Any:
-        pairs = parse_qsl(request.url.query, keep_blank_values=True, errors="replace", max_num_fields=20)
+        try:
+            pairs = parse_qsl(request.url.query, keep_blank_values=True, errors="replace", max_num_fields=QUERY_FIELDS)
+        except ValueError:
+            raise Problem(400, f"more than {QUERY_FIELDS} parameters") from None
         try:
             return msgspec.convert(dict(pairs), route.query, strict=False)
         except msgspec.ValidationError as error:
@@ -156,6 +161,8 @@ class Door:
         headers = {"Cache-Control": "no-store"}
         if problem.retry_after_s is not None:
             headers["Retry-After"] = str(max(1, round(problem.retry_after_s)))
+        if problem.allow:
+            headers["Allow"] = problem.allow      # RFC 9110 clause 15.5.6
         if problem.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         told = ProblemAnswer(str(problem), problem.problems, self._access.setup_required)

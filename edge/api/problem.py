@@ -30,12 +30,13 @@ class Problem(EdgeError):
     """Ends a call with this answer."""
 
     def __init__(self, status: int, text: str, problems: Sequence[tuple[str, str]] = (), *,
-                 retry_after_s: float | None = None) -> None:
-        """`problems` are (field, what is wrong with it)."""
+                 retry_after_s: float | None = None, allow: str = "") -> None:
+        """`problems` are (field, what is wrong with it), `allow` the methods that a 405 may be told of."""
         super().__init__(text)
         self.status = status
         self.problems = tuple(FieldProblem(*each) for each in problems)
         self.retry_after_s = retry_after_s
+        self.allow = allow
 
 
 def at_fields(lines: Iterable[str], known: Iterable[str]) -> list[tuple[str, str]]:

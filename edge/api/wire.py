@@ -14,7 +14,9 @@ from edge.model import Meter
 
 Label = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
 Secret = Annotated[str, Meta(max_length=256)]
-MeterName = Annotated[str, Meta(min_length=1, max_length=64)]
+# Rows of numbers, short to send. Not tuple[int, int]: JSON Schema 2020-12 writes those otherwise than msgspec does.
+Sample = Annotated[tuple[int, ...], Meta(min_length=2, max_length=2)]
+Waiting = Annotated[tuple[int, ...], Meta(min_length=4, max_length=4)]
 
 
 class _In(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -207,7 +209,7 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     margin_db: float | None
     age_s: float | None
     lost_because: str
-    recent: tuple[tuple[int, int], ...]
+    recent: tuple[Sample, ...]
 
 
 class Band(msgspec.Struct, frozen=True):
@@ -230,7 +232,7 @@ class RingShown(msgspec.Struct, frozen=True):
 
     ring: dict[str, Any]
     uplink: dict[str, Any]
-    history: tuple[tuple[int, int, int, int], ...]
+    history: tuple[Waiting, ...]
 
 
 class Status(msgspec.Struct, frozen=True):

@@ -1,0 +1,272 @@
+"""A technician's visit, in a real browser: from the first use to an outage that is over. In order; each test goes on from the last.
+
+Screenshots of every view go to the folder that HALOW_PAGE names, on a phone and on a desk, dark and light.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from api_site import PASSWORD
+from axe_playwright_python.sync_playwright import Axe
+from page_site import FAR, NEAR, Box
+from playwright.sync_api import expect, sync_playwright
+
+SHOTS = Path(os.environ["HALOW_PAGE"])
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
+VIEWS = ("overview", "align", "meters", "ring", "logs", "config", "inventory", "access")
+EXPECTED_NOISE = re.compile(r"401 \(Unauthorized\)|422|429|\[DOM\]|ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_EMPTY_RESPONSE")
+
+expect.set_options(timeout=20_000)
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory):
+    there = Box(tmp_path_factory.mktemp("box"))
+    with there.site.gateway:
+        there.start()
+        yield there
+        there.stop()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def page(box, browser):
+    """One phone, and everything that its console said."""
+    tab = browser.new_context(viewport=PHONE, locale="en-GB", color_scheme="light", accept_downloads=True).new_page()
+    said = []
+    tab.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+    tab.on("pageerror", lambda error: said.append(f"uncaught: {error}"))
+    tab.goto(box.url)
+    yield tab
+    assert [line for line in said if not EXPECTED_NOISE.search(line)] == []
+
+
+def go(page, view: str) -> None:
+    page.click(f"#nav-{view}")
+    expect(page.locator(f'[data-view="{view}"] h1')).to_be_visible()
+
+
+def accessible(page) -> None:
+    """No rule of axe-core is broken that keeps somebody from using the page."""
+    found = Axe().run(page).response["violations"]
+    serious = [f"{each['id']}: {[node['html'][:120] for node in each['nodes']][:3]}" for each in found if each["impact"] in ("serious", "critical")]
+    assert serious == []
+
+
+def test_first_use_needs_the_code_from_the_box(page, box):
+    expect(page.get_by_role("heading", name="Set the password")).to_be_visible()
+    accessible(page)
+    page.screenshot(path=SHOTS / "setup-phone-light.png")
+    page.get_by_label("Code").fill("22222-33333")
+    page.get_by_label("New password").fill(PASSWORD)
+    page.get_by_label("Once more").fill(PASSWORD)
+    page.get_by_role("button", name="Set and log in").click()
+    expect(page.locator("[name=code]")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator(".error:visible")).to_contain_text("no such code")
+    page.get_by_label("Code").fill(box.site.code().lower())
+    page.get_by_label("Once more").fill("something else")
+    page.get_by_role("button", name="Set and log in").click()
+    expect(page.locator(".error:visible")).to_have_text("The two differ.")
+    page.get_by_label("Once more").fill(PASSWORD)
+    page.get_by_role("button", name="Set and log in").click()
+    expect(page.locator("#gateway-name")).to_have_text("gw-test")
+    expect(page.locator("#link-state")).to_have_text("Live")
+
+
+def test_a_wrong_input_is_explained_where_it_stands(page, box):
+    go(page, "meters")
+    page.get_by_role("button", name="Add meter").click()
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator("[name=name]")).to_be_focused()
+    expect(page.locator(".error:visible")).to_have_count(2)
+    page.get_by_label("Name", exact=True).fill("first")
+    page.get_by_label("Address", exact=True).fill("127.0.0.1")
+    page.get_by_label("Port").fill("99999")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator(".error:visible")).to_have_text("must be from 1 to 65535")
+    expect(page.locator("[name=port]")).to_be_focused()
+    accessible(page)
+    page.screenshot(path=SHOTS / "wrong-input-phone-light.png")
+
+
+def test_a_meter_is_added_and_its_values_move(page, box):
+    row = box.meters.rows()[0]
+    page.get_by_label("Port").fill(row["port"])
+    page.get_by_label("Password", exact=True).fill(row["password"])
+    page.get_by_label("Framing").select_option(row["framing"])
+    page.get_by_label("Client address").fill(row["client_sap"])
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator("dialog")).to_have_count(0)
+    card = page.locator('[data-meter="first"]')
+    expect(card.locator(".badge")).to_have_text("reading")
+    values = card.locator(".values .v").first
+    expect(values).to_have_text(re.compile(r"^2\d\d\.\d+$"))
+    before = card.locator(".values").first.inner_text()
+    page.wait_for_function("before => document.querySelector('[data-meter=first] .values').innerText !== before", arg=before, timeout=30_000)
+
+
+def test_a_file_of_meters_is_taken_whole_or_not_at_all(page, box, tmp_path):
+    page.get_by_role("button", name="Import CSV").click()
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("name,host,port\nbad,127.0.0.1,0\n")
+    page.get_by_label("CSV file").set_input_files(wrong)
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.locator("dialog li")).to_contain_text("must be from 1 to 65535")
+    page.get_by_label("CSV file").set_input_files(box.meters.csv)
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.locator("#announce")).to_contain_text("6 added")
+    expect(page.locator('[data-meter="sim-0002"] .badge')).to_have_text("reading")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export CSV").click()
+    assert "sim-0003" in Path(download.value.path()).read_text()
+
+
+def test_a_meter_is_tested_with_units(page):
+    page.get_by_role("button", name="Test sim-0002").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("row", name=re.compile("voltage_l1 2\\d\\d\\.\\d+ V 1-0:32.7.0.255"))).to_be_visible()
+    accessible(page)
+    page.screenshot(path=SHOTS / "test-phone-light.png")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_have_count(0)
+
+
+def test_a_meter_is_edited_paused_and_resumed(page):
+    page.get_by_role("button", name="Edit sim-0001").click()
+    page.get_by_text("More settings").click()
+    page.get_by_label("Radio peer (MAC)").fill("02-00-5E-10-00-01")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#announce")).to_contain_text("sim-0001 is changed")
+    page.get_by_role("button", name="Edit sim-0002").click()
+    page.get_by_text("More settings").click()
+    page.get_by_label("Radio peer (MAC)").fill(FAR)
+    page.get_by_role("button", name="Save").click()
+    card = page.locator('[data-meter="sim-0003"]')
+    page.get_by_role("button", name="Pause sim-0003").click()
+    expect(card.locator(".badge")).to_have_text("off")
+    page.get_by_role("button", name="Resume sim-0003").click()
+    expect(card.locator(".badge")).to_have_text("reading")
+
+
+def test_the_antenna_is_aligned_by_a_plot_that_moves(page):
+    go(page, "align")
+    page.locator(".choice span", has_text="sim-0001").click()
+    line = page.locator(".plot path.trace")
+    drawn = line.get_attribute("d")
+    page.wait_for_function("drawn => document.querySelector('.plot path.trace').getAttribute('d') !== drawn", arg=drawn, timeout=30_000)
+    reading, best = (int(page.locator(where).first.inner_text().replace("−", "-")) for where in (".rssi", ".align-head .big"))
+    assert -100 < reading <= best < -50
+    expect(page.locator(".plot")).to_have_attribute("aria-label", re.compile(r"now -\d+ dBm, (excellent|good)"))
+    assert page.locator(".plot rect").count() == 5, "a band for each grade, and one for none"
+    page.get_by_role("button", name="Begin anew").click()
+    page.locator(".choice span", has_text="sim-0002").click()
+    expect(page.locator(".align-head .badge")).to_have_text("fair")
+    assert NEAR not in page.locator(".choice").inner_text(), "meters are told by their name"
+
+
+def test_an_outage_and_its_end_are_seen(page, box):
+    box.meters.stop()
+    go(page, "overview")
+    expect(page.locator("section", has_text="Meters").first.locator(".badge")).to_have_text("trouble")
+    expect(page.locator("section", has_text="What needs a look").last).to_contain_text("sim-0001")
+    accessible(page)
+    page.screenshot(path=SHOTS / "outage-phone-light.png")
+    box.meters.start()
+    expect(page.locator("section", has_text="Meters").first.locator(".badge")).to_have_text("well", timeout=60_000)
+    expect(page.locator("section", has_text="What needs a look").last).to_contain_text("all that should work does", timeout=60_000)
+
+
+def test_a_setting_is_judged_at_its_field(page):
+    go(page, "config")
+    page.get_by_text("poll", exact=True).click()
+    interval = page.locator('[name="poll.interval_s"]')
+    interval.fill("-1")
+    page.get_by_role("button", name="Check").click()
+    expect(page.locator(".error:visible")).to_contain_text("greater than 0")
+    expect(interval).to_be_focused()
+    page.screenshot(path=SHOTS / "wrong-setting-phone-light.png")
+    interval.fill("30")
+    page.get_by_role("button", name="Check").click()
+    expect(page.locator("pre")).to_have_text("[poll]\ninterval_s = 30.0\n")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", ["phone", "desk"])
+def test_every_view_is_usable_and_has_its_picture(page, box, browser, size, scheme):
+    context = browser.new_context(viewport=PHONE if size == "phone" else DESK, color_scheme=scheme, locale="en-GB" if scheme == "light" else "es-CO",
+                                  storage_state=page.context.storage_state())
+    tab = context.new_page()
+    for view in VIEWS:
+        tab.goto(f"{box.url}/#/{view}")
+        expect(tab.locator(f'[data-view="{view}"] h1')).to_be_visible()
+        tab.wait_for_load_state("networkidle" if view in ("config", "inventory") else "load") if view != "overview" else None
+        expect(tab.locator("#link-state")).to_have_text("Live" if scheme == "light" else "En directo")
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{view} is wider than the {size}"
+        if view == "align":
+            expect(tab.locator(".plot path.trace")).to_be_visible()
+        if view == "meters":
+            expect(tab.locator(".values .v").first).to_be_visible()
+        tab.screenshot(path=SHOTS / f"{view}-{size}-{scheme}.png")
+        accessible(tab)
+    assert tab.evaluate("document.documentElement.lang") == ("en" if scheme == "light" else "es")
+    context.close()
+
+
+def test_all_is_reached_by_keyboard(page, box, browser):
+    context = browser.new_context(viewport=DESK, locale="en-GB", storage_state=page.context.storage_state())
+    tab = context.new_page()
+    tab.goto(f"{box.url}/#/overview")
+    expect(tab.locator("#link-state")).to_have_text("Live")
+    tab.keyboard.press("Tab")
+    expect(tab.locator("#skip")).to_be_focused()
+    reached = []
+    for _ in range(14):
+        tab.keyboard.press("Tab")
+        reached.append(tab.evaluate("document.activeElement.id || document.activeElement.getAttribute('aria-label')"))
+    assert [f"nav-{view}" for view in VIEWS] == [name for name in reached if name and name.startswith("nav-")]
+    tab.locator("#nav-meters").focus()
+    tab.keyboard.press("Enter")
+    expect(tab.locator("#main")).to_be_focused()
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("dialog", name="Add a meter")).to_be_visible()
+    tab.keyboard.press("Escape")
+    expect(tab.get_by_role("button", name="Add meter")).to_be_focused()
+    context.close()
+
+
+def test_touch_targets_are_large_enough(page):
+    go(page, "meters")
+    small = page.evaluate("""[...document.querySelectorAll('button, a.button, nav a, input:not([type=checkbox]), select')]
+        .filter((each) => each.checkVisibility() && each.getBoundingClientRect().height < 44).map((each) => each.outerHTML.slice(0, 90))""")
+    assert small == []
+
+
+def test_logging_out_and_in_again(page):
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    accessible(page)
+    page.screenshot(path=SHOTS / "login-phone-light.png")
+    page.get_by_label("Password").fill("not the password")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.locator(".error:visible")).to_have_text("Wrong password.")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.locator("#link-state")).to_have_text("Live")
+
+
+def test_a_gateway_that_starts_anew_is_noticed(page, box):
+    assert box.site.gateway.stop() == 0
+    expect(page.locator("#link-state")).to_have_text("No connection to the gateway")
+    box.site.start()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible(timeout=60_000)
