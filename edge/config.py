@@ -101,10 +101,12 @@ class PollSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class UplinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The way to ThingsBoard."""
+    """The way to ThingsBoard, or to another MQTT broker."""
 
     enabled: Annotated[bool, "false: poll and keep, send nothing"] = True
-    host: Annotated[Host, "ThingsBoard's MQTT transport"] = "localhost"
+    dialect: Annotated[Literal["thingsboard", "mqtt"], "mqtt: any broker, with topic and payload as set below"
+                       ] = "thingsboard"
+    host: Annotated[Host, "ThingsBoard's MQTT transport, or the broker"] = "localhost"
     port: Annotated[int, Meta(ge=1, le=65_535), "usually 1883, or 8883 with tls"] = 1883
     credentials: Annotated[Credentials,
                            "what ThingsBoard knows the gateway by; x509 needs tls, and a certificate for device.key"
@@ -131,6 +133,13 @@ class UplinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     backoff_max_s: Annotated[Period, "longest rest between two connections"] = 60.0
     refused_backoff_s: Annotated[Period, "rest after a refused login"] = 300.0
     health_interval_s: Annotated[Period, "the gateway's own telemetry"] = 60.0
+    topic: Annotated[Text, "mqtt: of telemetry; places {gateway} {device} {kind} {profile}"] = (
+        "halow/{gateway}/{device}")
+    payload: Annotated[Text, "mqtt: JSON of one record; places as above, and {ts} in ms, {values}"] = (
+        '{"device":{device},"kind":{kind},"ts":{ts},"values":{values}}')
+    payload_per: Annotated[Literal["batch", "record"], "mqtt: batch: an array of such records; record: one alone"
+                           ] = "batch"
+    attributes_topic: Annotated[Text, "mqtt: of nameplates; empty: they are not sent"] = ""
 
 
 class RadioSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

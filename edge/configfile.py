@@ -27,8 +27,10 @@ from edge.config import (
     RadioSettings,
     RingSettings,
     Settings,
+    UplinkSettings,
 )
 from edge.errors import ConfigError, SettingsError
+from edge.templates import Payload, Topic
 
 FILE_LIMIT_BYTES = 262_144
 SOCKET_PATH_LIMIT_BYTES = 107     # sockaddr_un.sun_path without its closing zero, unix(7)
@@ -181,6 +183,7 @@ def _relations(settings: Settings) -> Iterator[tuple[str, str]]:
     if len(settings.gateway.name.replace(IDENTITY, "x" * IDENTITY_LIMIT)) > NAME_LIMIT:
         yield (f"gateway.name = {_shown(settings.gateway.name)}",
                f"too long: at most {NAME_LIMIT} characters, of which {IDENTITY} takes up to {IDENTITY_LIMIT}")
+    yield from _dialect_relations(uplink)
     if uplink.tls and not uplink.ca_file:
         yield "uplink.tls = true", "needs uplink.ca_file, the CA certificate that the server is checked against"
     if uplink.credentials == "x509" and not uplink.tls:
@@ -196,6 +199,19 @@ def _relations(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _api_relations(settings.api)
     if len(settings.gateway.runtime_dir.encode()) + len("/control.sock") > SOCKET_PATH_LIMIT_BYTES:
         yield f"gateway.runtime_dir = {_shown(settings.gateway.runtime_dir)}", "too long for the path of a Unix socket"
+
+
+def _dialect_relations(uplink: UplinkSettings) -> Iterator[tuple[str, str]]:
+    for key, template in (("topic", Topic), ("payload", Payload), ("attributes_topic", Topic)):
+        text = getattr(uplink, key)
+        if not text and key == "attributes_topic":
+            continue
+        try:
+            template(text)
+        except ValueError as error:
+            yield f"uplink.{key} = {_shown(text)}", str(error)
+    if uplink.dialect == "mqtt" and uplink.provision_key:
+        yield "uplink.provision_key", 'ThingsBoard knows it, no other broker: not with dialect = "mqtt"'
 
 
 def _radio_relations(radio: RadioSettings) -> Iterator[tuple[str, str]]:

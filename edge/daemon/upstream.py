@@ -43,7 +43,8 @@ class Upstream:
         self._rng = rng
         self._profile_of = profile_of
         self.claiming = Claiming()
-        self._talks = (self.claiming, *talks)
+        # another broker knows nothing of these, and one that guards its topics would end the connection
+        self._talks = (self.claiming, *talks) if settings.uplink.dialect == "thingsboard" else ()
         self._uplink: Uplink | None = None
         self._waits_for = "not started yet" if settings.uplink.enabled else "switched off (uplink.enabled = false)"
 

@@ -17,8 +17,6 @@ import msgspec
 from edge.model import Publish
 from edge.uplink.thingsboard import MAX_KEY_CHARS, decimal_text, device_name, safe_text
 
-OWN_ATTRIBUTES = "v1/devices/me/attributes"
-GATEWAY_ATTRIBUTES = "v1/gateway/attributes"
 MAX_TEXT_CHARS = 1_024      # of one value: these are nameplates, not documents
 
 Attribute = bool | int | str
@@ -81,28 +79,29 @@ class Due:
 
 @dataclass(slots=True)
 class Report:
-    """What one connection has said of a board."""
+    """What one connection has said of a board, in the form of the server's dialect."""
 
     board: Attributes
+    form: Callable[[str, bytes], Publish | None]
     _said: dict[str, dict[str, Attribute]] = field(default_factory=dict)
     _up_to: tuple[int, int] = (-1, -1)
 
-    def due(self, announced: AbstractSet[str], limit_bytes: int) -> Due | None:
-        """Return the next publication: of the gateway, or of a meter that is announced on this connection.
+    def due(self, announced: AbstractSet[str] | None, limit_bytes: int) -> Due | None:
+        """Return the next publication: of the gateway, or of a meter that is announced on this connection (None: all).
 
         Attributes of a meter that was not announced would create it with the profile "default", and make one active
         that has sent nothing. A value that alone is larger than `limit_bytes` is never sent.
         """
-        seen = (self.board.version, len(announced))
+        seen = (self.board.version, len(announced or ()))
         if seen == self._up_to:
             return None
         for device in self.board.devices():
-            if device and device not in announced:
+            if device and announced is not None and device not in announced:
                 continue
             said = self._said.get(device, {})
             changed = {key: value for key, value in self.board.of(device).items()
                        if key not in said or said[key] != value or type(said[key]) is not type(value)}
-            if due := _fitting(device, changed, limit_bytes):
+            if due := self._fitting(device, changed, limit_bytes):
                 return due
         self._up_to = seen
         return None
@@ -111,24 +110,19 @@ class Report:
         """A publication was handed over. What the server says to it changes nothing: it is not sent again here."""
         self._said.setdefault(due.device, {}).update(due.values)
 
-
-def _fitting(device: str, values: Mapping[str, Attribute], limit_bytes: int) -> Due | None:
-    """Return as many of the values as one publication takes; None if there are none, or none that fits."""
-    taken: dict[str, Attribute] = {}
-    texts: list[bytes] = []
-    name = _json(device_name(device))
-    size_bytes = len(name) + 5                            # {"device":{...}}, of both forms the longer one
-    for key, value in sorted(values.items()):
-        text = b"%b:%b" % (_json(safe_text(key)[:MAX_KEY_CHARS]), _value(value))
-        if size_bytes + len(text) + 1 <= limit_bytes:
-            size_bytes += len(text) + 1
-            texts.append(text)
-            taken[key] = value
-    if not taken:
-        return None
-    body = b"{%b}" % b",".join(texts)
-    publish = Publish(GATEWAY_ATTRIBUTES, b"{%b:%b}" % (name, body)) if device else Publish(OWN_ATTRIBUTES, body)
-    return Due(device, taken, publish)
+    def _fitting(self, device: str, values: Mapping[str, Attribute], limit_bytes: int) -> Due | None:
+        """Return as many of the values as one publication takes; None if there are none, or none that fits."""
+        taken: dict[str, Attribute] = {}
+        texts: list[bytes] = []
+        size_bytes = len(_json(device_name(device))) + 5      # {"device":{...}}, of both forms the longer one
+        for key, value in sorted(values.items()):
+            text = b"%b:%b" % (_json(safe_text(key)[:MAX_KEY_CHARS]), _value(value))
+            if size_bytes + len(text) + 1 <= limit_bytes:
+                size_bytes += len(text) + 1
+                texts.append(text)
+                taken[key] = value
+        publish = self.form(device, b"{%b}" % b",".join(texts)) if taken else None
+        return Due(device, taken, publish) if publish else None
 
 
 def _value(value: Attribute) -> bytes:

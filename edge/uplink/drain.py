@@ -19,6 +19,7 @@ from typing import NoReturn
 from edge.errors import Rejected, Retryable
 from edge.model import Batch, Publish, SeqSpan, Stored
 from edge.uplink.attributes import Report
+from edge.uplink.dialect import Packed
 from edge.uplink.flight import Flight, InFlight, Pending
 from edge.uplink.mqtt import Ack, Session
 from edge.uplink.pace import Cost, Pace, parse_limits
@@ -26,13 +27,11 @@ from edge.uplink.poison import place
 from edge.uplink.ports import Shared
 from edge.uplink.reasons import SUSPICIOUS_END, Judgement, judge, reason_text
 from edge.uplink.source import Lane, Source
-from edge.uplink.thingsboard import OWN_TELEMETRY, Packed, announce, devices, pack
 
 log = logging.getLogger(__name__)
 
 TICK_S = 5.0               # the longest rest between two looks at the ring
 SLACK_S = 10.0             # what a promise allows beyond the planned rest
-LIMITS_REQUEST = Publish("v1/devices/me/rpc/request/1", b'{"method":"getSessionLimits","params":{}}')
 TALK = Cost(own=True, messages=1)
 ANNOUNCEMENT = Cost(own=True, messages=1)
 LIMITS_ANSWERS = "v1/devices/me/rpc/response/+"
@@ -51,7 +50,8 @@ class Drain:
         self._session, self._shared = session, shared
         self._in_flight = InFlight(settings.ack_timeout_s, shared.clock.monotonic())
         self._source = Source(shared.ring, settings.order, self._in_flight.held)
-        self._report = Report(shared.attributes)
+        self._dialect = shared.dialect
+        self._report = Report(shared.attributes, shared.dialect.attributes)
         self._announced: set[str] = set()
         self._announcing: set[str] = set()
         self._next: tuple[Lane, Packed] | None = None  # packed, and waiting for room
@@ -76,12 +76,13 @@ class Drain:
 
         Cancelling leaves everything un-acknowledged in the ring.
         """
-        self._session.subscribe(LIMITS_ANSWERS)
         for talk in self._shared.talks:
             talk.began()
             for topic in talk.topics:
                 self._session.subscribe(topic)
-        self._session.publish_unacknowledged(LIMITS_REQUEST)
+        if self._dialect.limits_request is not None:
+            self._session.subscribe(LIMITS_ANSWERS)
+            self._session.publish_unacknowledged(self._dialect.limits_request)
         while True:
             self._shared.activity.clear()
             if self._commits_seen != self._shared.commits:
@@ -249,8 +250,9 @@ class Drain:
             lane, packed = self._next
             if not self._worth_sending(lane, packed):
                 continue
-            more_bytes = sum(len(publish.payload) for publish in packed.publishes)
-            if not self._announce(packed.batch) or not self.pace.room(messages, size_bytes, more_bytes):
+            more_bytes = sum(len(part.publish.payload) for part in packed.parts)
+            room = self.pace.room(messages, size_bytes, more_bytes, len(packed.parts))
+            if not self._announce(packed.batch) or not room:
                 return TICK_S
             if wait_s := self._wait_s(packed):
                 return wait_s
@@ -259,7 +261,8 @@ class Drain:
 
     def _tell_attributes(self) -> None:
         """Send what has changed of the attributes, as far as window and rates have room."""
-        while self._session.writable and (due := self._report.due(self._announced, self.pace.record_limit_bytes)):
+        announced = self._announced if self._dialect.announces else None
+        while self._session.writable and (due := self._report.due(announced, self.pace.record_limit_bytes)):
             messages, in_flight_bytes = self.in_flight
             size_bytes, cost = len(due.publish.payload), Cost(own=not due.device, messages=1)
             if not self.pace.room(messages, in_flight_bytes, size_bytes) or self.pace.wait_s(cost, self._now()):
@@ -294,7 +297,8 @@ class Drain:
             run = self._source.run_of(lane, skip=self._skip, alone=self._shared.poison.alone)
             first = next(run, None)
             if first is not None:
-                return lane, pack(chain((first,), run), self.pace.batch_now_bytes, self.pace.batch_points)
+                return lane, self._dialect.pack(chain((first,), run), self.pace.batch_now_bytes, self.pace.batch_points,
+                                                self.pace.window_messages)
             self._shared.promise(SLACK_S)          # much that is skipped may lie in a row
         return None
 
@@ -302,12 +306,12 @@ class Drain:
         """Deal with a batch that says nothing, and with a record that is too large for any server."""
         batch = packed.batch
         # Only a lone record can be larger than a batch may be.
-        too_large = any(len(publish.payload) > self.pace.record_limit_bytes for publish in packed.publishes)
-        if packed.publishes and not too_large:
+        too_large = any(len(part.publish.payload) > self.pace.record_limit_bytes for part in packed.parts)
+        if packed.parts and not too_large:
             return True
         self._source.take(lane, len(batch.records))
         self._next = None
-        if packed.publishes:
+        if packed.parts:
             reason = f"its publication is longer than the {self.pace.record_limit_bytes} bytes that the server takes"
             self._shared.condemn(batch.records[0], reason)
         else:
@@ -316,11 +320,11 @@ class Drain:
 
     def _announce(self, batch: Batch) -> bool:
         """Announce the meters of a batch that are new on this connection; True when all were acknowledged."""
-        missing = {name: profile for name, profile in devices(batch, self._shared.profile_of).items()
+        missing = {name: profile for name, profile in self._dialect.to_announce(batch).items()
                    if name not in self._announced}
         for name, profile in missing.items():
             messages, size_bytes = self.in_flight
-            publish = announce(name, profile)
+            publish = self._dialect.announce(name, profile)
             room = self.pace.room(messages, size_bytes, len(publish.payload))
             if name in self._announcing or not room or self.pace.wait_s(ANNOUNCEMENT, self._now()):
                 continue
@@ -333,11 +337,10 @@ class Drain:
         return max(self.pace.wait_s(cost, self._now()) for cost in _costs(packed))
 
     def _send(self, lane: Lane, packed: Packed) -> None:
-        topics = [publish.topic for publish in packed.publishes]
-        own = OWN_TELEMETRY in topics
-        flight = Flight(packed.batch, lane, len(topics), own=own, devices=len(topics) > own)
-        for publish in packed.publishes:
-            self._publish(publish, Pending(len(publish.payload), self._now(), flight))
+        whose = {part.own for part in packed.parts}
+        flight = Flight(packed.batch, lane, len(packed.parts), own=True in whose, devices=False in whose)
+        for part in packed.parts:
+            self._publish(part.publish, Pending(len(part.publish.payload), self._now(), flight))
         for cost in _costs(packed):
             self.pace.spend(cost, self._now())
         self._source.take(lane, len(packed.batch.records))
@@ -357,5 +360,4 @@ class Drain:
 
 def _costs(packed: Packed) -> tuple[Cost, ...]:
     """Return what a batch is in the server's books. Telemetry is counted by entries and values, not by messages."""
-    return tuple(Cost(own=publish.topic == OWN_TELEMETRY, entries=entries, points=points)
-                 for publish, (entries, points) in zip(packed.publishes, packed.counts, strict=True))
+    return tuple(Cost(own=part.own, entries=part.entries, points=part.points) for part in packed.parts)

@@ -189,12 +189,12 @@ class Pace:
         self.record_limit_bytes = min(self.record_limit_bytes, max(1, limit_bytes - OVERHEAD_BYTES))
         self.batch_bytes = min(self.batch_bytes, int(limit_bytes * SHARE), self.record_limit_bytes)
 
-    def room(self, messages: int, in_flight_bytes: int, more_bytes: int) -> bool:
-        """Tell whether the window takes another publication. One always fits into an empty window."""
+    def room(self, messages: int, in_flight_bytes: int, more_bytes: int, more: int = 1) -> bool:
+        """Tell whether the window takes `more` publications. A batch always fits into an empty window."""
         if not messages:
             return True
         limit_bytes = min(self.window_bytes, self._link_bytes)
-        return messages < self.window_messages and in_flight_bytes + more_bytes <= limit_bytes
+        return messages + more <= self.window_messages and in_flight_bytes + more_bytes <= limit_bytes
 
     def wait_s(self, cost: Cost, now: float) -> float:
         """Return how long `cost` has to wait for the server's rate limits; 0.0: go."""

@@ -10,6 +10,7 @@ from edge.config import UplinkSettings
 from edge.model import Record, SeqSpan, Stored, Stream
 from edge.uplink.attributes import Attributes
 from edge.uplink.delivered import Delivered
+from edge.uplink.dialect import Dialect
 from edge.uplink.poison import Place, Poison, place
 from edge.uplink.talk import Talk
 
@@ -108,7 +109,7 @@ class Shared:
     settings: UplinkSettings
     clock: Clock
     promise: Callable[[float], None]
-    profile_of: Callable[[str], str]
+    dialect: Dialect
     attributes: Attributes = field(default_factory=Attributes)
     activity: asyncio.Event = field(default_factory=asyncio.Event)
     commits: int = 0               # of the ring, so far

@@ -17,10 +17,14 @@ from functools import lru_cache
 import msgspec
 
 from edge.model import Batch, Kind, Publish, Record, Schema, SeqSpan, Stamp, Stored
+from edge.uplink.dialect import Packed, Part
 
 OWN_TELEMETRY = "v1/devices/me/telemetry"
 GATEWAY_TELEMETRY = "v1/gateway/telemetry"
 GATEWAY_CONNECT = "v1/gateway/connect"
+OWN_ATTRIBUTES = "v1/devices/me/attributes"
+GATEWAY_ATTRIBUTES = "v1/gateway/attributes"
+LIMITS_REQUEST = Publish("v1/devices/me/rpc/request/1", b'{"method":"getSessionLimits","params":{}}')
 
 TEXT_MARK = "#"
 """Put before text that looks like a number: ThingsBoard would store serial "00123456" as 123456 (JsonConverter)."""
@@ -50,19 +54,6 @@ _DOUBTFUL = {"clock": "unsynchronised", "meter": "meter_doubtful", "meter_clock"
 """What is said of a time that may not be believed, by its source."""
 
 _json = msgspec.json.Encoder().encode
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """A batch and what it becomes on the wire. `publishes` is empty where no record of it has anything to say.
-
-    `counts` belongs to `publishes`: device entries and values, which are telemetry messages and data points in
-    ThingsBoard's books (DefaultTransportRateLimitService).
-    """
-
-    batch: Batch
-    publishes: tuple[Publish, ...]
-    counts: tuple[tuple[int, int], ...]
 
 
 def key_of(kind: Kind, field_key: str) -> str:
@@ -121,8 +112,8 @@ def _slowly(value: int | str, scaler: int) -> str | msgspec.Raw:
     return msgspec.Raw(decimal_text(value, scaler).encode()) if isinstance(value, int) else safe_text(value)
 
 
-def element(record: Record) -> tuple[bytes, int]:
-    """Return one record as `{"ts":ms,"values":{..}}` and its number of values; (b"", 0) if it has none at all.
+def values_of(record: Record) -> dict[str, object]:
+    """Return the values of a record by key, ready for JSON, and what is to be said of its time; {} if it has none.
 
     A whole number of up to 15 digits divided by a power of ten is the double nearest to the decimal, and its shortest
     form has the decimal's own digits (without trailing zeros): nothing is lost, and the work is done in C.
@@ -134,11 +125,17 @@ def element(record: Record) -> tuple[bytes, int]:
             values[key] = value / divisor if divisor else value
         elif value is not None:
             values[key] = _slowly(value, scaler)
+    if values and not stamp.synchronised:
+        values |= _doubts(stamp)
+    return values
+
+
+def element(record: Record) -> tuple[bytes, int]:
+    """Return one record as `{"ts":ms,"values":{..}}` and its number of values; (b"", 0) if it has none at all."""
+    values = values_of(record)
     if not values:
         return b"", 0
-    if not stamp.synchronised:
-        values |= _doubts(stamp)
-    return b'{"ts":%d,"values":%b}' % (stamp.wall_ms, _json(values)), len(values)
+    return b'{"ts":%d,"values":%b}' % (record.stamp.wall_ms, _json(values)), len(values)
 
 
 def _doubts(stamp: Stamp) -> dict[str, object]:
@@ -185,15 +182,15 @@ class _Payloads:
         return max(self.own_bytes, self.gateway_bytes)
 
     def packed(self, batch: Batch) -> Packed:
-        made, counts = [], []
+        parts = []
         if self.own:
-            made.append(Publish(OWN_TELEMETRY, b"[%b]" % b",".join(self.own)))
-            counts.append((len(self.own), self.own_points))
+            publish = Publish(OWN_TELEMETRY, b"[%b]" % b",".join(self.own))
+            parts.append(Part(publish, own=True, entries=len(self.own), points=self.own_points))
         if self.devices:
-            parts = [b"%b:[%b]" % (_name(device), b",".join(texts)) for device, texts in self.devices.items()]
-            made.append(Publish(GATEWAY_TELEMETRY, b"{%b}" % b",".join(parts)))
-            counts.append((len(self.devices), self.device_points))
-        return Packed(batch, tuple(made), tuple(counts))
+            texts = [b"%b:[%b]" % (_name(device), b",".join(texts)) for device, texts in self.devices.items()]
+            publish = Publish(GATEWAY_TELEMETRY, b"{%b}" % b",".join(texts))
+            parts.append(Part(publish, own=False, entries=len(self.devices), points=self.device_points))
+        return Packed(batch, tuple(parts))
 
 
 def device_name(name: str) -> str:
@@ -233,7 +230,7 @@ def pack(records: Iterable[Stored], limit_bytes: int, limit_points: int | None =
 
 def publishes(batch: Batch) -> tuple[Publish, ...]:
     """Return the publications of a batch: the gateway's own records, then the meters'. Same batch, same bytes."""
-    return pack(batch.records, limit_bytes=NO_LIMIT).publishes
+    return tuple(part.publish for part in pack(batch.records, limit_bytes=NO_LIMIT).parts)
 
 
 def announce(device: str, profile: str) -> Publish:
@@ -249,3 +246,32 @@ def devices(batch: Batch, profile_of: Callable[[str], str]) -> dict[str, str]:
         if device and not found.get(device):
             found[device] = profile or profile_of(device)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class ThingsBoardGateway:
+    """The gateway API of ThingsBoard, as a dialect. `profile_of` names a meter's profile where its records do not."""
+
+    profile_of: Callable[[str], str]
+    limits_request: Publish | None = LIMITS_REQUEST
+    announces: bool = True
+
+    def pack(self, records: Iterable[Stored], limit_bytes: int, limit_points: int | None = None,
+             limit_parts: int = 2) -> Packed:
+        """See `edge.uplink.dialect`: two publications at most, of the gateway and of all meters."""
+        del limit_parts
+        return pack(records, limit_bytes, limit_points)
+
+    def to_announce(self, batch: Batch) -> dict[str, str]:
+        """Return every meter of a batch: the announcement creates it with its profile."""
+        return devices(batch, self.profile_of)
+
+    def announce(self, device: str, profile: str) -> Publish:
+        """See `announce`."""
+        return announce(device, profile)
+
+    def attributes(self, device: str, body: bytes) -> Publish | None:
+        """Return client attributes: `{"key":value}`, for a meter `{"device":{"key":value}}`."""
+        if not device:
+            return Publish(OWN_ATTRIBUTES, body)
+        return Publish(GATEWAY_ATTRIBUTES, b"{%b:%b}" % (_name(device), body))

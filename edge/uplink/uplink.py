@@ -15,13 +15,16 @@ from edge.credentials import Login
 from edge.errors import Rejected, Retryable, UplinkError
 from edge.model import Field, Kind, Record, Schema, Stream
 from edge.uplink.attributes import Attributes
+from edge.uplink.dialect import Dialect
 from edge.uplink.drain import SLACK_S, Drain
 from edge.uplink.mqtt import Session
 from edge.uplink.pace import Rng, backoff
+from edge.uplink.plain import PlainMqtt
 from edge.uplink.ports import RingPort, Shared
 from edge.uplink.quarantine import report_for_ever
 from edge.uplink.reasons import TAKEN_OVER
 from edge.uplink.talk import Talk
+from edge.uplink.thingsboard import ThingsBoardGateway
 from edge.uplink.tls import tls_context
 
 log = logging.getLogger(__name__)
@@ -50,6 +53,11 @@ class UplinkState:
     rejected: bool = False         # the last one was for the operator: a refused login, above all
 
 
+def dialect_of(settings: UplinkSettings, gateway_name: str, profile_of: Callable[[str], str]) -> Dialect:
+    """Return how the settings' server is spoken to."""
+    return PlainMqtt(settings, gateway_name) if settings.dialect == "mqtt" else ThingsBoardGateway(profile_of)
+
+
 class Uplink:
     """ThingsBoard through one MQTT session at a time. Make one, `run` it in one task."""
 
@@ -62,8 +70,8 @@ class Uplink:
         at it only when it creates the device. `attributes` are kept up to date at the server while one is connected;
         `talks` take turns on the connection with the telemetry.
         """
-        self._shared = Shared(ring, settings, clock, promise, profile_of or (lambda _device: ""),
-                              attributes or Attributes(), talks=tuple(talks))
+        dialect = dialect_of(settings, gateway_name, profile_of or (lambda _device: ""))
+        self._shared = Shared(ring, settings, clock, promise, dialect, attributes or Attributes(), talks=tuple(talks))
         for talk in talks:
             talk.wake = self._shared.activity.set
         self._shared.attributes.wake = self._shared.activity.set

@@ -15,7 +15,10 @@ from edge.demo.thingsboard_contract import Rules
 from edge.meters.profile import load_profiles
 from edge.model import Learned, Meter
 from edge.poll.fleet import Enrolled
-from edge.uplink.attributes import GATEWAY_ATTRIBUTES, MAX_TEXT_CHARS, OWN_ATTRIBUTES, Attributes, Report
+from edge.uplink.attributes import MAX_TEXT_CHARS, Attributes, Report
+from edge.uplink.thingsboard import GATEWAY_ATTRIBUTES, OWN_ATTRIBUTES, ThingsBoardGateway
+
+FORM = ThingsBoardGateway(lambda _device: "").attributes
 
 LIMIT_BYTES = 65_000
 
@@ -32,19 +35,19 @@ def said(report, announced=frozenset(), limit_bytes=LIMIT_BYTES):
 def test_everything_once_then_what_changes_and_everything_again_on_the_next_connection():
     board = Attributes()
     board.tell("", {"identity": "ab12", "ports": 4})
-    first = Report(board)
+    first = Report(board, FORM)
     assert said(first) == [(OWN_ATTRIBUTES, {"identity": "ab12", "ports": 4})]
     assert said(first) == []
     board.tell("", {"ports": 5, "identity": "ab12"})
     assert said(first) == [(OWN_ATTRIBUTES, {"ports": 5})]
-    assert said(Report(board)) == [(OWN_ATTRIBUTES, {"identity": "ab12", "ports": 5})]
+    assert said(Report(board, FORM)) == [(OWN_ATTRIBUTES, {"identity": "ab12", "ports": 5})]
 
 
 def test_meters_wait_for_their_announcement_and_are_forgotten_with_the_registry():
     board = Attributes()
     board.tell("m1", {"meter_driver": "microstar"})
     board.tell("m2", {"meter_driver": "microstar"})
-    report = Report(board)
+    report = Report(board, FORM)
     assert said(report) == []
     assert said(report, {"m1"}) == [(GATEWAY_ATTRIBUTES, {"m1": {"meter_driver": "microstar"}})]
     board.forget("m2")
@@ -69,13 +72,13 @@ def test_only_a_change_wakes_the_uplink():
 def test_values_as_thingsboard_keeps_them(value, text):
     board = Attributes()
     board.tell("", {"k": value})
-    assert Report(board).due(set(), LIMIT_BYTES).publish.payload == b'{"k":%b}' % text.encode()
+    assert Report(board, FORM).due(set(), LIMIT_BYTES).publish.payload == b'{"k":%b}' % text.encode()
 
 
 def test_true_and_1_are_two_values():
     board = Attributes()
     board.tell("", {"k": 1})
-    report = Report(board)
+    report = Report(board, FORM)
     said(report)
     board.tell("", {"k": "1"})
     assert said(report) == [(OWN_ATTRIBUTES, {"k": "#1"})]
@@ -84,7 +87,7 @@ def test_true_and_1_are_two_values():
 def test_publications_stay_within_the_servers_size_and_what_fits_into_none_is_left_out():
     board = Attributes()
     board.tell("m", {f"k{number:02}": "x" * 30 for number in range(20)} | {"long": "y" * 5_000})
-    report = Report(board)
+    report = Report(board, FORM)
     parts = []
     while due := report.due({"m"}, 200):
         assert len(due.publish.payload) <= 200

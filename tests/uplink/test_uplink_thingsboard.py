@@ -158,11 +158,14 @@ def test_packing_loses_nothing_and_keeps_within_its_limits(everything, limit_byt
         count = len(packed.batch.records)
         assert packed.batch.records == tuple(rest[:count])
         assert packed.batch.span == SeqSpan(Stream.INSTANT, rest[0].seq, rest[count - 1].seq)
-        assert count == 1 or all(len(p.payload) <= limit_bytes for p in packed.publishes)
-        assert limit_points is None or count == 1 or sum(points for _, points in packed.counts) <= limit_points
-        assert publishes(packed.batch) == packed.publishes, "the same batch, the same bytes"
-        for publish, (entries, points) in zip(packed.publishes, packed.counts, strict=True):
+        sent = tuple(part.publish for part in packed.parts)
+        assert count == 1 or all(len(p.payload) <= limit_bytes for p in sent)
+        assert limit_points is None or count == 1 or sum(part.points for part in packed.parts) <= limit_points
+        assert publishes(packed.batch) == sent, "the same batch, the same bytes"
+        for part in packed.parts:
+            publish, entries, points = part.publish, part.entries, part.points
             body = msgspec.json.decode(publish.payload)
+            assert part.own == (publish.topic == OWN_TELEMETRY)
             elements = [("", e) for e in body] if publish.topic == OWN_TELEMETRY else [(d, e) for d, es in body.items() for e in es]
             assert elements
             assert all(element["values"] for _, element in elements)

@@ -1,0 +1,59 @@
+"""What a server wants to be told, and how (pure): the port between the drain and the kinds of servers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge.model import Batch, Publish, Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One publication of a batch. `own`: of the gateway itself, not of its meters.
+
+    `entries` and `points` are device entries and values, which are telemetry messages and data points in ThingsBoard's
+    books (DefaultTransportRateLimitService).
+    """
+
+    publish: Publish
+    own: bool
+    entries: int
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A batch and what it becomes on the wire. `parts` is empty where no record of it has anything to say."""
+
+    batch: Batch
+    parts: tuple[Part, ...]
+
+
+class Dialect(Protocol):
+    """One kind of server. All is a function of the records and the settings: the same bytes at every delivery."""
+
+    @property
+    def limits_request(self) -> Publish | None:
+        """What asks for the session's limits; None: nobody is asked, and what the settings say stands."""
+
+    @property
+    def announces(self) -> bool:
+        """Whether the server must hear of a meter before anything else about it."""
+
+    def pack(self, records: Iterable[Stored], limit_bytes: int, limit_points: int | None = None,
+             limit_parts: int = 2) -> Packed:
+        """Take as many of `records` (at least one; neighbours of one stream, ascending) as fit.
+
+        Each payload stays within `limit_bytes`, all of them together within `limit_points` and, where the server's
+        form leaves the choice, within `limit_parts` publications; unless the first record alone is larger: it is then
+        the whole batch.
+        """
+
+    def to_announce(self, batch: Batch) -> dict[str, str]:
+        """Return the meters of a batch that the server must have heard of before it comes, with their profiles."""
+
+    def announce(self, device: str, profile: str) -> Publish:
+        """Return the announcement of a meter."""
+
+    def attributes(self, device: str, body: bytes) -> Publish | None:
+        """Return the publication of a meter's attributes, of the gateway's for ""; None: this server gets none."""
