@@ -64,7 +64,6 @@ class Association:
         self._memo = GetMemo()
         self._plain: WrapperLink | None = None      # the link, where APDUs go as they are; known after Opened
         self._short: ShortCut | None = None         # for the list that `_memo` knows
-        self._short_for = -1                        # the invoke-id it waits for, or none
         self._deadline: float | None = None
         self._events: deque[Event] = deque()
 
@@ -104,9 +103,6 @@ class Association:
         blocks were not negotiated, or if the request is longer than the meter takes: nothing was sent then and the
         association is as good as before.
         """
-        if attributes is self._memo.attributes and self.state is _READY:      # asked and answered before
-            self._get_again(self._memo, now)
-            return
         self._check_request("GET", len(attributes), Conformance.GET)
         try:
             exchange = GetExchange(tuple(attributes), self._invoke_id, self._memo)
@@ -117,6 +113,41 @@ class Association:
             raise LocalStateError(f"GET of {len(attributes)} attributes has {size} octets, the meter takes "
                                   f"{room}: ask for {self.list_capacity()} at most")
         self._begin(exchange, now)
+
+    def knows(self, attributes: Sequence[Attribute]) -> bool:
+        """Tell whether `get_again` may ask for them: they are the very list that was answered last, and in clear."""
+        memo, plain = self._memo, self._plain
+        if attributes is not memo.attributes or plain is None or self.state is not _READY or plain.amid_frame:
+            return False
+        if self._short is None or self._short.layout is not memo.layout:
+            self._short = None if memo.layout is None else ShortCut(memo.attributes, memo.request, memo.layout, plain)
+        return self._short is not None
+
+    def get_again(self, now: float) -> tuple[bytes, float]:
+        """Do as `get` for the list that it `knows`, in fewer steps; return what is to be sent, and the deadline.
+
+        Give what comes to `answered` first. Raises LocalStateError where nothing is known.
+        """
+        short, invoke_id = self._short, self._invoke_id
+        if short is None or self.state is not _READY:
+            raise LocalStateError(f"GET once more while the association is {self.state.value}")
+        # what `_begin` does, with a frame that is made already, and an exchange only if it is needed
+        self.state = _WAITING
+        self._invoke_id = (invoke_id + 1) & 0x0F
+        self._deadline = deadline = now + self._settings.exchange_timeout_s
+        return short.request(invoke_id), deadline
+
+    def answered(self, data: bytes) -> tuple[GetResult, ...] | None:
+        """Return the results if `data` is the answer to `get_again`, whole and laid out as the last one.
+
+        None: nothing was taken. `receive_data` wants it then, and in the end comes Answer, or an error.
+        """
+        short = self._short
+        if short is None or self.state is not _WAITING or (results := short.read(data)) is None:
+            return None
+        self.state = _READY
+        self._deadline = None
+        return results
 
     def set(self, items: Sequence[tuple[Attribute, AxdrValue]], now: float) -> None:
         """Set one attribute or more (SET-with-list), in blocks where need be. Ends with Written, or with an error."""
@@ -162,12 +193,14 @@ class Association:
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Take bytes from the meter. Raises MeterError: the connection is finished then."""
-        if self._short_for >= 0 and self._took_short_cut(data):
-            return
         if self.state in _DEAF:
             if self.state is State.CLOSED:
                 return
             raise LocalStateError(f"data for an association that is {self.state.value}")
+        short = self._short
+        if short is not None and short.asked >= 0:      # `answered` did not take it: the general way from here on
+            self._exchange = GetExchange(self._memo.attributes, short.asked, self._memo)
+            short.asked = -1
         try:
             self._act(self._link.receive(data, now), now)
         except MeterError as fault:
@@ -247,36 +280,6 @@ class Association:
         self._exchange = exchange
         self._deadline = now + self._settings.exchange_timeout_s
         self._send(exchange.request, now)
-
-    def _get_again(self, memo: GetMemo, now: float) -> None:
-        plain, layout, invoke_id = self._plain, memo.layout, self._invoke_id
-        if plain is None or layout is None or not plain.between_frames:
-            self._begin(GetExchange(memo.attributes, invoke_id, memo), now)
-            return
-        short = self._short
-        if short is None or short.layout is not layout:
-            short = self._short = ShortCut(memo.attributes, memo.request, layout,
-                                           self._settings.client_sap, self._settings.server_logical)
-        # what `_begin` does, with a frame that is made already, and an exchange only if it is needed
-        self.state = _WAITING
-        self._invoke_id, self._short_for = (invoke_id + 1) & 0x0F, invoke_id
-        self._deadline = now + self._settings.exchange_timeout_s
-        plain.send_whole(short.requests[invoke_id])
-
-    def _took_short_cut(self, data: bytes) -> bool:
-        """End the exchange if `data` is the answer, whole and as expected; else everything goes the general way."""
-        invoke_id, self._short_for = self._short_for, -1
-        if self.state is not _WAITING or self._short is None or self._plain is None:
-            return False
-        results = self._short.read(data, invoke_id)
-        if results is None:
-            self._exchange = GetExchange(self._memo.attributes, invoke_id, self._memo)
-            return False
-        self._plain.took_whole(len(data))
-        self.state = _READY
-        self._deadline = None
-        self._events.append(Answer(results))
-        return True
 
     def _send(self, message: bytes, now: float) -> None:
         for part in self._passage.outgoing(message):

@@ -4,8 +4,9 @@ Every answer must carry the invoke-id of the request, blocks must come in order 
 items asked for, and nothing may follow. Anything else is a Violation: the connection ends, nothing is guessed.
 """
 
-from itertools import repeat
 from typing import NamedTuple
+
+import msgspec
 
 from edge.dlms import apdu
 from edge.dlms.axdr import AxdrValue, decode, decode_at, decode_length
@@ -19,8 +20,11 @@ _NO_BLOCKS = BlockReader()
 """Stands in until a block comes, and is never given one."""
 
 
-class GetResult(NamedTuple):
-    """What came back for one attribute: `data` (None may also be null-data), or `error` and no data."""
+class GetResult(msgspec.Struct, frozen=True, gc=False):
+    """What came back for one attribute: `data` (None may also be null-data), or `error` and no data.
+
+    One is made for each value of each poll: no other class is made as fast.
+    """
 
     attribute: Attribute
     data: AxdrValue
@@ -105,8 +109,7 @@ class GetExchange:
         attributes, memo = self._attributes, self._memo
         if memo is not None and memo.layout is not None and attributes is memo.attributes and (
                 values := memo.layout.read(answer, at)) is not None:
-            # GetResult(attribute, value, None) for each, without a Python call for each
-            self.results = tuple(map(tuple.__new__, repeat(GetResult), zip(attributes, values, repeat(None))))
+            self.results = tuple(map(GetResult, attributes, values))
             return
         count, at = decode_length(answer, at)
         if len(attributes) == 1 or count != len(attributes):

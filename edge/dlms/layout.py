@@ -18,12 +18,13 @@ _FEWEST, _MOST = 2, 127      # of a list; more would have a count of two octets
 class ListLayout:
     """The types of one list's values. Choices, tags, count and length are all compared before a value is taken."""
 
-    __slots__ = ("_heads", "_layout", "kinds")
+    __slots__ = ("_heads", "_kinds", "_layout", "size_bytes")
 
     def __init__(self, kinds: tuple[type[Integer], ...]) -> None:
         """Take the type of each value, in order."""
-        self.kinds = kinds
+        self._kinds = kinds
         self._layout = struct.Struct(">B" + "".join(f"H{kind.layout.format[1:]}" for kind in kinds))
+        self.size_bytes = self._layout.size
         self._heads = (len(kinds), tuple(kind.tag for kind in kinds))
 
     @classmethod
@@ -35,9 +36,9 @@ class ListLayout:
 
     def read(self, octets: bytes, at: int) -> tuple[Integer, ...] | None:
         """Return the values of the list that begins with its count at `at` and fills the rest; None for any other."""
-        if len(octets) - at != self._layout.size:
+        if len(octets) - at != self.size_bytes:
             return None
         parts = self._layout.unpack_from(octets, at)
         if (parts[0], parts[1::2]) != self._heads:
             return None
-        return tuple(map(int.__new__, self.kinds, parts[2::2]))
+        return tuple(map(int.__new__, self._kinds, parts[2::2]))

@@ -96,7 +96,7 @@ class WrapperLink:
         """Put the header before it; raise LocalStateError above 65,535 octets."""
         del now
         try:
-            frame = wrapper.encode(self._client_sap, self._server_logical, apdu)
+            frame = self.frame(apdu)
         except ValueError as why:
             raise LocalStateError(str(why)) from why
         self._out += frame
@@ -104,11 +104,18 @@ class WrapperLink:
         self.traffic.sent_bytes += len(frame)
         self.traffic.sent_frames += 1
 
-    def send_whole(self, frame: bytes) -> None:
-        """Send a frame of `ShortCut`, which has its header."""
-        self._out += frame
+    def frame(self, apdu: bytes) -> bytes:
+        """Return the frame of a request. Raises ValueError above 65,535 octets."""
+        return wrapper.encode(self._client_sap, self._server_logical, apdu)
+
+    def answer_header(self, octets: int) -> bytes:
+        """Return the header of an answer whose APDU has so many octets."""
+        return wrapper.encode(self._server_logical, self._client_sap, bytes(octets))[:wrapper.HEADER_BYTES]
+
+    def sent_whole(self, octets: int) -> None:
+        """Count a frame of `ShortCut`, which has its header and goes another way."""
         self._asked = True
-        self.traffic.sent_bytes += len(frame)
+        self.traffic.sent_bytes += octets
         self.traffic.sent_frames += 1
 
     def took_whole(self, octets: int) -> None:
@@ -120,9 +127,9 @@ class WrapperLink:
         traffic.round_trips += 1
 
     @property
-    def between_frames(self) -> bool:
-        """Tell whether what comes next is the beginning of a frame."""
-        return not self._deframer.pending_bytes
+    def amid_frame(self) -> bool:
+        """Tell whether what comes next belongs to a frame that has begun."""
+        return self._deframer.pending_bytes > 0
 
     def receive(self, data: bytes, now: float) -> list[LinkEvent]:
         """Cut frames; raise Violation at bad headers and wrong ports, BridgeBusy at a line of text."""

@@ -1,53 +1,55 @@
 """The shortest way for what nearly every poll is: the same list again, in clear over the TCP wrapper.
 
-    wrapper header, C4 03 | invoke-id | count, 00 tag | value | 00 tag | value | ...
+    wrapper header, C4 03 | invoke-id | count, 00 tag value, 00 tag value, ...      the list is `ListLayout`'s
 
-Sixteen requests are made once, one for each invoke-id. An answer is taken here when it is one whole frame in which
-every octet that is not a value is what the answer before had there, and its invoke-id is the one that was asked. For
-anything else `read` returns None and decides nothing: the general way (`wrapper`, `get`, `axdr`) takes the same octets.
+Sixteen requests are made once, one for each invoke-id. An answer is taken here when it is one whole frame, every octet
+before its list is what it must be, and the list is laid out as the last one was. For anything else `read` returns None
+and decides nothing: the general way (`wrapper`, `get`, `axdr`) takes the same octets.
 """
 
-import struct
-from itertools import repeat
-
-from edge.dlms import apdu, wrapper
+from edge.dlms import apdu
 from edge.dlms.cosem import Attribute
 from edge.dlms.get import GetResult
 from edge.dlms.layout import ListLayout
+from edge.dlms.link import WrapperLink
+from edge.dlms.wrapper import HEADER_BYTES
 
-_INVOKE_ID_AT = wrapper.HEADER_BYTES + 2
+_INVOKE_ID_AT = HEADER_BYTES + 2
+_LIST_AT = _INVOKE_ID_AT + 1
+_NOTHING = -1
 
 
 class ShortCut:
-    """Of one list on one association."""
+    """Of one list on one association. `asked`: the invoke-id of the request that `read` waits for, else -1."""
 
-    __slots__ = ("_attributes", "_heads", "_shape", "layout", "requests")
+    __slots__ = ("_attributes", "_head", "_link", "_requests", "asked", "layout")
 
     def __init__(
-        self, attributes: tuple[Attribute, ...], request: bytes, layout: ListLayout,
-        client_sap: int, server_logical: int,
+        self, attributes: tuple[Attribute, ...], request: bytes, layout: ListLayout, link: WrapperLink,
     ) -> None:
         """Take what was asked and how its answer was laid out. `request` is the APDU under any invoke-id."""
-        frame = wrapper.encode(client_sap, server_logical, request)
-        self.requests = tuple(
-            frame[:_INVOKE_ID_AT] + bytes((apdu.INVOKE_FLAGS | invoke_id,)) + frame[_INVOKE_ID_AT + 1:]
+        self.asked = _NOTHING
+        self.layout = layout
+        self._attributes, self._link = attributes, link
+        frame = link.frame(request)
+        self._requests = tuple(
+            frame[:_INVOKE_ID_AT] + bytes((apdu.INVOKE_FLAGS | invoke_id,)) + frame[_LIST_AT:]
             for invoke_id in range(16))
-        self._attributes, self.layout = attributes, layout
-        first, *others = layout.kinds
-        values = first.layout.format[1:] + "".join(f"2s{kind.layout.format[1:]}" for kind in others)
-        self._shape = struct.Struct(f">{_INVOKE_ID_AT}sB3s{values}")
-        length = self._shape.size - wrapper.HEADER_BYTES
-        header = wrapper.encode(server_logical, client_sap, bytes(length))[:wrapper.HEADER_BYTES]
-        self._heads = (header + bytes((apdu.GET_RESPONSE, apdu.LIST)), bytes((len(layout.kinds), 0, first.tag)),
-                       *(bytes((0, kind.tag)) for kind in others))
+        start = bytes((apdu.GET_RESPONSE, apdu.LIST))
+        self._head = link.answer_header(len(start) + 1 + layout.size_bytes) + start
 
-    def read(self, frame: bytes, invoke_id: int) -> tuple[GetResult, ...] | None:
-        """Return the results if `frame` is the answer to the request under `invoke_id` and laid out as the last one."""
-        if len(frame) != self._shape.size:
+    def request(self, invoke_id: int) -> bytes:
+        """Return the frame that asks for the list again."""
+        self.asked = invoke_id
+        frame = self._requests[invoke_id]
+        self._link.sent_whole(len(frame))
+        return frame
+
+    def read(self, frame: bytes) -> tuple[GetResult, ...] | None:
+        """Return the results if `frame` is the answer to the newest request, and laid out as the last one."""
+        values = self.layout.read(frame, _LIST_AT)
+        if values is None or frame[_INVOKE_ID_AT] & 0x0F != self.asked or not frame.startswith(self._head):
             return None
-        parts = self._shape.unpack(frame)
-        if parts[1] & 0x0F != invoke_id or parts[::2] != self._heads:
-            return None
-        # GetResult(attribute, kind(value), None) for each, without a Python call for each
-        return tuple(map(tuple.__new__, repeat(GetResult), zip(
-            self._attributes, map(int.__new__, self.layout.kinds, parts[3::2]), repeat(None))))
+        self.asked = _NOTHING
+        self._link.took_whole(len(frame))
+        return tuple(map(GetResult, self._attributes, values))

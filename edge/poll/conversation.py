@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from edge.dlms.association import Association, Event
+from edge.dlms.association import Association, Event, GetResult
 from edge.errors import ConnectionLost, NoAnswer
 from edge.poll.arrival import PULSE_MARGIN_S
 from edge.poll.counters import CounterDesk
@@ -78,6 +78,27 @@ class Conversation:
             data = association.data_to_send()
             if data:
                 await transport.ready(self._request_gap_s)
+
+    def ask_again(self, association: Association, transport: Transport, now: float) -> float:
+        """Send the request for the list that the association knows; return the deadline of its answer."""
+        request, deadline = association.get_again(now)
+        self._transmit(transport, request)
+        self._pulse(deadline - now + PULSE_MARGIN_S)
+        return deadline
+
+    def answered(self, association: Association, came: bytes) -> tuple[GetResult, ...] | None:
+        """Return the results if what came is the answer to `ask_again`; None: it is for `hear` and `until`."""
+        results = association.answered(came)
+        if results is not None:
+            self.received_bytes += len(came)
+            if self._trace is not None:
+                self._trace("RX", came)
+            self.last_heard_at = self._loop.time()
+        return results
+
+    def hear(self, association: Association, came: bytes) -> None:
+        """Take what was read already. Raises the MeterError that ended the association."""
+        self._receive(association, came, association.next_timer())
 
     def hear_unasked(self, association: Association, transport: Transport) -> None:
         """Take what has come while nothing was open, without waiting; hand pushes over.

@@ -4,23 +4,12 @@ import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable
 
 from edge.errors import ConnectionLost, NoAnswer
 
 LIMIT_BYTES = 65_536
 """Most bytes that may wait unread: the longest APDU there is. Whoever sends more unasked is no meter."""
-
-
-class _Now:
-    """What can be awaited, and is over already."""
-
-    def __await__(self) -> Generator[None, None, None]:
-        """Wait for nothing."""
-        yield from ()
-
-
-NOW = _Now()
 
 
 class Inbox:
@@ -31,8 +20,10 @@ class Inbox:
         self.where = where
         self.ended = ""                      # why nothing more comes
         self._loop = asyncio.get_running_loop()
+        self._now: asyncio.Future[None] = self._loop.create_future()      # done: to wait for nothing
+        self._now.set_result(None)
         self._heard_at = float("-inf")       # loop time
-        self._received: bytes | bytearray = b""
+        self._received = b""                 # as a rule one whole answer, and then it is copied nowhere
         self._waiter: asyncio.Future[None] | None = None
         self._deadline: float | None = None  # of the reader, loop time
         self._alarm: asyncio.TimerHandle | None = None
@@ -41,12 +32,7 @@ class Inbox:
     def put(self, data: bytes) -> bool:
         """Take what has arrived; False, and the end, when it is more than a meter sends."""
         self._heard_at = self._loop.time()
-        if not self._received:
-            self._received = data            # as a rule the whole answer, and then it is copied nowhere
-        else:
-            if isinstance(self._received, bytes):
-                self._received = bytearray(self._received)
-            self._received += data
+        self._received += data
         if len(self._received) > LIMIT_BYTES:
             self._received = b""
             self.end(f"more than {LIMIT_BYTES} bytes arrived unasked")
@@ -62,7 +48,7 @@ class Inbox:
     def waiting(self) -> bytes:
         """See `Transport`."""
         if self._received:
-            data, self._received = bytes(self._received), b""
+            data, self._received = self._received, b""
             return data
         if self.ended:
             raise ConnectionLost(f"{self.where}: {self.ended}")
@@ -70,9 +56,8 @@ class Inbox:
 
     async def read(self, deadline: float | None) -> bytes:
         """See `Transport`."""
-        data = self.waiting()
-        if data:
-            return data
+        if self._received or self.ended:
+            return self.waiting()
         if self._waiter is not None:
             raise RuntimeError("two tasks read from one connection")
         waiter = self._waiter = self._loop.create_future()
@@ -83,15 +68,14 @@ class Inbox:
             await waiter
         finally:
             self._waiter = self._deadline = None
-        data = self.waiting()
-        if not data:
-            raise NoAnswer(f"{self.where}: silence")
-        return data
+        if data := self.waiting():
+            return data
+        raise NoAnswer(f"{self.where}: silence")
 
     def rest(self, gap_s: float) -> Awaitable[None]:
         """Return when `gap_s` have passed since the last byte came."""
         if gap_s <= 0 or (rest_s := self._heard_at + gap_s - self._loop.time()) <= 0:
-            return NOW
+            return self._now
         return asyncio.sleep(rest_s)
 
     def _wake(self) -> None:

@@ -137,8 +137,10 @@ class Patience:
 
     def answered(self, took_s: float, deadline_s: float) -> None:
         """Note an answer; one within a quarter of the deadline is early."""
+        if self.factor == 1.0:      # as nearly always
+            return
         self._early = self._early + 1 if took_s * 4 < deadline_s else 0
-        if self._early >= CALM_ANSWERS and self.factor > 1.0:
+        if self._early >= CALM_ANSWERS:
             self.factor, self._early = max(1.0, self.factor / PATIENCE_STEP), 0
 
     def missed(self) -> None:

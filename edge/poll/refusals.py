@@ -1,7 +1,7 @@
 """Meters that refuse everything after the first item of a list that they refuse: what is behind it is asked again."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from operator import itemgetter
+from operator import attrgetter
 
 from edge.dlms.cosem import Attribute
 from edge.dlms.get import GetResult
@@ -9,7 +9,7 @@ from edge.dlms.get import GetResult
 Ask = Callable[[Sequence[Attribute]], Awaitable[tuple[GetResult, ...]]]
 """One GET: a result for each attribute, in their order."""
 
-_error = itemgetter(GetResult._fields.index("error"))
+_error = attrgetter("error")
 
 
 def any_refused(results: tuple[GetResult, ...]) -> bool:
@@ -35,4 +35,5 @@ async def look_behind(results: tuple[GetResult, ...], ask: Ask) -> tuple[GetResu
 
 def _refused(results: Sequence[GetResult]) -> list[int]:
     """Return the places of refusals that are not temporary."""
-    return [place for place, (_, _, error) in enumerate(results) if error is not None and not error.temporary]
+    return [place for place, result in enumerate(results)
+            if result.error is not None and not result.error.temporary]

@@ -19,7 +19,7 @@ from edge.dlms.association import Answer, Association, AssociationSettings, Clos
 from edge.dlms.axdr import AxdrValue
 from edge.dlms.cosem import Attribute
 from edge.dlms.set import SetResult, Written
-from edge.errors import CounterTooLow, FailReason, LocalStateError, MeterError, NoAnswer, Refused
+from edge.errors import ConnectionLost, CounterTooLow, FailReason, LocalStateError, MeterError, NoAnswer, Refused
 from edge.poll.arrival import discard_late_bytes, sign_on
 from edge.poll.conversation import Conversation, Trace
 from edge.poll.counters import CounterDesk
@@ -167,22 +167,14 @@ class MeterSession:
         Raises a MeterError with its reason; the association is gone then. Cancelling ends the connection hard, because
         an answer may still come.
         """
+        association = self._association
         results: tuple[GetResult, ...] = ()
+        if association is not None and association.knows(attributes):      # nearly every poll
+            results = await self._again(association, len(attributes))
         while len(results) < len(attributes):
             rest = attributes[len(results):]
             size = self._size(rest)
-            try:
-                part = (await self._exchange(Association.get, rest[:size], Answer)).results
-            except Refused as refused:
-                if not self._takes_less(size, refused):
-                    raise
-                await self.open()
-                continue
-            except MeterError:
-                self.lists.lost(size)
-                raise
-            self.lists.worked(size)
-            results += await look_behind(part, self._ask) if size > 1 and any_refused(part) else part
+            results += await self._listed(size, self._exchange(Association.get, rest[:size], Answer))
         return results
 
     async def set(self, items: Sequence[tuple[Attribute, AxdrValue]]) -> tuple[SetResult, ...]:
@@ -253,6 +245,49 @@ class MeterSession:
     async def _ask(self, attributes: Sequence[Attribute]) -> tuple[GetResult, ...]:
         return (await self._exchange(Association.get, attributes, Answer)).results
 
+    async def _listed(self, size: int, asking: Awaitable[Answer]) -> tuple[GetResult, ...]:
+        """Return the results of a GET of `size` attributes, and learn from how it ends what lists the meter takes.
+
+        () where it takes smaller ones only; the association is a new one then.
+        """
+        try:
+            results = (await asking).results
+        except Refused as refused:
+            if not self._takes_less(size, refused):
+                raise
+            await self.open()
+            return ()
+        except MeterError:
+            self.lists.lost(size)
+            raise
+        self.lists.worked(size)
+        return await look_behind(results, self._ask) if size > 1 and any_refused(results) else results
+
+    async def _again(self, association: Association, size: int) -> tuple[GetResult, ...]:
+        """Ask for the list of `size` that the association knows: few steps where it is answered as the last time.
+
+        Whatever else comes, and silence, is for the general way. Nothing is learned of lists: this one has worked.
+        """
+        transport, conversation = self._transport, self._conversation
+        assert transport is not None
+        try:
+            await transport.ready(self._request_gap_s)
+            began = self._loop.time()
+            deadline = conversation.ask_again(association, transport, began)
+            self._invoke_id = (self._invoke_id + 1) % INVOKE_IDS
+            try:
+                came = await transport.read(deadline)
+            except (NoAnswer, ConnectionLost):
+                came = b""      # the general way meets the same, and knows what it means
+        except BaseException:
+            self.abort()
+            raise
+        results = conversation.answered(association, came)
+        if results is None:
+            return await self._listed(size, self._answer(Answer, began, came))
+        self._went_well(began)
+        return results
+
     async def _exchange(
         self, begin: Callable[[Association, Sequence[A], float], None], asked: Sequence[A], wanted: type[E],
     ) -> E:
@@ -274,7 +309,15 @@ class MeterSession:
             self.abort()
             raise
         self._invoke_id = (self._invoke_id + 1) % INVOKE_IDS
+        return await self._answer(wanted, began)
+
+    async def _answer(self, wanted: type[E], began: float, came: bytes = b"") -> E:
+        """Wait for what answers the request sent at `began`, loop time; `came` is what has come of it already."""
+        association, transport = self.association, self._transport
+        assert transport is not None
         try:
+            if came:
+                self._conversation.hear(association, came)
             answer = await self._conversation.until(association, transport, wanted)
         except CounterTooLow as told:      # another program used the key meanwhile: right for the next association
             self.abort()
@@ -288,10 +331,14 @@ class MeterSession:
         except BaseException:
             self.abort()
             raise
+        self._went_well(began)
+        return answer
+
+    def _went_well(self, began: float) -> None:
+        """Note an exchange that ended with its answer; `began` is loop time."""
         self.took_s = self._conversation.last_heard_at - began
         self._patience.answered(self.took_s, self.settings.exchange_timeout_s)
         self.round_trips += 1
-        return answer
 
     async def _say_goodbye(self, association: Association, transport: Transport) -> None:
         try:

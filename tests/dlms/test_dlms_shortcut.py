@@ -1,7 +1,6 @@
 """The short way of a list that is asked for again: it must show in nothing but time."""
 
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 from fuzz_exchanges import ready
@@ -13,8 +12,8 @@ from edge.dlms.apdu import get_request
 from edge.dlms.association import Association, State
 from edge.dlms.cosem import Attribute, Obis
 from edge.dlms.data import INTEGERS, Integer
-from edge.dlms.shortcut import ShortCut
-from edge.errors import MeterError
+from edge.dlms.get import Answer
+from edge.errors import LocalStateError, MeterError
 
 ASKED = tuple(Attribute(3, Obis(1, 0, group, 7, 0), 2) for group in (32, 52, 72))
 PUSH = bytes.fromhex("c2 00 0003 0100200700ff 02 1208fd")
@@ -37,12 +36,25 @@ def asked_once(data: list[Any]) -> Association:
     return association
 
 
-def played(association: Association, pieces: list[bytes]) -> list[Any]:
+def ask(association: Association, *, again: bool) -> bytes:
+    if not again:
+        association.get(ASKED, 0.0)
+        return association.data_to_send()
+    assert association.knows(ASKED)
+    request, deadline = association.get_again(0.0)
+    assert deadline == association.next_timer()
+    return request
+
+
+def played(association: Association, pieces: list[bytes], *, again: bool) -> list[Any]:
     """What is sent, what comes of each piece, and where it all ends."""
-    told: list[Any] = [association.data_to_send(), association.next_timer()]
-    for piece in pieces:
+    told: list[Any] = [ask(association, again=again), association.next_timer()]
+    for number, piece in enumerate(pieces):
         try:
-            association.receive_data(piece, 1.0)
+            if again and not number and (results := association.answered(piece)) is not None:
+                told += [Answer(results), [type(result.data) for result in results]]
+            else:
+                association.receive_data(piece, 1.0)
         except MeterError as why:
             told.append((type(why), str(why)))
             break
@@ -65,42 +77,52 @@ def test_nothing_but_time(first: list[Any], second: list[Any], alike: bool, invo
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=3)))
     pieces = [bytes(stream[start:end]) for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
     told = []
-    for again in (ASKED, (*ASKED,)):       # the very tuple that was asked for before, and one that is equal
+    for again in (True, False):
         association = asked_once(first)
         association._invoke_id = invoke_id
-        association.get(again, 0.0)
-        told.append(played(association, [piece for piece in pieces if piece]))
+        told.append(played(association, [piece for piece in pieces if piece], again=again))
     assert told[0] == told[1]
 
 
 def test_it_is_taken_for_an_answer_in_one_piece_and_for_no_other() -> None:
-    taken: list[bool] = []
-    real = ShortCut.read
-
-    def watched(self: ShortCut, frame: bytes, invoke_id: int) -> Any:
-        taken.append((results := real(self, frame, invoke_id)) is not None)
-        return results
-
     numbers = [Integer(18, 2300), Integer(18, 2301), Integer(6, 7)]
-    with patch.object(ShortCut, "read", watched):
-        association = asked_once(numbers)
-        for turn in range(20):
-            invoke_id = association._invoke_id
-            association.get(ASKED, 0.0)
-            assert association.data_to_send() == wrapper.encode(1, 1, get_request(ASKED, invoke_id))
-            whole = answer(numbers, invoke_id)
-            for piece in (whole,) if turn % 2 else (whole[:9], whole[9:]):
+    association = asked_once(numbers)
+    for turn in range(20):
+        invoke_id = association._invoke_id
+        assert ask(association, again=True) == wrapper.encode(1, 1, get_request(ASKED, invoke_id))
+        whole = answer(numbers, invoke_id)
+        pieces = (whole,) if turn % 2 else (whole[:9], whole[9:])
+        results = association.answered(pieces[0])
+        assert (results is not None) == bool(turn % 2)
+        if results is None:
+            for piece in pieces:
                 association.receive_data(piece, 0.0)
-            event = association.next_event()
-            assert [(result.attribute, result.data, type(result.data), result.error) for result in event.results] == [
-                (attribute, number, type(number), None) for attribute, number in zip(ASKED, numbers, strict=True)]
-    assert taken == [False, True] * 10
+            results = association.next_event().results
+        assert association.next_event() is None
+        assert [(result.attribute, result.data, type(result.data), result.error) for result in results] == [
+            (attribute, number, type(number), None) for attribute, number in zip(ASKED, numbers, strict=True)]
+
+
+def test_only_the_very_list_that_was_answered_last_is_known() -> None:
+    association = ready()
+    assert not association.knows(ASKED)
+    with pytest.raises(LocalStateError, match="once more"):
+        association.get_again(0.0)
+    association = asked_once([Integer(18, 1)] * 3)
+    assert association.knows(ASKED)
+    assert not association.knows((*ASKED,)), "an equal one"
+    ask(association, again=True)
+    assert not association.knows(ASKED), "one question at a time"
+    association.receive_data(answer([Integer(18, 1), None, Integer(18, 1)], association._invoke_id - 1 & 0x0F), 0.0)
+    association.next_event()
+    assert not association.knows(ASKED), "answered with other than numbers"
 
 
 def test_what_is_left_of_a_frame_is_not_jumped_over() -> None:
     association = asked_once([Integer(18, 1)] * 3)
     association.receive_data(b"\0\1", 0.0)          # the beginning of something, while nothing is due
     invoke_id = association._invoke_id
+    assert not association.knows(ASKED)
     association.get(ASKED, 0.0)
     with pytest.raises(MeterError):
         association.receive_data(answer([Integer(18, 2)] * 3, invoke_id), 0.0)

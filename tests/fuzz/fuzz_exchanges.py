@@ -7,7 +7,9 @@ send; and what is held of an unfinished answer has a bound.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import msgspec
 from fuzz_corpus import answers, conversations, hostile
 from fuzz_engine import ending
 from fuzz_mutation import Case
@@ -22,6 +24,7 @@ from edge.dlms.conformance import Conformance
 from edge.dlms.cosem import Attribute, Obis
 from edge.dlms.data import Integer
 from edge.dlms.events import Accessed, Invoked, Pushed, Written
+from edge.dlms.get import GetResult
 
 VOLTAGES = tuple(Attribute(3, Obis(1, 0, group, 7, 0), 2) for group in (32, 52, 72))
 RELAY = ActionRequest(70, Obis(0, 0, 96, 3, 10), 1, Integer(15, 0))
@@ -75,14 +78,18 @@ def _answered(association: Association, case: Case, wanted: type[Event], asked: 
     done = [event for event in events if not isinstance(event, Pushed)]
     for event in done:
         assert type(event) is wanted
-        assert [result[0] for result in event.results] == list(asked)
+        assert [_fields(result)[0] for result in event.results] == list(asked)
         if not by_blocks:
             assert (int.from_bytes(last[2:5], "big") if wanted is Accessed else last[2] & 0x0F) == invoke_id
     assert len(done) == (association.state is State.READY)
     reader = getattr(exchange, "_reader", None)
     assert reader is None or reader._bytes <= MAX_ANSWER_BYTES + 0xFFFF
-    shown = "".join(_shown(result) for event in done for result in event.results)
+    shown = "".join(_shown(_fields(result)) for event in done for result in event.results)
     return f"{word}, {len(events) - len(done)} pushed, {shown}"
+
+
+def _fields(result: Any) -> tuple[object, ...]:
+    return msgspec.structs.astuple(result) if isinstance(result, GetResult) else tuple(result)
 
 
 def _shown(result: tuple[object, ...]) -> str:

@@ -7,12 +7,15 @@ import pytest
 from poll_bench import GENERIC_PROFILE, PASSWORD, held, meter_model, raw, session_to, simulated, slower
 
 from edge.demo.bridge import Quirks
+from edge.dlms import wrapper
 from edge.dlms.cosem import Attribute, Obis
 from edge.errors import BridgeBusy, ConnectionLost, FailReason, LocalStateError, NoAnswer, Refused, Unreachable
-from edge.poll.lists import ListSize
+from edge.poll.lists import REFUSALS, ListSize
 
 NINE = [spec.target for spec in GENERIC_PROFILE.objects]
 VALUES = dict(zip([spec.key for spec in GENERIC_PROFILE.objects], range(101, 110), strict=True))
+
+PUSH = bytes.fromhex("c2 00 0003 0100200700ff 02 1208fd")
 
 
 @pytest.mark.parametrize(("kind", "sent", "received"), [("wrapper", 102, 54), ("hdlc", 108 + 6, 60 + 6)])
@@ -126,18 +129,61 @@ async def test_nobody_listens() -> None:
 
 
 @pytest.mark.parametrize(("then", "error"), [("silent", NoAnswer), ("close", ConnectionLost), ("reset", ConnectionLost), ("half-open", NoAnswer)])
-@pytest.mark.parametrize("kind", ["wrapper", "hdlc"])
-async def test_every_fault_ends_the_connection(kind: str, then: str, error: type[Exception]) -> None:
+@pytest.mark.parametrize(("kind", "asked"), [("wrapper", NINE[:1]), ("hdlc", NINE[:1]), ("wrapper", tuple(NINE))], ids=str)
+async def test_every_fault_ends_the_connection(kind: str, asked: Any, then: str, error: type[Exception]) -> None:
     async with simulated(kind, Quirks(after_requests=2, then=then)) as (_, row):
         session = session_to(row)
         await session.open()
-        await session.get(NINE[:1])
+        await session.get(asked)
         with pytest.raises(error):
-            await session.get(NINE[:1])
+            await session.get(asked)
         assert not session.is_open
         with pytest.raises(LocalStateError):
-            await session.get(NINE[:1])
+            await session.get(asked)
         await session.close()
+
+
+async def test_a_list_asked_again_may_be_answered_in_any_way_that_the_first_could() -> None:
+    asked = tuple(NINE)
+    pushed: list[Any] = []
+    async with simulated() as (meter, row), session_to(row, on_push=pushed.append) as session:
+        held(meter, VALUES)
+        served = meter.received
+
+        def push_first(connection: Any, endpoint: Any, data: bytes) -> None:
+            connection.transport.write(wrapper.encode(1, 1, PUSH))
+            served(connection, endpoint, data)
+
+        for round_trips in range(1, 5):      # the first, short ones, and one whose answer comes in pieces
+            meter.quirks.chunk_bytes, meter.quirks.chunk_gap_s = (20, 0.001) if round_trips == 4 else (0, 0.0)
+            assert raw(await session.get(asked)) == list(VALUES.values())
+            assert session.round_trips == round_trips
+        meter.quirks.chunk_bytes = 0
+        meter.received = push_first  # type: ignore[method-assign]
+        assert raw(await session.get(asked)) == list(VALUES.values())
+        assert len(pushed) == 1
+        meter.received = served  # type: ignore[method-assign]
+        sent, received = session.carried_bytes()
+        await session.get(asked)
+        assert session.carried_bytes() == (sent + 102, received + 54)
+
+
+async def test_a_list_that_is_refused_after_it_has_worked_is_given_up_at_the_third_refusal() -> None:
+    asked, lists = tuple(NINE), ListSize(None)
+    async with simulated() as (meter, row):
+        held(meter, VALUES)
+        session = session_to(row, lists=lists)
+        await session.open()
+        await session.get(asked)
+        meter.settings.manners.list_limit = 4
+        for _ in range(REFUSALS - 1):
+            with pytest.raises(Refused):
+                await session.get(asked)
+            assert not session.is_open
+            await session.open()
+        assert raw(await session.get(asked)) == list(VALUES.values())
+        await session.close()
+    assert lists.learned == 4
 
 
 async def test_the_refusal_of_a_one_client_bridge_is_named() -> None:
