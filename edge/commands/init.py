@@ -168,6 +168,8 @@ class _Work:
         path, given = secret.path, self._secret_files.get(secret.option)
         if given is not None:
             raw = read_input(given, secret.limit_bytes + 1)
+            if len(raw) > secret.limit_bytes:
+                raise EdgeError(f"{given}: longer than {secret.limit_bytes} bytes; this is no {secret.name}")
             if self._taken().get(secret.option) != _digest(raw) or (secret.again and not path.exists()):
                 text = secret.parse(raw, given)
                 if not _holds(path, text):      # a cut came between the two writes

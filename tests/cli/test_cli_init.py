@@ -172,6 +172,8 @@ def test_every_kind_of_credentials_is_taken_and_a_used_provision_secret_does_not
     secret.unlink()
     assert "provision secret" not in parts(small, *words)
     assert not secret.exists()
+    (small.base / "password").write_text("long" * 500)
+    assert parts(small, *words, status=1)["password"] == ("failed", f"{small.base / 'password'}: longer than 1024 bytes; this is no password")
     (small.base / "password").write_text("two\nlines\n")
     assert parts(small, *words, status=1)["password"] == ("failed", f"{small.base / 'password'}: holds no password or secret; it must be one line")
 
