@@ -16,6 +16,7 @@ from edge.model import Record, Stream
 from edge.ring.batch import MAX_ROW_BYTES
 from edge.ring.engine import Engine, Outcome, when_full
 from edge.ring.lane import MEMORY_RECORDS, Lane, Ticket
+from edge.ring.layout import MAX_ANCHORS
 from edge.ring.losses import GAP_SCHEMA, Loss
 from edge.ring.pool import StreamFull
 from edge.ring.timebase import Anchor
@@ -24,6 +25,7 @@ from edge.ring.writer import Writer
 log = logging.getLogger(__name__)
 
 OFFER_WITHIN_S = 1.0       # neighbours that come so soon after a record are offered with it: one publication, not many
+ANCHORS_UNTIL_DUE = MAX_ANCHORS // 2       # a stream that is silent for so many hours writes a page for them
 RETRY_FIRST_S = 30.0
 RETRY_MAX_S = 600.0
 _NEVER = float("inf")
@@ -137,10 +139,11 @@ class Committer:
     def spread(self, anchor: Anchor, *, at_once: bool) -> None:
         """Let an anchor ride with all streams' next commits, or see to it that they come at once."""
         for stream in Stream:
+            lane = self.lanes[stream]
             # at once, so that no later record is dated by an older one
             self._engine.anchor(stream, anchor)
-            if at_once:
-                self.commit_state(self.lanes[stream])
+            if at_once or len(lane.log.waiting_anchors) >= ANCHORS_UNTIL_DUE:
+                self.commit_state(lane)
 
     async def settled(self) -> None:
         """Return once no commit is under way, nor a step towards a slot."""

@@ -179,6 +179,11 @@ class Engine:
         """Let an anchor ride with the stream's next commit."""
         self.logs[stream].keep_anchor(anchor)
 
+    def segment_clocks(self, boottime_ms: int) -> list[Anchor]:
+        """Return the anchors that count for a moment of this run because a segment began then. From any thread."""
+        counting = [stream_log.anchor_at(boottime_ms) for stream_log in self.logs.values()]
+        return [anchor for anchor in counting if anchor is not None and anchor.source == "segment"]
+
     def date(self, stream: Stream, now: Stamp) -> None:
         """Give the boots whose records were wanted and had no time one, for good; it rides with the next commit."""
         stream_log = self.logs[stream]

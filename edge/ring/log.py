@@ -24,11 +24,13 @@ from edge.ring.frame import (
     encode_frame,
     frame_pages,
     new_packer,
+    unpack_first,
 )
 from edge.ring.fs import MEDIUM_ERRORS
 from edge.ring.layout import MAX_ANCHORS
 from edge.ring.losses import LossReason
 from edge.ring.pool import SlotPool, StreamFull
+from edge.ring.records import moment_of
 from edge.ring.seal import SEAL_BYTES
 from edge.ring.segment import Run, Segment
 from edge.ring.slots import Condition, Slot
@@ -91,8 +93,8 @@ class StreamLog:
             self._write([frame, frame], Commit(self.view.next_ordinal, (), ()))
         self.begun = True
 
-    def _rotate(self) -> None:
-        self._turnover.rotate()
+    def _rotate(self, since_ms: int | None = None) -> None:
+        self._turnover.rotate(since_ms)
         self._entries_written = 0
 
     def _seq(self, ordinal: int) -> int:
@@ -238,8 +240,15 @@ class StreamLog:
             if (segment is not None and not self._turnover.outgrown(segment)
                     and segment.next_page + pages + sum(map(self._pages, prelude)) <= segment.pages):
                 return segment, self.view.segments[-1], prelude
-            self._rotate()
+            self._rotate(self._earliest(frame, commit))
         raise RingError(f"ring {self.view.stream.name.lower()}: a slot is too small; raise ring.slot_mib")
+
+    def _earliest(self, frame: Frame | None, commit: Commit) -> int | None:
+        """Return the boot time of the earliest record from a frame on; None without one."""
+        if frame is None:
+            return None
+        rows = commit.records[(frame.first_seq & ORDINAL_MASK) - commit.first :]
+        return min((self.run.base_ms + moment_of(unpack_first(row)) for row in rows if row), default=None)
 
     def _prelude(self, commit: Commit, anchors: tuple[Anchor, ...]) -> list[Frame]:
         if not anchors and len(commit.entries) <= self._entries_written:

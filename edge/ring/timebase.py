@@ -145,13 +145,18 @@ class Timebase:
         """Return what meters' clocks said in a boot."""
         return list(self._meters.get(boot, {}).values())
 
-    def summary(self, limit: int, newest: bytes) -> list[Anchor]:
+    def summary(self, limit: int, newest: bytes, since_ms: int | None = None) -> list[Anchor]:
         """Return what a new segment must repeat, `limit` anchors at most; the oldest boots are left out first.
 
-        Of the boot `newest` the first and the last anchor, of those before the first; of a boot without any, what its
-        meters' clocks said, as one.
+        Of the boot `newest` the first anchor and all that count from `since_ms` on, the boot time of the earliest
+        record that is to be in the segment; without one the last. Of the boots before the first; of a boot without
+        any, what its meters' clocks said, as one.
         """
-        rows = [*self._boots.get(newest, ())[-1:]]
+        anchors = self._boots.get(newest, [])
+        counts = len(anchors) - 1
+        if since_ms is not None:
+            counts = min(counts, bisect_right(anchors, since_ms, key=lambda one: one.boottime_ms) - 1)
+        rows = anchors[max(0, counts) :][::-1]
         boots = dict.fromkeys((newest, *reversed(self._boots), *reversed(self._meters)))
         for boot in boots:
             one = self._boots.get(boot, ())[:1] or median_clock(self.meters(boot))
@@ -179,14 +184,19 @@ class AnchorPolicy:
         self._boot = opened.boot
         self._last = opened if opened.synchronised else None
 
-    def observe(self, boottime_ms: int, wall_ms: int, *, synchronised: bool) -> Anchor | None:
-        """Return an anchor that ought to become durable now, or None."""
+    def observe(self, boottime_ms: int, wall_ms: int, *, synchronised: bool, glimpsed: Sequence[Anchor] = ()
+                ) -> Anchor | None:
+        """Return an anchor that ought to become durable now, or None.
+
+        `glimpsed` are anchors that count now and were not made here: a step they saw may be over by now.
+        """
         if not synchronised:
             return None
         last = self._last
         if last is not None:
-            drift_ms = abs((wall_ms - boottime_ms) - (last.wall_ms - last.boottime_ms))
-            if drift_ms <= STEP_MS and boottime_ms - last.boottime_ms < HOURLY_MS:
+            zero_ms = wall_ms - boottime_ms
+            stepped = any(abs(zero_ms - one.zero_ms) > STEP_MS for one in (last, *glimpsed))
+            if not stepped and boottime_ms - last.boottime_ms < HOURLY_MS:
                 return None
         self._last = Anchor(self._boot, boottime_ms, wall_ms, Quality.NTP, "sync")
         return self._last

@@ -36,7 +36,8 @@ class Timekeeper:
     def look(self) -> None:
         """Look at the clock; about once a second."""
         stamp = self._clock.stamp()
-        anchor = self._policy.observe(stamp.boottime_ms, stamp.wall_ms, synchronised=stamp.synchronised)
+        anchor = self._policy.observe(stamp.boottime_ms, stamp.wall_ms, synchronised=stamp.synchronised,
+                                      glimpsed=self._engine.segment_clocks(stamp.boottime_ms))
         if anchor is not None:
             first, self._timed = not self._timed, True
             self._spread(anchor, at_once=first)

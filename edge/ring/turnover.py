@@ -56,8 +56,11 @@ class Turnover:
         """
         return bool(self.features & ~segment.header.incompatible) and self.pool.has_free(self.view)
 
-    def rotate(self) -> None:
-        """Begin a segment in the next slot. Raises OSError, with the old state untouched unless the medium failed."""
+    def rotate(self, since_ms: int | None = None) -> None:
+        """Begin a segment in the next slot. Raises OSError, with the old state untouched unless the medium failed.
+
+        `since_ms`: boot time of the earliest record that it is begun for, None where it is begun for none.
+        """
         view = self.view
         slot = self.pool.next(view)
         evicted = slot if slot in view.segments else None
@@ -66,7 +69,7 @@ class Turnover:
         if evicted is not None and not view.acknowledged(evicted):
             self.tally.evictions += 1
             view.lose(evicted.segment.base, evicted.end - 1, LossReason.EVICTED, state)
-        header = self._header(state)
+        header = self._header(state, since_ms)
         try:
             self._write_header(slot, header)
         except OSError as error:
@@ -78,14 +81,15 @@ class Turnover:
             raise
         self._begin(slot, header, evicted, state)
 
-    def _header(self, state: State) -> SlotHeader:
+    def _header(self, state: State, since_ms: int | None) -> SlotHeader:
         view, now, run = self.view, self._now(), self.run
         self.pool.last_segment += 1
         return SlotHeader(
             ring=view.ring, stream=int(view.stream), epoch=run.epoch, segment=self.pool.last_segment,
             base_seq=run.epoch << SEQ_BITS | view.next_ordinal, uid=int.from_bytes(self._entropy(4), "little"),
             boot=run.boot, boottime_ms=now.boottime_ms, wall_ms=now.wall_ms, quality=now.quality, base_ms=run.base_ms,
-            state=state, anchors=tuple(view.timebase.summary(MAX_ANCHORS, run.boot)), incompatible=self.features,
+            state=state, anchors=tuple(view.timebase.summary(MAX_ANCHORS, run.boot, since_ms)),
+            incompatible=self.features,
             after_ms=run.after_ms,
             key_check=view.keys.check(view.ring) if self.sealed and view.keys is not None else b"",
         )

@@ -8,6 +8,7 @@ behind that flush. A number written to MOUNTPOINT/fault makes so many writes to 
 unmounted. (FUSE kernel protocol 7.31, include/uapi/linux/fuse.h.)
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -122,7 +123,8 @@ def serve(device: int, disk: Disk) -> None:
         done = answer(disk, opcode, node, request[_REQUEST.size :])
         if done is not None:
             error, body = (done[0], b"") if done[0] else done
-            os.write(device, _ANSWER.pack(_ANSWER.size + len(body), -error, unique) + body)
+            with contextlib.suppress(FileNotFoundError):      # whoever asked was interrupted meanwhile and does not wait
+                os.write(device, _ANSWER.pack(_ANSWER.size + len(body), -error, unique) + body)
 
 
 def main() -> None:

@@ -116,9 +116,9 @@ slots._look = look""",
     "dictionary_not_repeated": """
 from edge.ring import log
 real = log.StreamLog._rotate
-def rotate(self):
+def rotate(self, *of):
     kept = self._entries_written
-    real(self)
+    real(self, *of)
     self._entries_written = kept
 log.StreamLog._rotate = rotate""",
     "page_written_twice": """
