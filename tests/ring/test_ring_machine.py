@@ -47,7 +47,7 @@ class RingMachine(RuleBasedStateMachine):
         self.fs, self.clock = SimulatedFs(), FakeClock()
         self.durable: dict[int, tuple] = {}     # seq -> values, resolved durable and neither acked nor lost
         self.maybe: dict[int, tuple] = {}       # handed to a commit that was cut: may be there or not
-        self.acked: set[int] = set()
+        self.refused: set[int] = set()          # turned away, though pages of them may have been written
         self.given: dict[int, tuple] = {}       # every number ever given -> its values
         self.count = 0
         self.rotten: dict[tuple[Path, int], set[int]] = {}    # pages that were damaged, by slot and its use
@@ -115,6 +115,7 @@ class RingMachine(RuleBasedStateMachine):
         self.cut += lane.waiting()
         for index in range(len(lane.pending)):
             self.maybe.pop(lane.seq(lane.first + index), None)
+            self.refused.add(lane.seq(lane.first + index))
         lane.give_up()
         for first, last, reason in lane.dropped[lane.dropped_told :]:
             self.engine.lose(lane.stream, first, last, reason)
@@ -180,13 +181,20 @@ class RingMachine(RuleBasedStateMachine):
             assert seq in self.given, f"{seq:x} was never appended"
             assert self.owner[seq & ORDINAL_MASK] == seq, f"{seq:x} comes back although its ordinal is another's now"
             assert self.given[seq] == values, "bytes that were not appended"
-            if seq in self.maybe:
+            if seq in self.maybe and self._stands(seq):
                 self.durable[seq] = self.maybe.pop(seq)      # the cut commit made it after all
         self._missing_are_counted(found)
-        self.maybe.clear()
+        self.maybe = {seq: values for seq, values in found.items() if seq not in self.durable and not self._stands(seq)}
         # what was acknowledged may come back once after a cut; it is not counted as new
-        for seq in found:
+        for seq in found.keys() - self.maybe.keys():
             self.durable.setdefault(seq, self.given[seq])
+
+    def _stands(self, seq: int) -> bool:
+        """Tell whether what a start found will be there after a cut, too: pages of a failed sync are in the cache only.
+
+        Their records were refused, so nobody was promised them, and a full stream's start may have no page to sync.
+        """
+        return seq not in self.refused or not self.fs.unsynced
 
     def _missing_are_counted(self, found: dict[int, tuple]) -> None:
         """Only the oldest may be missing (evicted), and each of them is counted."""
