@@ -13,8 +13,10 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-DIRECTORIES = ("/run/hostapd_s1g", "/run/hostapd", "/run/wpa_supplicant_s1g", "/run/wpa_supplicant")
-"""Where the daemons make their sockets, one file per interface: Morse's own builds first, then the distribution's."""
+DIRECTORIES = (
+    "/run/hostapd_s1g", "/run/hostapd", "/run/wpa_supplicant_s1g", "/run/wpa_supplicant",
+    "/run/halow-gateway-radio/control")
+"""Where the daemons make their sockets, one file per interface: Morse's own builds, the distribution's, the image's."""
 
 ANSWER_BYTES = 65_536
 EVENTS_KEPT = 256

@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def test_a_station_may_have_a_fixed_address(board: Board) -> None:
 def test_secrets_are_for_root_alone_and_the_network_file_for_networkd(board: Board) -> None:
     assert board.render(AP).returncode == 0
     assert stat.S_IMODE(board.daemon_conf.stat().st_mode) == 0o600
-    assert stat.S_IMODE(board.daemon_conf.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(board.daemon_conf.parent.stat().st_mode) == 0o711, "the control socket is reached through it"
     assert stat.S_IMODE(board.network_file.stat().st_mode) == 0o644
     assert "correct horse" not in board.network_file.read_text()
 
@@ -308,7 +309,7 @@ def test_a_value_is_data_whatever_it_looks_like(board: Board, ssid: str, passphr
         if taken and values is AP:
             assert f"ssid={ssid}" in board.lines()
             assert board.lines()[-1] == f"wpa_passphrase={passphrase}"
-            assert len(board.lines()) == 24
+            assert len(board.lines()) == 25
         elif taken:
             assert f"    ssid={ssid.encode().hex()}" in board.lines()
             assert f"    sae_password={passphrase.encode().hex()}" in board.lines()
@@ -370,6 +371,44 @@ def test_wpa_supplicant_takes_it_and_reads_the_same_name_and_key(board: Board, v
     said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout
     assert f"ssid - hexdump_ascii(len={len(EXTREME['SSID'])})" in said
     assert (f"sae_password - hexdump_ascii(len={len(EXTREME['PASSPHRASE'])})" in said) == (security == "sae")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changing users and rights needs root")
+@pytest.mark.parametrize(("group", "answer"), [(780, b"PONG\n"), (781, b"PermissionError")])
+def test_the_gateways_group_may_ask_the_daemon_and_nobody_else(board: Board, group: int, answer: bytes) -> None:
+    program = parser("hostapd")
+    assert board.render(AP).returncode == 0
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (board.path / "run", board.daemon_conf)] == [0o711, 0o600]
+    control = [line for line in board.lines() if line.startswith("ctrl_interface")]
+    board.daemon_conf.write_text("\n".join(["interface=lo", "driver=none", *control]) + "\n")
+    # the unit's rights: root with its group, and without CAP_CHOWN
+    (board.path / "bin/hostapd_s1g").write_text(
+        f"#!/bin/sh\nexec setpriv --groups 0,780 --bounding-set=-all,+net_admin,+net_raw --inh-caps=-all {program} $*\n")
+    socket_path = f"{board.path}/run/control/lo"
+    ask = ("import os, socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.settimeout(10)\n"
+           "os.chdir(sys.argv[1]); os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(12345)\n"      # as below a path that all may pass
+           "try: s.bind(''); s.connect('control/lo'); s.send(b'PING'); print(s.recv(99).decode(), end='')\n"
+           "except OSError as error: print(type(error).__name__, end='')")
+    environment = {"PATH": f"{board.path}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HALOW_RADIO_RUN": str(board.path / "run")}
+    with subprocess.Popen(["/bin/sh", str(PROGRAM), "run"], env=environment, stdout=subprocess.PIPE, text=True) as daemon:
+        try:
+            assert daemon.stdout
+            for line in daemon.stdout:
+                if "AP-ENABLED" in line:
+                    break
+            assert Path(socket_path).is_socket()
+            done = subprocess.run([sys.executable, "-c", ask, str(board.path / "run"), str(group)], capture_output=True, check=True)
+            assert done.stdout == answer
+        finally:
+            daemon.kill()
+
+
+def test_the_group_of_the_control_socket_is_the_gateways() -> None:
+    number = next(line.split()[2] for line in (ROOT / "rootfs/usr/lib/sysusers.d/halow-gateway.conf").read_text().splitlines() if line.startswith("u "))
+    assert f"\ncontrol_group={number}\n" in PROGRAM.read_text()
+    unit = (ROOT / "rootfs/usr/lib/systemd/system/halow-radio.service").read_text()
+    assert "SupplementaryGroups=halow-gateway\n" in unit
+    assert "RuntimeDirectoryMode=0711\n" in unit
 
 
 def test_the_programs_are_plain_shell() -> None:
