@@ -95,6 +95,11 @@ class Link:
         """Return when the meter last answered, in loop time."""
         return self._session.last_exchange_at
 
+    @property
+    def took_s(self) -> float:
+        """Return how long the newest exchange took that was answered, opening the association not counted."""
+        return self._session.took_s
+
     def spend(self, air: Air, now: float) -> None:
         """Tell the air what this link has used since the last time, whatever it was for."""
         carried = self._session.carried_bytes()

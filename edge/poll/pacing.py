@@ -1,11 +1,17 @@
 """How many meters to ask at once, found out by asking; and how long to wait for one that is slow (pure).
 
 A radio link is a queue. Too few at once, and the air rests while answers are on their way; too many, and answers wait
-for one another until deadlines pass, with nothing gained. Where between lies the best number depends on rate, delay and
-loss, and changes with the weather. So it is climbed towards: a step up is kept as long as it brings more answers a
-second. When answers fail to come the limit is halved; where that helps nothing it was not the crowd, and it goes back.
+for one another until TCP repeats what was never lost and deadlines pass. Where between lies the best number depends on
+rate, delay and loss, and changes with the weather. So it is climbed towards: a step up is kept as long as it brings
+more answers a second, a step down as long as it costs none. When answers fail to come the limit is halved; where that
+helps nothing it was not the crowd, and it goes back.
 
-    limit   ▁▂▄█▆▆▆▆▇▆▆▆▆▃▄▆▆▆     doubled until it brings nothing more; tried a little higher now and then
+    limit   ▁▂▄█▆▆▆▆▇▆▆▅▅▃▄▅▅▅     doubled until it brings nothing more; then a little higher or lower now and then
+
+What a limit brings is reckoned as answers a second = meters asked at once / time of an exchange (Little's law), not
+counted: connections that are just being opened, and a link on which a round trip lasts seconds, then mislead nobody.
+Where waiting is the limit (stations that sleep) an exchange lasts as long with twice the meters; where air is, twice as
+long. Air that is used is nowhere guessed at.
 """
 
 from dataclasses import dataclass
@@ -13,11 +19,19 @@ from dataclasses import dataclass
 ROUND_S = 2.0
 """A round is judged after so long at least ..."""
 
+ROUND_MOST_S = 10.0
+"""... and after so long with what has come, be it half of an exchange for each place ..."""
+
 ROUND_ANSWERS = 4
-"""... and so many exchanges for each place, so that chance weighs little."""
+"""... else with so many for each place, so that chance weighs little; one for each while it is doubled."""
 
 GAIN = 1.05
-"""What a step up must bring to be kept."""
+"""What a step up must bring to be kept; by doubling, DOUBLED_GAIN."""
+
+DOUBLED_GAIN = 1.2
+
+LOSS = 0.98
+"""To what a step down may bring it to be kept: answers that wait for nobody are sooner there."""
 
 TROUBLE_SHARE = 0.1
 """So many of a round's exchanges without an answer, two at least, and the limit is halved."""
@@ -40,6 +54,14 @@ class PacingState:
     answers_per_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A step that is being tried: from which limit, and what that one brought."""
+
+    limit: int
+    per_s: float
+
+
 class Pacing:
     """One gateway's limit. `now` is monotonic seconds. The limit moves between 1 and `most`; equal bounds fix it."""
 
@@ -50,23 +72,34 @@ class Pacing:
         self.limit = first
         self._fixed = first == most
         self._most = most
-        self._ceiling = most                # doubling goes so far; beyond it in small steps
-        self._rose: tuple[int, float] | None = None       # the limit before the last step up, and its rate
+        self._doubling = True
+        self._downwards = False             # the next small step
+        self._trial: _Trial | None = None
         self._fell: tuple[int, float] | None = None       # the limit before it was halved, and the share of misses
-        self._hold = 0                      # rounds without a step up
+        self._hold = 0                      # rounds without a step
         self._blameless = 0                 # rounds in which misses are not laid to the crowd
         self._rate = 0.0
+        self._moved_at = float("-inf")      # what was asked before says nothing of this limit
         self._begin(None)
 
-    def answered(self, now: float, *, waiting: bool) -> int:
-        """Note an answered exchange; `waiting`: somebody queues for a place. Returns the limit from now on."""
+    def answered(self, now: float, took_s: float, inside: int, *, waiting: bool) -> int:
+        """Note an answered exchange that took so long; return the limit from now on.
+
+        `inside`: so many meters are being asked, this one included. `waiting`: somebody queues for a place.
+        """
         self._answers += 1
         self._waited += waiting
+        if now - took_s >= self._moved_at:
+            self._fresh += 1
+            self._inside += inside
+            self._took_s += took_s
         return self._look(now)
 
-    def missed(self, now: float) -> int:
+    def missed(self, now: float, took_s: float) -> int:
         """Note an exchange without an answer, of a meter that has answered before. Returns the limit from now on."""
         self._misses += 1
+        if now - took_s >= self._moved_at:
+            self._took_s += took_s
         return self._look(now)
 
     def state(self) -> PacingState:
@@ -75,49 +108,72 @@ class Pacing:
 
     def _begin(self, now: float | None) -> None:
         self._since = now
-        self._answers = self._misses = self._waited = 0
+        self._answers = self._misses = self._waited = self._fresh = self._inside = 0
+        self._took_s = 0.0
 
     def _look(self, now: float) -> int:
         """Judge the round once it is long enough, or as soon as there is trouble."""
         if self._since is None:
             self._since = now
-        done, planned = self._answers + self._misses, ROUND_ANSWERS * self.limit
+        done, whole = self._answers + self._misses, ROUND_ANSWERS * self.limit
         share = self._misses / done
-        trouble = self._misses >= max(2.0, TROUBLE_SHARE * planned)
+        trouble = self._misses >= max(2.0, TROUBLE_SHARE * whole)
         trouble = trouble and (share > HOPELESS_SHARE or not self._blameless)
-        if not trouble and (now - self._since < ROUND_S or done < planned):
+        if not trouble and not self._over(now - self._since):
             return self.limit
         self._rate = self._answers / max(now - self._since, 1e-3)
+        before = self.limit
         if not self._fixed:
-            self.limit = self._down(share) if trouble else self._up()
+            self.limit = self._down(share) if trouble else self._climb()
+        if self.limit != before:
+            self._moved_at = now
         self._begin(now)
         return self.limit
 
+    def _over(self, lasted_s: float) -> bool:
+        wanted = self.limit * (1 if self._doubling else ROUND_ANSWERS)
+        return (lasted_s >= ROUND_S and self._fresh >= wanted) or (
+            lasted_s >= ROUND_MOST_S and self._fresh * 2 >= self.limit)
+
     def _down(self, share: float) -> int:
-        fell, self._rose, self._fell = self._fell, None, None
+        fell, self._trial, self._fell, self._doubling = self._fell, None, None, False
         if fell is not None and RELIEF * fell[1] < share <= HOPELESS_SHARE:
             self._blameless = HOLD_ROUNDS
             return fell[0]
-        if fell is None:
-            self._ceiling = max(1, self.limit // 2)
         self._fell = (self.limit, share)
         return max(1, self.limit // 2)
 
-    def _up(self) -> int:
-        rose, self._rose, self._fell = self._rose, None, None
+    def _climb(self) -> int:
+        """Keep what was tried or take it back; or try the next step."""
+        trial, self._trial, self._fell = self._trial, None, None
         self._blameless = max(0, self._blameless - 1)
-        if rose is not None and self._rate < rose[1] * GAIN:
-            self._ceiling, self._hold = min(self._ceiling, rose[0]), HOLD_ROUNDS
-            return rose[0]
-        if self._hold:
+        per_s = self._inside / max(self._took_s, 1e-6)
+        if trial is not None:
+            least = LOSS if trial.limit > self.limit else DOUBLED_GAIN if self._doubling else GAIN
+            if per_s < trial.per_s * least:
+                self._hold, self._doubling = HOLD_ROUNDS, False
+                return trial.limit
+            self._downwards = trial.limit > self.limit      # what has helped is tried once more
+        elif self._hold:
             self._hold -= 1
             return self.limit
-        if self._waited * 2 < self._answers or self.limit == self._most:      # nobody would use another place
-            return self.limit
-        self._rose = (self.limit, self._rate)
-        doubled = self.limit * 2
-        step = doubled if doubled <= self._ceiling else max(self._ceiling, self.limit + max(1, self.limit // 4))
-        return min(self._most, step)
+        return self._step(per_s)
+
+    def _step(self, per_s: float) -> int:
+        small = max(1, self.limit // 4)
+        wanted = self._waited * 2 >= self._answers and self.limit < self._most      # somebody would use another place
+        used = self._inside * 4 >= self._fresh * self.limit * 3
+        limit = self.limit
+        if self._doubling:
+            limit = min(self._most, 2 * limit) if wanted else limit
+        elif wanted and not self._downwards:
+            limit = min(self._most, limit + small)
+        elif used:
+            limit = max(1, limit - small)
+        self._downwards = not self._downwards
+        if limit != self.limit:
+            self._trial = _Trial(self.limit, per_s)
+        return limit
 
 
 PATIENCE_STEP, PATIENCE_MOST = 1.5, 4.0

@@ -58,14 +58,14 @@ UNANSWERED = frozenset((FailReason.NO_ANSWER, FailReason.CONNECTION_LOST, FailRe
 
 
 class OnAsked(Protocol):
-    """Told how asking ended, of a meter that answered the time before: `answered` False = in silence."""
+    """Told how asking a meter ended that had answered before: `answered` False = in silence, after `took_s`."""
 
-    def __call__(self, *, answered: bool) -> None: ...
+    def __call__(self, took_s: float, *, answered: bool) -> None: ...
 
 
-def nobody(*, answered: bool) -> None:
+def nobody(took_s: float, *, answered: bool) -> None:
     """Stand in for one whom it does not concern."""
-    _ = answered
+    _ = took_s, answered
 
 
 class Poller:
@@ -222,15 +222,17 @@ class Poller:
             if not await self._may_ask(end, tried=not first):
                 return
             doubtful = self.recovery.failures_in_row > 0
+            began = self._clock.monotonic()
             try:
                 async with turn(self._gate, self._lane, self._promise, payer=self.meter.name, doubtful=doubtful):
+                    began = self._clock.monotonic()
                     if first:
-                        self.counters.lateness_s.append(self._clock.monotonic() - tick.at)
+                        self.counters.lateness_s.append(began - tick.at)
                         first = False
                     record = await self._attempt(link)
             except MeterError as error:
-                if not doubtful and error.reason in UNANSWERED:
-                    self._on_asked(answered=False)
+                if not doubtful and self.counters.last_reading_at is not None and error.reason in UNANSWERED:
+                    self._on_asked(self._clock.monotonic() - began, answered=False)
                 if await self._failed(error, end, link):
                     continue
                 return
@@ -238,7 +240,7 @@ class Poller:
                 self._promise(PROMISE_MARGIN_S)
                 await self._keep(self._failure(FailReason.INTERNAL, f"a fault in the gateway: {type(bug).__name__}"))
                 raise
-            self._on_asked(answered=True)
+            self._on_asked(link.took_s, answered=True)
             await self._succeeded(record)
             return
 

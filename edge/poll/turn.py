@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 PULSE_S = 30.0
 """A queue may be long; whoever waits in it reports this often."""
 
-FIRST = 8
-"""Meters asked at once to begin with."""
+FIRST = 16
+"""Meters asked at once to begin with: where a round trip lasts seconds, fewer would take a minute to open them all."""
 
 
 @asynccontextmanager
@@ -52,10 +52,12 @@ class Turnstile:
         self.pacing = Pacing(first, most)
         self._clock = clock
 
-    def asked(self, *, answered: bool) -> None:
-        """Note how asking a meter ended that was expected to answer."""
+    def asked(self, took_s: float, *, answered: bool) -> None:
+        """Note how asking a meter ended that was expected to answer, and how long that took."""
         now = self._clock.monotonic()
-        limit = self.pacing.answered(now, waiting=self.gate.wanted()) if answered else self.pacing.missed(now)
+        inside = max(1, self.gate.state().inside)
+        limit = (self.pacing.answered(now, took_s, inside, waiting=self.gate.wanted()) if answered
+                 else self.pacing.missed(now, took_s))
         if limit != self.gate.limit:
             log.debug("meters asked at once: %d, was %d", limit, self.gate.limit)
             _wake(self.gate.resize(limit))

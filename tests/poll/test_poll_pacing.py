@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge.poll.pacing import CALM_ANSWERS, PATIENCE_MOST, Pacing, Patience
@@ -34,26 +34,32 @@ LINKS = {
 }
 
 
-def run(air: Air, pacing: Pacing, seconds: float, *, meters: int = 30, seed: int = 1, start: float = 0.0) -> tuple[float, int]:
-    """Poll as fast as the limit lets; return answers a second in the second half, and misses. Each meter is asked one thing at a time."""
+def run(air: Air, pacing: Pacing, seconds: float, *, meters: int = 30, seed: int = 1, start: float = 0.0, closed: int = 0) -> tuple[float, int]:
+    """Poll as fast as the limit lets; return answers a second in the second half, and misses. Each meter is asked one thing at a time.
+
+    So many are `closed`: their first place is held for connecting and associating too, three round trips instead of one.
+    """
     rng = random.Random(seed)
     now, free, answers, misses = start, start, 0, 0
-    inside: list[tuple[float, bool]] = []      # (ends at, answered)
+    inside: list[tuple[float, float, bool]] = []      # (ends at, began at, answered)
     idle = meters
     while now < start + seconds:
         while idle and len(inside) < pacing.limit:
-            free = max(free, now) + air.air_s
-            at = free + air.delay_s + rng.uniform(0, 2 * air.jitter_s)
-            in_time = at - now <= air.deadline_s
-            heapq.heappush(inside, (at if in_time else now + air.deadline_s, in_time))
+            began = at = now
+            for _ in range(3 if closed else 1):
+                began, free = at, max(free, now) + air.air_s
+                at = max(began, free) + air.delay_s + rng.uniform(0, 2 * air.jitter_s)
+            closed -= closed > 0
+            in_time = at - began <= air.deadline_s
+            heapq.heappush(inside, (at if in_time else began + air.deadline_s, began, in_time))
             idle -= 1
-        now, answered = heapq.heappop(inside)
+        now, began, answered = heapq.heappop(inside)
         idle += 1
         if answered:
-            pacing.answered(now, waiting=idle > 1)
+            pacing.answered(now, now - began, len(inside) + 1, waiting=idle > 1)
             answers += now > start + seconds / 2
         else:
-            pacing.missed(now)
+            pacing.missed(now, now - began)
             misses += 1
     return answers / (seconds / 2), misses
 
@@ -70,6 +76,35 @@ def test_each_link_gives_most_of_what_it_can_wherever_the_limit_begins(name: str
     assert misses == 0
     for fixed in (1, 4, 16):
         assert got >= 0.93 * run(air, Pacing(fixed, fixed), seconds / 4)[0], fixed
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(0.02, 0.3), st.floats(0.01, 3.0), st.floats(0.0, 1.0), st.integers(0, 9))
+@example(0.02, 3.0, 1.0, 1)
+@example(0.09, 0.05, 0.2, 1)
+def test_from_a_cold_start_no_fixed_number_does_better(air_s: float, delay_s: float, jitter: float, seed: int) -> None:
+    air = Air(air_s, delay_s, jitter * delay_s, deadline_s=32.0)
+    got, misses = run(air, Pacing(16, 64), 90, seed=seed, closed=30)
+    assert misses == 0
+    for fixed in (1, 4, 16):
+        assert got >= 0.9 * run(air, Pacing(fixed, fixed), 90, seed=seed, closed=30)[0], fixed
+
+
+def test_slow_answers_are_no_sign_of_a_crowd_and_late_ones_are() -> None:
+    """Both take four seconds: on one link with two meters at once as with one, on the other because sixteen wait for the air."""
+    sleepy, crowded = Pacing(16, 64), Pacing(16, 64)
+    run(Air(0.01, 3.0, 1.0), sleepy, 60)
+    run(Air(0.25, 0.05, 0.0, deadline_s=32.0), crowded, 200)
+    assert crowded.limit <= 16 < sleepy.limit
+
+
+def test_a_round_ends_though_answers_take_long() -> None:
+    """With one exchange in two places a round is judged after ten seconds, not after four in each."""
+    pacing = Pacing(16, 64)
+    pacing.answered(4.0, 4.0, 16, waiting=True)
+    for n in range(7):
+        assert pacing.answered(5.0 + n, 4.0, 16, waiting=True) == 16
+    assert pacing.answered(14.0, 4.0, 16, waiting=True) == 32
 
 
 def test_where_a_crowd_only_makes_answers_miss_their_deadline_the_limit_falls() -> None:
@@ -94,7 +129,7 @@ def test_a_link_that_mends_is_used_again() -> None:
 def test_nobody_waiting_means_no_step_up_and_equal_bounds_fix_the_limit() -> None:
     pacing = Pacing(4, 32)
     for n in range(2_000):
-        pacing.answered(n * 0.1, waiting=False)
+        pacing.answered(n * 0.1, 0.05, 1, waiting=False)
     assert pacing.limit == 4
     fixed = Pacing(5, 5)
     run(LINKS["sleepy"], fixed, 100)
@@ -111,7 +146,7 @@ def test_the_limit_stays_within_its_bounds_whatever_happens(first: int, most: in
     now = 0.0
     for answered, took_s, waiting in happens:
         now += took_s
-        limit = pacing.answered(now, waiting=waiting) if answered else pacing.missed(now)
+        limit = pacing.answered(now, took_s, pacing.limit, waiting=waiting) if answered else pacing.missed(now, took_s)
         assert 1 <= limit == pacing.limit <= most
     assert pacing.state().limit == pacing.limit
 
