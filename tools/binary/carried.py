@@ -25,7 +25,11 @@ OPAQUE = ("uvloop", "msgspec", "cryptography")
 ENCODINGS = ("aliases", "ascii", "cp437", "idna", "latin_1", "punycode", "utf_8", "utf_8_sig", "utf_16_be", "utf_16_le")
 """Codecs are looked up by name, which no import statement shows. cp437 is zipfile's."""
 
-ROOTS = ("halow_gateway_boot", "edge.cli", "_cffi_backend", "encodings", *(f"encodings.{name}" for name in ENCODINGS))
+BY_NAME = ("uvicorn.lifespan.off", "uvicorn.protocols.http.h11_impl", "anyio._backends._asyncio")
+"""What the local page's server looks up by name as well."""
+
+ROOTS = ("halow_gateway_boot", "edge.cli", "edge.daemon.page", "_cffi_backend", *BY_NAME,
+         "encodings", *(f"encodings.{name}" for name in ENCODINGS))
 
 
 @dataclass(frozen=True)

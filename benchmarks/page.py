@@ -1,0 +1,194 @@
+"""What the local page costs: memory, and whether polls come later while five browsers look on.
+
+    python benchmarks/page.py [--meters 100] [--seconds 15] [--rounds 8]
+
+Memory: the gateway as a process, polling 100 meters every 2 s, without `[api]` and with it, there after a login, the
+whole page fetched and five streams of events open. Lateness against the schedule: one gateway, short turns with and
+without the five streams, one after the other, so that other work on the machine falls on both; the p99 of each turn,
+the median over the turns, and the ratio of the medians. The streams' other ends are here, read and thrown away.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT / "tests" / "system"), str(ROOT / "tests" / "api"), str(Path(__file__).parent)]
+
+from api_site import Client, Site  # noqa: E402 - found by the line above
+from daemon_memory import cpu_s, memory_kib  # noqa: E402 - same
+from gateway_process import EDGE  # noqa: E402 - same
+
+BROWSERS = 5
+INTERVAL_S = 2.0
+
+# The gateway as it is, with one more thing: on SIGUSR1 it writes what each poller knows of its lateness.
+WATCHED = """
+import asyncio, json, os, signal, sys
+from pathlib import Path
+from edge.poll.fleet import Fleet
+enter, out = Fleet.__aenter__, Path(sys.argv.pop(1))
+def dump(fleet):
+    told = {name: [state.slots, list(state.lateness_s)] for name, state in fleet.states().items()}
+    out.with_suffix(".new").write_text(json.dumps(told))
+    os.replace(out.with_suffix(".new"), out)
+async def watched(self):
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, dump, self)
+    return await enter(self)
+Fleet.__aenter__ = watched
+from edge.cli import main
+main()
+"""
+
+
+@contextlib.contextmanager
+def meters(count: int, csv: Path) -> Iterator[None]:
+    """Run simulated meters."""
+    process = subprocess.Popen([*EDGE, "simulate", "--meters", str(count), "--port-base", "0", "--framing", "wrapper",
+                                "--csv", str(csv)], stdout=subprocess.PIPE, text=True,
+                               env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    try:
+        while "meters; stop" not in process.stdout.readline():
+            pass
+        yield
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+@contextlib.contextmanager
+def browsers(client: Client, count: int) -> Iterator[list[int]]:
+    """Hold so many streams of events open; yields how many bytes each has brought."""
+    got = [0] * count
+    sockets = []
+    for number in range(count):
+        stream = socket.create_connection(("127.0.0.1", client.port), 30)
+        stream.sendall(f"GET /api/v1/events HTTP/1.1\r\nHost: gateway\r\nCookie: {client.cookie}\r\n\r\n".encode())
+        sockets.append(stream)
+
+        def read(stream: socket.socket = stream, number: int = number) -> None:
+            with contextlib.suppress(OSError):
+                while chunk := stream.recv(65_536):
+                    got[number] += len(chunk)
+        threading.Thread(target=read, daemon=True).start()
+    try:
+        yield got
+    finally:
+        for stream in sockets:
+            stream.shutdown(socket.SHUT_RDWR)
+            stream.close()
+
+
+def whole_page(client: Client) -> None:
+    """Fetch all that a browser fetches."""
+    from edge.api.assets import Assets
+
+    for path in Assets().by_path:
+        assert client.call("GET", path).status == 200
+    for path in ("status", "meters", "links", "ring", "logs", "config", "inventory"):
+        assert client.call("GET", path).status == 200
+
+
+def started(site: Site, csv: Path, command: list[str], count: int) -> None:
+    """Start the gateway and wait until every meter has been read."""
+    site.gateway.command("meter", "import", str(csv))
+    site.gateway.run(command)
+    site.gateway.await_status(
+        lambda status: sum(1 for meter in status["meters"] if meter.get("readings")) == count, 120)
+
+
+def memory(count: int, seconds: float, *, page: bool) -> tuple[int, int, float]:
+    """Return RSS and PSS in KiB, and the CPU share."""
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        directory = Path(name)
+        stack.enter_context(meters(count, directory / "meters.csv"))
+        site = Site(directory, poll={"interval_s": INTERVAL_S}, **({} if page else {"api": {"enabled": False}}))
+        stack.enter_context(site.gateway)
+        started(site, directory / "meters.csv", [*EDGE, "--config", str(site.gateway.config), "run"], count)
+        if page:
+            client = site.admin()
+            whole_page(client)
+            stack.enter_context(browsers(client, BROWSERS))
+        pid = site.gateway.process.pid
+        began, before_s = time.monotonic(), cpu_s(pid)
+        time.sleep(seconds)
+        share = (cpu_s(pid) - before_s) / (time.monotonic() - began)
+        return *memory_kib(pid), share
+
+
+Turns = list[list[float]]
+
+
+def lateness(count: int, seconds: float, rounds: int) -> tuple[Turns, Turns, int]:
+    """Return each turn's latenesses in seconds, without and with browsers, and what the browsers got in bytes."""
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        directory = Path(name)
+        out = directory / "lateness.json"
+        stack.enter_context(meters(count, directory / "meters.csv"))
+        site = Site(directory, poll={"interval_s": INTERVAL_S})
+        stack.enter_context(site.gateway)
+        started(site, directory / "meters.csv",
+                [sys.executable, "-c", WATCHED, str(out), "--config", str(site.gateway.config), "run"], count)
+        client = site.admin()
+        whole_page(client)
+
+        def look() -> dict[str, list]:
+            out.unlink(missing_ok=True)
+            site.gateway.process.send_signal(signal.SIGUSR1)
+            while not out.exists():
+                time.sleep(0.01)
+            return json.loads(out.read_text())
+
+        def turn() -> list[float]:
+            before = look()
+            time.sleep(seconds)
+            after = look()
+            new = {meter: min(len(kept), slots - before[meter][0]) for meter, (slots, kept) in after.items()}
+            return [late for meter, (_, kept) in after.items() for late in kept[len(kept) - new[meter]:]]
+
+        without, beside, brought = [], [], 0
+        for _ in range(rounds):
+            without.append(turn())
+            with browsers(client, BROWSERS) as got:
+                time.sleep(2 * INTERVAL_S)
+                beside.append(turn())
+                brought += sum(got)
+        return without, beside, brought
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--meters", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--rounds", type=int, default=8)
+    options = parser.parse_args()
+    print(f"load {os.getloadavg()[0]:.1f}; {options.meters} meters every {INTERVAL_S:g} s")
+    off, on = (memory(options.meters, options.seconds, page=page) for page in (False, True))
+    for word, (rss, pss, share) in (("without the page", off), (f"with {BROWSERS} browsers", on)):
+        print(f"{word:18} RSS {rss / 1024:6.1f} MiB  PSS {pss / 1024:6.1f} MiB  CPU {100 * share:5.1f} % of a core")
+    print(f"the page adds {(on[0] - off[0]) / 1024:.1f} MiB RSS", flush=True)
+    without, beside, brought = lateness(options.meters, options.seconds, options.rounds)
+    p99_ms = {}
+    for name, turns in (("without", without), ("with", beside)):
+        cuts = [statistics.quantiles(values, n=100) for values in turns]
+        p50_ms, p99_ms[name] = (statistics.median(cut[at] for cut in cuts) * 1000 for at in (49, 98))
+        print(f"polls {name:8} {sum(map(len, turns)):6}  lateness, median of {len(turns)} turns: p50 {p50_ms:.2f} ms  "
+              f"p99 {p99_ms[name]:.2f} ms  (p99 of the turns: {', '.join(f'{cut[98] * 1000:.1f}' for cut in cuts)})")
+    print(f"p99 with {BROWSERS} browsers is {p99_ms['with'] / p99_ms['without']:.2f} of that without; "
+          f"they got {brought / 1024:.0f} KiB")
+
+
+if __name__ == "__main__":
+    main()
