@@ -1,11 +1,15 @@
 """Routes about who gets in: health, first password, log in and out, tokens."""
 
+import msgspec
+
 from edge.api import wire
 from edge.api.access import Access
 from edge.api.doors import Doors
 from edge.api.problem import Problem
 from edge.api.sessions import Principal, Role
 from edge.api.table import BASE, Call, Reply, Route
+
+HEALTH_S = 1.0
 
 
 class AccessRoutes:
@@ -15,6 +19,8 @@ class AccessRoutes:
         """`access` decides."""
         self._access = access
         self._doors = doors
+        self._health: wire.Health | None = None
+        self._health_until = float("-inf")
 
     def routes(self) -> list[Route]:
         """Return the rows of the table."""
@@ -38,7 +44,13 @@ class AccessRoutes:
         ]
 
     async def health(self, _call: Call) -> wire.Health:
-        """Tell whether it works."""
+        """Tell whether it works. Anybody may ask as often as they like, so it is looked at once in HEALTH_S."""
+        now = self._doors.clock.monotonic()
+        if self._health is None or now >= self._health_until:
+            self._health, self._health_until = await self._look(), now + HEALTH_S
+        return msgspec.structs.replace(self._health, setup_required=self._access.setup_required)
+
+    async def _look(self) -> wire.Health:
         told = await self._doors.status({})
         good = told["ring"]["healthy"] and not told["gateway"]["overdue"] and told["gateway"]["registry"] == "ok"
         return wire.Health("ok" if good else "degraded", self._access.setup_required, self._doors.settings.api.language)

@@ -71,6 +71,7 @@ class Doors:
     order_state: Request
     newest: Callable[[str], NewestReading | None]
     peers: Callable[[], Sequence[PeerView]]
+    peer_of: Callable[[Meter], PeerView | None]          # the peer that a meter stands behind
     backlog: Callable[[], tuple[int, int, int]]          # records that wait: alarm, billing, instant
     bands: Sequence[tuple[str, float]]                   # grade -> lowest dBm, best first
     facts: Callable[[], Awaitable[Mapping[str, str]]]    # board and operating system, for the inventory

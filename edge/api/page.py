@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -42,13 +42,8 @@ class Page:
         self.access = Access(self._state_dir, doors.clock, scrypt_n=scrypt_n)
         self.tail = LogTail()
         meters = MeterRoutes(doors)
-
-        def rows(told: dict[str, Any]) -> tuple[wire.MeterRow, ...]:
-            paused = {meter.name for meter in doors.enrolment.meters if meter.paused}
-            return tuple(meters.row(each, paused=each["name"] in paused) for each in told["meters"])
-
-        self.watch = Watch(doors, rows, tuple)
-        views = ViewRoutes(doors, self.watch, self.access, self.tail, meters, lambda: self.document)
+        self.watch = Watch(doors, meters.rows, tuple)
+        views = ViewRoutes(doors, self.watch, self.access, self.tail, lambda: self.document)
         self.table = Table([*AccessRoutes(self.access, doors).routes(), *views.routes(), *meters.routes(),
                             *ConfigRoutes(doors).routes()])
         self.document = openapi.document(self.table, __version__)
@@ -104,7 +99,7 @@ class Page:
 class _Asked(wire.TokenBody, frozen=True, kw_only=True):
     """The control request `page`."""
 
-    do: str
+    do: Literal["code", "tokens", "add", "remove"]
     name: wire.Label = "token"
     request: str = ""
 

@@ -36,12 +36,13 @@ def answered(told: Iterable[Mapping[str, Any]], profile: Profile) -> Iterator[Re
         yield ReadValue(key, text, value.get("unit", ""), value["obis"])
 
 
-def row(told: Mapping[str, Any], newest: Record | None, *, paused: bool) -> MeterRow:
+def row(told: Mapping[str, Any], newest: Record | None) -> MeterRow:
     """Return a meter's row from what the status desk says of it and its newest reading."""
     found, missing = ((), "") if newest is None else values(newest)
     return MeterRow(
         name=told["name"], address=told["address"], profile=told["profile"], state=told["state"],
-        problem=told.get("problem") or "", paused=paused, read_ms=None if newest is None else newest.stamp.wall_ms,
+        problem=told.get("problem") or "", paused=told["state"] == "paused",
+        read_ms=None if newest is None else newest.stamp.wall_ms,
         values=found, not_read=missing, readings=told.get("readings", 0), failed=told.get("failed", 0),
         last_failure=told.get("last_failure") or "", recovery=told.get("recovery", ""),
         circuit=told.get("circuit", ""), rssi_dbm=_tenths(told.get("rssi_dbm")), link_grade=told.get("link_grade"),

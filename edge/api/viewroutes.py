@@ -9,7 +9,6 @@ from edge.api import wire
 from edge.api.access import Access
 from edge.api.doors import Doors
 from edge.api.logtail import LogTail
-from edge.api.meterroutes import MeterRoutes
 from edge.api.sessions import Role
 from edge.api.table import BASE, Call, Reply, Route
 from edge.api.watch import Watch
@@ -18,14 +17,13 @@ from edge.api.watch import Watch
 class ViewRoutes:
     """The handlers."""
 
-    def __init__(self, doors: Doors, watch: Watch, access: Access, tail: LogTail, meters: MeterRoutes,
+    def __init__(self, doors: Doors, watch: Watch, access: Access, tail: LogTail,
                  document: Callable[[], dict[str, Any]]) -> None:
         """`document` gives the OpenAPI document, once all routes are known."""
         self._doors = doors
         self._watch = watch
         self._access = access
         self._tail = tail
-        self._meters = meters
         self._document = document
 
     def routes(self) -> list[Route]:
@@ -50,17 +48,19 @@ class ViewRoutes:
     async def links(self, _call: Call) -> wire.Links:
         """Return the radio, and each peer with its samples."""
         radio = (await self._doors.status({}))["radio"]
-        rows = await self._meters.rows()
-        macs = {meter.name: meter.mac for meter in self._doors.enrolment.meters}
-        peers = []
-        for peer in radio.pop("peers", ()):
-            names = tuple(row.name for row in rows if macs.get(row.name) == peer["mac"])
-            peers.append(wire.Peer(
-                mac=peer["mac"], meters=names, grade=peer["grade"], rssi_dbm=peer["rssi_dbm"],
-                rssi_avg_dbm=peer["rssi_avg_dbm"], best_dbm=self._watch.best_dbm(peer["mac"]), snr_db=peer["snr_db"],
-                margin_db=peer["margin_db"], age_s=peer["age_s"], lost_because=peer["lost_because"],
-                recent=self._watch.recent(peer["mac"])))
-        return wire.Links(radio, tuple(peers), tuple(wire.Band(*band) for band in self._doors.bands))
+        behind: dict[str, list[str]] = {}
+        for meter in self._doors.enrolment.meters:
+            if (link := self._doors.peer_of(meter)) is not None:
+                behind.setdefault(link.mac, []).append(meter.name)
+        peers = tuple(
+            wire.Peer(
+                mac=peer["mac"], meters=tuple(behind.get(peer["mac"], ())), grade=peer["grade"],
+                rssi_dbm=peer["rssi_dbm"], rssi_avg_dbm=peer["rssi_avg_dbm"],
+                best_dbm=self._watch.best_dbm(peer["mac"]), snr_db=peer["snr_db"],
+                margin_db=peer["margin_db"], age_s=peer["age_s"],
+                lost_because=peer["lost_because"], recent=self._watch.recent(peer["mac"]))
+            for peer in radio.pop("peers", ()))
+        return wire.Links(radio, peers, tuple(wire.Band(*band) for band in self._doors.bands))
 
     async def ring(self, _call: Call) -> wire.RingShown:
         """Return ring and uplink."""

@@ -10,7 +10,7 @@ is ended; the browser comes back by itself and begins with everything again.
 import asyncio
 import contextlib
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +44,7 @@ class _Heard:
 class Watch:
     """One worker, and the streams that hang on it."""
 
-    def __init__(self, doors: Doors, rows: Callable[[dict[str, Any]], tuple[wire.MeterRow, ...]],
+    def __init__(self, doors: Doors, rows: Callable[[dict[str, Any]], Awaitable[Sequence[wire.MeterRow]]],
                  alarms: Callable[[], Any]) -> None:
         """`rows` makes the meters' rows of a status, `alarms` gives what stands."""
         self._doors = doors
@@ -66,10 +66,11 @@ class Watch:
                 self.sample()
                 if self._streams:
                     await self._tell()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(TICK_S if self._streams else REST_S):
-                        # a first stream must not wait for the end of a rest; later ones are told with the next tick
-                        await (self._wake.wait() if not self._streams else asyncio.Event().wait())
+                    await asyncio.sleep(TICK_S)
+                else:
+                    with contextlib.suppress(TimeoutError):      # the first stream ends the rest
+                        async with asyncio.timeout(REST_S):
+                            await self._wake.wait()
         finally:
             for queue in self._streams:
                 _put(queue, None)
@@ -129,11 +130,11 @@ class Watch:
 
     async def _everything(self) -> dict[str, Any]:
         told = await self._doors.status({})
-        return self._summary(told) | {"meters": self._rows(told), "gone": ()}
+        return self._summary(told) | {"meters": await self._rows(told), "gone": ()}
 
     async def _tell(self) -> None:
         told = await self._doors.status({})
-        rows = {row.name: row for row in self._rows(told)}
+        rows = {row.name: row for row in await self._rows(told)}
         changed = [row for name, row in rows.items() if self._sent.get(name) != row]
         gone = [name for name in self._sent if name not in rows]
         self._sent = rows

@@ -41,7 +41,8 @@ async def opened(settings: Settings, *, clock: Clock, status: StatusDesk, enrolm
 
     page = Page(Doors(
         settings=settings, clock=clock, status=status.answer, enrolment=enrolment, library=library,
-        order=orders.order, order_state=orders.state, newest=latest.of, peers=lambda: links.states, backlog=backlog,
+        order=orders.order, order_state=orders.state, newest=latest.of, peers=lambda: links.states,
+        peer_of=links.peer_of, backlog=backlog,
         bands=tuple((grade.label, thresholds.floor_dbm(grade)) for grade in GRADES), facts=facts))
     async with page.opened():
         yield page

@@ -1,5 +1,6 @@
 """What the daemon says of itself on the control socket: plain data, made when asked."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from edge.ring.store import Ring
 from edge.uplink.uplink import UplinkState
 from halow.recovery import LadderState
 
+AT_A_TIME = 10      # meters told of without a break
 LATE_INTERVALS = 3.0
 """A meter whose last value is older than so many intervals is late, even while nothing has failed yet."""
 
@@ -78,7 +80,7 @@ class StatusDesk:
             "polling": msgspec.to_builtins(self._fleet.gate_state()),
             "radio": self._radio_answer(),
             "push": self._pushes.state(),
-            "meters": self._meters(),
+            "meters": await self._meters(),
         }
 
     def line(self) -> str:
@@ -117,10 +119,13 @@ class StatusDesk:
             "peers": [{**msgspec.to_builtins(peer), "grade": peer.grade.label} for peer in self._links.states],
         }
 
-    def _meters(self) -> list[dict[str, Any]]:
+    async def _meters(self) -> list[dict[str, Any]]:
+        """Return all meters; polls that are due go in between: a page asks for this every other second."""
         states, refused, backfill = self._fleet.states(), self._fleet.refused(), self._backfill()
         answer = []
-        for meter in self._enrolment.meters:
+        for number, meter in enumerate(self._enrolment.meters):
+            if number % AT_A_TIME == 0:
+                await asyncio.sleep(0)
             link = self._links.peer_of(meter)
             pushes, last_push_age_s = self._pushes.of(meter.name)
             answer.append({

@@ -177,13 +177,13 @@ def test_the_antenna_is_aligned_by_a_plot_that_moves(page):
 def test_an_outage_and_its_end_are_seen(page, box):
     box.meters.stop()
     go(page, "overview")
-    expect(page.locator("section", has_text="Meters").first.locator(".badge")).to_have_text("trouble")
-    expect(page.locator("section", has_text="What needs a look").last).to_contain_text("sim-0001")
+    expect(page.locator("section:has(h2:text-is('Meters')) .badge")).to_have_text("trouble")
+    expect(page.locator("section:has(h2:text-is('What needs a look'))")).to_contain_text("sim-0001")
     accessible(page)
     page.screenshot(path=SHOTS / "outage-phone-light.png")
     box.meters.start()
-    expect(page.locator("section", has_text="Meters").first.locator(".badge")).to_have_text("well", timeout=60_000)
-    expect(page.locator("section", has_text="What needs a look").last).to_contain_text("all that should work does", timeout=60_000)
+    expect(page.locator("section:has(h2:text-is('Meters')) .badge")).to_have_text("well", timeout=60_000)
+    expect(page.locator("section:has(h2:text-is('What needs a look'))")).to_contain_text("all that should work does", timeout=60_000)
 
 
 def test_a_setting_is_judged_at_its_field(page):

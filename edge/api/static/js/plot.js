@@ -28,7 +28,7 @@ export function signal(place, samples, bands, best, { label, gradeWord, spanMs =
     if (from - to <= 0) continue;
     plot.append(s("rect", { class: `band-${band.grade}`, x: LEFT, y: y(from), width: width - LEFT - RIGHT, height: y(to) - y(from) }));
     if (y(to) - y(from) > 16) plot.append(s("text", { x: LEFT + 8, y: y(from) + 16 }, gradeWord(band.grade)));
-    plot.append(s("text", { x: LEFT - 8, y: y(to) + 4, "text-anchor": "end" }, number(Math.round(to))));
+    if (y(to) - y(from) > 12) plot.append(s("text", { x: LEFT - 8, y: y(to) + 4, "text-anchor": "end" }, number(Math.round(to))));
     from = to;
   }
   if (best !== null && best !== undefined) plot.append(s("line", { class: "best", x1: LEFT, x2: width - RIGHT, y1: y(best), y2: y(best) }));

@@ -14,7 +14,7 @@ export function show(place) {
   const meters = tile(t("overview.meters")), uplink = tile(t("overview.uplink")), ring = tile(t("overview.ring")), radio = tile(t("overview.radio")), clock = tile(t("overview.gateway"));
   const worries = h("ul", {});
   const box = h("section", { class: "card" }, h("h2", {}, t("overview.worries")), worries);
-  place.append(h("div", { class: "grid" }, meters.element, uplink.element, ring.element, radio.element, clock.element), box);
+  place.append(box, h("div", { class: "grid" }, meters.element, uplink.element, ring.element, radio.element, clock.element));
 
   function update() {
     const rows = [...now.meters.values()];
