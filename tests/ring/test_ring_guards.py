@@ -1,0 +1,42 @@
+"""Guards that no history of the machine has needed yet (GUARDED in ring_mutants.py), each by the pages that need it."""
+
+from edge.ring.frame import PAGE_BYTES, Frame, FrameType, encode_frame, new_packer
+from edge.ring.layout import SlotHeader
+from edge.ring.segment import Segment, scan
+
+EPOCH, UID, PACK = 5, 77, new_packer()
+ROW = PACK([0, 0, 1, 2])
+HEADER = SlotHeader(b"r" * 16, 2, EPOCH, 1, EPOCH << 40 | 1, UID, bytes(16), 0, 0, 3, 0)
+
+
+def data(ordinal: int, epoch: int = EPOCH) -> bytes:
+    """Two records, from `ordinal` on."""
+    return encode_frame(Frame(FrameType.DATA, 0, 2, epoch << 40 | ordinal, ROW * 2), UID)
+
+
+def opening(ordinal: int, epoch: int) -> bytes:
+    return encode_frame(Frame(FrameType.OPEN, 0, 0, epoch << 40 | ordinal, PACK([bytes(16), 0, 0, 3, None])), UID)
+
+
+def scanned(*pages: bytes) -> Segment:
+    slot = bytes(2 * PAGE_BYTES) + b"".join(pages) + bytes(2 * PAGE_BYTES)
+    return scan(lambda offset, length: slot[offset : offset + length], len(slot), HEADER)
+
+
+def test_a_frame_that_the_next_run_could_not_read_does_not_come_back_under_a_number_used_again() -> None:
+    ghost = scanned(data(1), data(3), opening(3, EPOCH + 1), data(3, EPOCH + 1))
+    assert [entry.first_seq for entry in ghost.entries] == [EPOCH << 40 | 1, EPOCH + 1 << 40 | 3]
+    assert (ghost.next_ordinal, ghost.holes(1, ghost.next_ordinal)) == (5, [])
+
+
+def test_a_frame_without_records_tells_of_those_that_a_destroyed_page_held() -> None:
+    said = encode_frame(Frame(FrameType.ANCHOR, 0, 0, EPOCH << 40 | 5, b""), UID)
+    segment = scanned(data(1), bytes(PAGE_BYTES), said)
+    assert (segment.next_ordinal, segment.holes(1, segment.next_ordinal)) == (5, [(3, 4)])
+
+
+def test_a_last_page_that_is_torn_behind_its_head_is_counted_and_its_numbers_are_not_given_again() -> None:
+    torn = bytearray(data(3))
+    torn[24] ^= 1
+    segment = scanned(data(1), bytes(torn))
+    assert (segment.next_ordinal, segment.damaged, segment.holes(1, segment.next_ordinal)) == (5, 1, [(3, 4)])
