@@ -10,10 +10,12 @@ helps nothing it was not the crowd, and it goes back.
 
 What a limit brings is reckoned as answers a second = meters asked at once / time of an exchange (Little's law), not
 counted: connections that are just being opened, and a link on which a round trip lasts seconds, then mislead nobody.
+That time is the median, so that a fade of seconds speaks neither for nor against the step that was just being tried.
 Where waiting is the limit (stations that sleep) an exchange lasts as long with twice the meters; where air is, twice as
 long. Air that is used is nowhere guessed at.
 """
 
+import statistics
 from dataclasses import dataclass
 
 ROUND_S = 2.0
@@ -25,10 +27,16 @@ ROUND_MOST_S = 10.0
 ROUND_ANSWERS = 4
 """... else with so many for each place, so that chance weighs little; one for each while it is doubled."""
 
+ANSWERS_LEAST = 4
+"""However few places there are: of fewer there is no middle."""
+
 GAIN = 1.05
 """What a step up must bring to be kept; by doubling, DOUBLED_GAIN."""
 
 DOUBLED_GAIN = 1.2
+
+FULL_GAIN = 0.8
+"""A step up that brings so much of what it could bring at best has found room: the next ones double."""
 
 LOSS = 0.98
 """To what a step down may bring it to be kept: answers that wait for nobody are sooner there."""
@@ -90,16 +98,15 @@ class Pacing:
         self._answers += 1
         self._waited += waiting
         if now - took_s >= self._moved_at:
-            self._fresh += 1
             self._inside += inside
-            self._took_s += took_s
+            self._took_s.append(took_s)
         return self._look(now)
 
     def missed(self, now: float, took_s: float) -> int:
         """Note an exchange without an answer, of a meter that has answered before. Returns the limit from now on."""
+        if now - took_s < self._moved_at:
+            return self.limit
         self._misses += 1
-        if now - took_s >= self._moved_at:
-            self._took_s += took_s
         return self._look(now)
 
     def state(self) -> PacingState:
@@ -108,8 +115,8 @@ class Pacing:
 
     def _begin(self, now: float | None) -> None:
         self._since = now
-        self._answers = self._misses = self._waited = self._fresh = self._inside = 0
-        self._took_s = 0.0
+        self._answers = self._misses = self._waited = self._inside = 0
+        self._took_s: list[float] = []
 
     def _look(self, now: float) -> int:
         """Judge the round once it is long enough, or as soon as there is trouble."""
@@ -132,11 +139,13 @@ class Pacing:
 
     def _over(self, lasted_s: float) -> bool:
         wanted = self.limit * (1 if self._doubling else ROUND_ANSWERS)
-        return (lasted_s >= ROUND_S and self._fresh >= wanted) or (
-            lasted_s >= ROUND_MOST_S and self._fresh * 2 >= self.limit)
+        fresh = len(self._took_s)
+        return fresh >= ANSWERS_LEAST and (
+            (lasted_s >= ROUND_S and fresh >= wanted) or (lasted_s >= ROUND_MOST_S and fresh * 2 >= self.limit))
 
     def _down(self, share: float) -> int:
-        fell, self._trial, self._fell, self._doubling = self._fell, None, None, False
+        fell, self._trial, self._fell = self._fell, None, None
+        self._doubling = share > HOPELESS_SHARE      # then the link was gone, and what it carries is found anew
         if fell is not None and RELIEF * fell[1] < share <= HOPELESS_SHARE:
             self._blameless = HOLD_ROUNDS
             return fell[0]
@@ -147,13 +156,15 @@ class Pacing:
         """Keep what was tried or take it back; or try the next step."""
         trial, self._trial, self._fell = self._trial, None, None
         self._blameless = max(0, self._blameless - 1)
-        per_s = self._inside / max(self._took_s, 1e-6)
+        per_s = self._inside / len(self._took_s) / max(statistics.median(self._took_s), 1e-6)
         if trial is not None:
             least = LOSS if trial.limit > self.limit else DOUBLED_GAIN if self._doubling else GAIN
             if per_s < trial.per_s * least:
                 self._hold, self._doubling = HOLD_ROUNDS, False
                 return trial.limit
             self._downwards = trial.limit > self.limit      # what has helped is tried once more
+            room = self.limit / trial.limit - 1
+            self._doubling = room > 0 and per_s / trial.per_s - 1 >= FULL_GAIN * room
         elif self._hold:
             self._hold -= 1
             return self.limit
@@ -162,7 +173,7 @@ class Pacing:
     def _step(self, per_s: float) -> int:
         small = max(1, self.limit // 4)
         wanted = self._waited * 2 >= self._answers and self.limit < self._most      # somebody would use another place
-        used = self._inside * 4 >= self._fresh * self.limit * 3
+        used = self._inside * 4 >= len(self._took_s) * self.limit * 3
         limit = self.limit
         if self._doubling:
             limit = min(self._most, 2 * limit) if wanted else limit

@@ -98,6 +98,16 @@ def test_slow_answers_are_no_sign_of_a_crowd_and_late_ones_are() -> None:
     assert crowded.limit <= 16 < sleepy.limit
 
 
+def test_an_outage_that_silences_all_at_once_halves_the_limit_once_and_it_is_back_in_a_moment() -> None:
+    pacing = Pacing(32, 64)
+    for n in range(32):
+        pacing.missed(10.0 + n / 1000, 8.0)
+    assert pacing.limit == 16
+    got, _ = run(LINKS["fair"], pacing, 10, start=20.0)
+    assert pacing.limit >= 16
+    assert got >= 0.9 * run(LINKS["fair"], Pacing(16, 16), 10)[0]
+
+
 def test_a_round_ends_though_answers_take_long() -> None:
     """With one exchange in two places a round is judged after ten seconds, not after four in each."""
     pacing = Pacing(16, 64)
