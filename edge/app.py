@@ -35,6 +35,7 @@ from edge.config import Settings
 from edge.control import serve
 from edge.daemon import storage
 from edge.daemon.air import AirDesk
+from edge.daemon.alarms import AlarmDesk, judgement
 from edge.daemon.backfill import BackfillDesk
 from edge.daemon.duties import standing
 from edge.daemon.enrolment import Enrolment
@@ -66,6 +67,7 @@ from edge.identity import identify, named
 from edge.meters.library import Library, own_directory
 from edge.model import Record, Stream
 from edge.poll.fleet import Fleet
+from edge.ring.lane import Ticket
 from edge.ring.store import Ring
 from edge.store.registry import FILE_NAME
 from halow.look import radio_of
@@ -111,18 +113,22 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         resources.push_async_callback(enrolment.close)
         keep = functools.partial(_keep, ring, Stream.INSTANT)
         latest = Latest(clock)
-        means = Means(functools.partial(_keep, ring), enrolment.progress, enrolment.keep_progress, clock,
-                      ring.meter_clock)
         links = LinkDesk(lambda: enrolment.meters, keep, clock, settings.radio.record_interval_s,
-                         tell=functools.partial(_keep, ring, Stream.ALARM),
+                         tell=lambda record: alarms.hear(record),      # noqa: PLW0108 - made below, as the fleet
                          pollers=lambda: fleet.states())      # noqa: PLW0108 - the fleet is made below
+        alarms = AlarmDesk(judgement(settings.alarms), functools.partial(_keep, ring, Stream.ALARM), enrolment,
+                           lambda: fleet.states(), clock, links.alarms.stand)      # noqa: PLW0108 - as above
+        heard = functools.partial(_keep_heard, ring, alarms)
+        means = Means(heard, enrolment.progress, enrolment.keep_progress, clock,
+                      ring.meter_clock)
         air = AirDesk(links, lambda: enrolment.meters, settings.radio.width_mhz)
         images = ImageDesk(settings, ImageStore(state_dir), enrolment, means)
         backfill = BackfillDesk(settings, ring, enrolment, clock)
         resources.push_async_callback(backfill.ledgers.close)
-        pushes = Pushes(settings.push, enrolment, profiles, ring.put, clock, meters_zone=settings.clock.meters_zone)
+        pushes = Pushes(settings.push, enrolment, profiles, functools.partial(_put_heard, ring, alarms), clock,
+                        meters_zone=settings.clock.meters_zone)
         fleet = await resources.enter_async_context(Fleet(
-            profiles, settings=settings.poll, sink=functools.partial(_accept, ring, latest),
+            profiles, settings=settings.poll, sink=functools.partial(_accept, ring, latest, alarms),
             on_learned=enrolment.keep_learned, reserve=enrolment.reserve_counters, clock=clock, promises=promises,
             rng=rng, air=air, errands_of=ErrandDesk([standing(settings, means), backfill.of, images.of]).of,
             on_push=pushes.polled))
@@ -134,12 +140,12 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of,
                             functools.partial(_keep, ring, Stream.ALARM), talks=(ota.intake, ota.chunks))
         vitals = Vitals(lambda: figures_of(ring, upstream.state(), pushes.figures(), wear.look(
-            state_dir, settings.ring.flash_overwrites), clock), fleet.states, keep,
+            state_dir, settings.ring.flash_overwrites), clock), fleet.states, functools.partial(heard, Stream.INSTANT),
                         functools.partial(_keep, ring, Stream.ALARM), clock, state_dir,
                         settings.uplink.health_interval_s)
         status = StatusDesk(settings.gateway.name, identity, ring=ring, fleet=fleet, enrolment=enrolment, links=links,
                             pushes=pushes, uplink=upstream.state, workers=workers, promises=promises, clock=clock,
-                            uptime_s=lambda: vitals.uptime_s, recovery=recovery.state,
+                            uptime_s=lambda: vitals.uptime_s, recovery=recovery.state, alarms=alarms.standing,
                             backfill=backfill.states)
         orders = OrderDesk(settings, profiles, enrolment, fleet.order, latest, means)
         page = await resources.enter_async_context(_page(
@@ -148,7 +154,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         await resources.enter_async_context(serve(Path(settings.gateway.runtime_dir), {
             "status": status.answer, "reload": _reload(enrolment), "order": orders.order, "page": page.control,
             "order_state": orders.state, "image": images.answer, "credentials": upstream.admission.answer,
-            "claim": upstream.claiming.answer, "ota": ota.answer,
+            "claim": upstream.claiming.answer, "ota": ota.answer, **alarms.handlers,
             **backfill.handlers(fleet.nudge)}))
         watchdog = Watchdog(notifier, promises, status=status.line, monotonic=clock.monotonic)
 
@@ -156,6 +162,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
             ("enrolment", functools.partial(enrolment.run, fleet), VITAL),
             ("ring", functools.partial(storage.watch, ring), VITAL),
             ("vitals", vitals.run, EXPENDABLE),
+            ("alarms", alarms.run, EXPENDABLE),
             ("backfill", backfill.ledgers.run, EXPENDABLE),
             ("pushes", pushes.run, EXPENDABLE),
             ("watchdog", watchdog.run, VITAL),
@@ -206,10 +213,23 @@ def _keep(ring: Ring, stream: Stream, record: Record) -> None:
         log.warning("a record of the gateway itself is lost: %s", error)
 
 
-async def _accept(ring: Ring, latest: Latest, record: Record) -> int:
+def _put_heard(ring: Ring, alarms: AlarmDesk, stream: Stream, record: Record) -> Ticket:
+    """Give the ring a record that alarms may come of. RingError where it is refused: then it is no ground for one."""
+    ticket = ring.put(stream, record)
+    alarms.hear(record)
+    return ticket
+
+
+def _keep_heard(ring: Ring, alarms: AlarmDesk, stream: Stream, record: Record) -> None:
+    """Keep a record that alarms may come of. First the record: what it raises stands behind it in the ring."""
+    _keep(ring, stream, record)
+    alarms.hear(record)
+
+
+async def _accept(ring: Ring, latest: Latest, alarms: AlarmDesk, record: Record) -> int:
     """Give a poll's record to the ring without waiting for the flash: a commit window must not delay the next poll."""
     latest.heard(record)
-    return ring.put(Stream.INSTANT, record).seq
+    return _put_heard(ring, alarms, Stream.INSTANT, record).seq
 
 
 @asynccontextmanager

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backfill": ("edge.commands.backfill:backfill", "Show what of the load profiles is missing; read some again."),
     "read": ("edge.commands.read:read", "Poll one meter once and print its values with units."),
     "ring": ("edge.commands.ring:ring", "Look into the ring on flash."),
+    "alarms": ("edge.commands.alarms:alarms", "Show which alarms stand; acknowledge one."),
     "link": ("edge.commands.link:link", "Show the radio link to each peer."),
     "page": ("edge.commands.page:page", "Get into the local page: a code for its password, tokens for scripts."),
     "csr": ("edge.commands.csr:csr", "Print a certificate signing request for the gateway's own key."),

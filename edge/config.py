@@ -258,6 +258,18 @@ class BackfillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     line_share: Annotated[float, Meta(gt=0, le=1), "of the time between a meter's polls, at most"] = 0.5
 
 
+class AlarmSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the gateway judges by itself. The shipped conditions stand in edge/alarms/shipped.toml."""
+
+    enabled: Annotated[bool, "false: no alarm is judged here; those of links and radio are told all the same"] = True
+    file: Annotated[File, "own conditions, [[alarm]] tables; one with a shipped one's name replaces it"] = ""
+    nominal_voltage_v: Annotated[float, Meta(ge=0, le=1e6), "EN 50160 allows 10 % around it; 0: no voltage limits"
+                                 ] = 230.0
+    nominal_frequency_hz: Annotated[float, Meta(ge=0, le=400), "and 1 % around this; 0: no frequency limits"] = 50.0
+    max_current_a: Annotated[float, Meta(ge=0, le=1e6), "of one phase; 0: no limit"] = 0.0
+    max_power_w: Annotated[float, Meta(ge=0, le=1e9), "of one meter; 0: no limit"] = 0.0
+
+
 class OtaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Updates that ThingsBoard offers: firmware, which is the board's image, and software."""
 
@@ -299,5 +311,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     image: ImageSettings = ImageSettings()
     orders: OrderSettings = OrderSettings()
     backfill: BackfillSettings = BackfillSettings()
+    alarms: AlarmSettings = AlarmSettings()
     ota: OtaSettings = OtaSettings()
     api: ApiSettings = ApiSettings()

@@ -28,6 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "edge.identity": set(),
     "edge.credentials": set(),
     "edge.candidate": set(),
+    "edge.alarms": set(),
     "edge.store": set(),
     "edge.dlms": set(),
     "edge.meters": {"edge.dlms"},
@@ -44,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "edge.api": {"edge.store", "edge.meters", "edge.health", "edge.configfile", "edge.log"},
     "edge.demo": {"edge.dlms", "edge.meters", "edge.control"},
     "edge.daemon": {"edge.push", "edge.ota", "edge.poll", "edge.errands", "edge.meters", "edge.dlms", "edge.uplink", "edge.ring", "edge.store",
-                    "edge.health", "halow", "edge.discovery", "edge.api"},
+                    "edge.health", "halow", "edge.discovery", "edge.api", "edge.alarms"},
     "edge.app": {"edge.daemon", "edge.ota", "edge.errands", "edge.poll", "edge.uplink", "edge.ring", "edge.store", "edge.meters", "edge.health",
                  "edge.control", "halow", "edge.api"},
     "edge.commands": {"edge.app", "edge.configfile", "edge.store", "edge.ring", "edge.poll", "edge.errands", "edge.meters", "edge.dlms",
@@ -87,6 +88,7 @@ PURE = [
     "edge/push/[!l]*.py",      # all but the listener
     "edge/api/limiter.py", "edge/api/sessions.py", "edge/api/problem.py", "edge/api/table.py", "edge/api/openapi.py",
     "edge/api/readings.py", "edge/meters/registering.py",
+    "edge/alarms/*.py",
     "edge/health/promise.py", "edge/health/linkrecords.py", "edge/health/linkalarms.py",
     # all of the simulated meter but meter_tcp, and meter_physics, which draws its phases from the seed
     "edge/demo/meter_[!pt]*.py", "edge/demo/meter_profile.py", "edge/demo/meter_push.py", "edge/demo/meter_timeline.py",

@@ -20,6 +20,8 @@ def compact(answer: Data) -> dict[str, Any]:
             shown[key] = view(answer[key])
     if isinstance(answer.get("meters"), list):
         shown["meters"] = [_meter(meter) for meter in answer["meters"]] or "none"
+    if isinstance(answer.get("alarms"), list):
+        shown["alarms"] = [_alarm(alarm) for alarm in answer["alarms"]] or "none"
     if isinstance(answer.get("push"), Mapping):
         shown["push"] = _push(answer["push"])
         for key, title in (("unknown_senders", "push unknown senders"), ("refusals", "push refusals")):
@@ -29,6 +31,12 @@ def compact(answer: Data) -> dict[str, Any]:
     if peers:
         shown["radio peers"] = [{key: peer.get(key) for key in _PEER} for peer in peers]
     return shown
+
+
+def _alarm(alarm: Data) -> dict[str, Any]:
+    shown = {"device": alarm.get("device") or "(gateway)", **{
+        key: alarm.get(key) for key in ("name", "severity", "detail", "acknowledged_by")}}
+    return shown if alarm.get("holds", True) else {**shown, "over": "waits for an acknowledgement"}
 
 
 def _gateway(gateway: Data) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class StatusDesk:
     def __init__(self, name: str, identity: str, *, ring: Ring, fleet: Fleet, enrolment: Enrolment, links: LinkDesk,
                  pushes: Pushes, uplink: Callable[[], UplinkState | str], workers: Mapping[str, WorkerState],
                  promises: Promises, clock: Clock, uptime_s: Callable[[], int],
-                 recovery: Callable[[], LadderState],
+                 recovery: Callable[[], LadderState], alarms: Callable[[], list[dict[str, Any]]] = list,
                  backfill: Callable[[], Mapping[str, BackfillState]]) -> None:
         """`uplink` gives its state, or one line on why there is none."""
         self._name = name
@@ -52,6 +52,7 @@ class StatusDesk:
         self._clock = clock
         self._uptime_s = uptime_s
         self._backfill = backfill
+        self._alarms = alarms
 
     def ready(self) -> None:
         """Note that systemd has been told READY=1."""
@@ -80,6 +81,7 @@ class StatusDesk:
             "polling": msgspec.to_builtins(self._fleet.gate_state()),
             "radio": self._radio_answer(),
             "push": self._pushes.state(),
+            "alarms": self._alarms(),
             "meters": await self._meters(),
         }
 

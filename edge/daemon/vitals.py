@@ -14,6 +14,7 @@ from edge.ring.store import Ring
 from edge.uplink.uplink import UplinkState
 
 SPARE_S = 30.0
+NO_PROBLEM = "none"      # told while all is well, so that a rule of the server on it can clear
 
 Keep = Callable[[Record], object]
 
@@ -43,6 +44,7 @@ SCHEMA = Schema(Kind.GATEWAY, (
     Field("push_refused"),
     Field("push_limited"),
     Field("version"),
+    Field("board_under_voltage"),
 ))
 
 EVENT = Schema(Kind.EVENT, (Field("event"), Field("detail")))
@@ -63,7 +65,7 @@ async def figures_of(ring: Ring, uplink: UplinkState | str, pushes: Mapping[str,
         "ring_lost_records": status.lost,
         "ring_written_bytes": status.written_bytes,
         "ring_damaged_pages": sum(stream.damaged_pages for stream in status.streams.values()),
-        "ring_problem": status.problem or None,
+        "ring_problem": status.problem or NO_PROBLEM,
         **storage.figures(),
         **({} if isinstance(uplink, str) else {
             "uplink_connections": uplink.connections, "uplink_refused": uplink.refused,
@@ -163,6 +165,7 @@ class Vitals:
             "polls_skipped": self.polls.skipped,
             "read_success_pct": round(1000 * ok / (ok + failed)) if ok + failed else None,
             "version": __version__,
+            "board_under_voltage": metrics.under_voltage(),
             **await self._look(),
         }
         written = own.get("ring_written_bytes")

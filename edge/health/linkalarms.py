@@ -14,6 +14,7 @@ from edge.health.linkrecords import PeerView
 from edge.model import Field, Kind, Record, Schema, Stamp
 
 LOST, POOR = 0, 1
+NAMES = frozenset(("radio_absent", "radio_deaf", "duty_exceeded", "link_lost", "link_poor"))
 SCHEMA = Schema(Kind.ALARM, (Field("alarm"), Field("state"), Field("severity"), Field("detail")))
 DETAIL_LIMIT = 200
 
@@ -58,6 +59,12 @@ class LinkAlarms:
         """Begin with none; a radio that was never there raises none."""
         self._standing: dict[tuple[str, str], str] = {}      # (device, name) -> detail it was raised with
         self._seen_radio = False
+
+    def stand(self, standing: Iterable[tuple[str, str]]) -> None:
+        """Take up (device, name) that stood before a restart: not raised again, and cleared when they are over."""
+        for key in standing:
+            self._standing.setdefault(key, "")
+            self._seen_radio = self._seen_radio or key == ("", "radio_absent")
 
     def standing(self) -> Mapping[tuple[str, str], str]:
         """Return what stands: (device, name) -> detail."""

@@ -97,6 +97,17 @@ def _soc_temperature(zones: Path) -> int | None:
     return max(temperatures, default=None)
 
 
+def under_voltage(root: Path = Path("/")) -> int | None:
+    """Return 1 while a Raspberry Pi's supply is too low, 0 while it is not, None on a board that does not tell.
+
+    Documentation/hwmon/raspberrypi-hwmon.rst: the firmware's under-voltage bit, as the hwmon device "rpi_volt".
+    """
+    for device in sorted((root / "sys/class/hwmon").glob("hwmon*")):
+        if _text(device / "name").strip() == "rpi_volt":
+            return {"0": 0, "1": 1}.get(_text(device / "in0_lcrit_alarm").strip())
+    return None
+
+
 def _open_fds(directory: Path) -> int | None:
     try:
         return len(os.listdir(directory)) - 1  # noqa: PTH208 - names only; one of them is the listing itself

@@ -11,7 +11,7 @@ import difflib
 import logging
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ import msgspec
 from edge.endpoint import normal_host
 from edge.errors import RegistryError
 from edge.model import Keys, Learned, Meter
-from edge.store import csvio, duties, heard, secrets, validate
+from edge.store import alarms, csvio, duties, heard, secrets, validate
 from edge.store.database import damaged, open_database, translated
 
 FILE_NAME = "registry.db"
@@ -326,6 +326,16 @@ class Registry:
         if wrong := next(validate.problems(meter), None):
             raise damaged(self.path, f"a meter's row: {wrong}")
         return meter
+
+    def keep_alarms(self, standing: Sequence[str], changes: Sequence[str]) -> None:
+        """Keep which alarms stand, and add what has changed. See `edge.store.alarms`."""
+        with self._writing() as connection:
+            alarms.keep(connection, standing, changes)
+
+    def alarms(self, limit: int = alarms.KEPT) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the alarms that stand, and the newest changes, newest first."""
+        with self._reading() as connection:
+            return alarms.standing(connection), alarms.changes(connection, limit)
 
     @staticmethod
     def _insert(connection: sqlite3.Connection, meter: Meter) -> None:

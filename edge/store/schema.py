@@ -180,8 +180,14 @@ INSERT INTO meters_2 (name, host, port, profile, framing, client_sap, server_log
            counter_obis FROM meters;
 """
 
+# Alarms: no reference to `meters`, and no trigger: neither changes how a meter is polled.
+_ALARMS = """
+CREATE TABLE alarms_standing (data TEXT NOT NULL CHECK (length(data) <= 4096));
+CREATE TABLE alarm_changes (number INTEGER PRIMARY KEY AUTOINCREMENT, data TEXT NOT NULL CHECK (length(data) <= 4096));
+"""
+
 MIGRATIONS: tuple[str, ...] = (_METERS + _OTHERS, _SECURITY + _SWAP + _COUNTERS, _DUTIES,
-                              _SERIAL + _SWAP)
+                              _SERIAL + _SWAP, _ALARMS)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -8,6 +8,7 @@ import pytest
 from cloud import check, templates
 from cloud.dashboards import build, spec
 from cloud.provision.cli import root
+from edge.daemon.vitals import NO_PROBLEM
 from edge.errors import FailReason
 from edge.meters.profile import load_profiles
 from edge.uplink import quarantine
@@ -143,6 +144,7 @@ def test_a_meters_own_limit_goes_before_its_types():
 
 def test_every_alarm_that_clears_by_itself_has_a_value_that_clears_it():
     back = {"active": True, "poll_ok": True, "oldest_unsent_age_s": 0, "link_grade": "good", "link_radio_state": "present", "link_deaf_s": 0,
+            "ring_problem": NO_PROBLEM,
             "voltage_l1": 230, "voltage_l2": 230, "voltage_l3": 230}
     for alarm in SHIPPED.alarms:
         rule = alarm.json(LIMITS)["clearRule"]
@@ -159,7 +161,8 @@ def test_the_words_in_the_rules_are_words_that_the_gateway_says():
     codes = {text.split()[0] for profile in load_profiles().values() for text in map(str, names_of(profile))}
     events = {f"meter_{name}" for name in codes} | {quarantine.EVENT, "uplink_takeover"}
     grades, states = {grade.label for grade in Grade}, {"present", "absent"}
-    known = {"event": events, "link_grade": grades, "link_radio_state": states, "poll_fail_reason": set(FailReason)}
+    known = {"event": events, "link_grade": grades, "link_radio_state": states, "poll_fail_reason": set(FailReason),
+             "ring_problem": {NO_PROBLEM}}
     for alarm in SHIPPED.alarms:
         for one in (*alarm.when, *alarm.clear):
             assert set(one.texts()) <= known.get(one.key, set()), alarm.type

@@ -58,7 +58,7 @@ async def test_the_record_says_what_waits_and_for_how_long(tmp_path):
     assert 90 <= values["oldest_unsent_age_s"] <= 92
     assert (values["meters_total"], values["meters_ok"], values["meters_resting"]) == (2, 1, 1)
     assert (values["polls_ok"], values["polls_failed"], values["read_success_pct"]) == (9, 6, 600)
-    assert values["ring_problem"] is None
+    assert values["ring_problem"] == "none"
     assert values["ring_lost_records"] == 0
     assert values["ring_written_bytes"] > 0
     assert values["ring_damaged_pages"] == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from edge.health.metrics import FIELDS, look, parse_load_centi, parse_millicelsius, parse_rss_bytes
+from edge.health.metrics import FIELDS, look, parse_load_centi, parse_millicelsius, parse_rss_bytes, under_voltage
 
 
 @pytest.mark.parametrize(("text", "expected"), [
@@ -68,3 +68,12 @@ def test_units_of_the_columns():
         "disk_free_bytes": (0, "B"), "load_1min": (-2, ""), "soc_temperature_c": (-1, "°C"),
     }
     assert Path("/proc").exists()
+
+
+@pytest.mark.parametrize(("name", "alarm", "expected"), [("rpi_volt", "1\n", 1), ("rpi_volt", "0\n", 0), ("cpu_thermal", "1\n", None)])
+def test_the_supply_is_told_by_a_raspberry_pi_only(tmp_path, name, alarm, expected):
+    device = tmp_path / "sys/class/hwmon/hwmon1"
+    device.mkdir(parents=True)
+    (device / "name").write_text(f"{name}\n")
+    (device / "in0_lcrit_alarm").write_text(alarm)
+    assert under_voltage(tmp_path) == expected

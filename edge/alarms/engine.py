@@ -1,0 +1,172 @@
+"""Which alarms stand: on-delay, hysteresis, latching, acknowledgement (pure).
+
+    quiet ──holds──► pending ──for_s──► raised ──back at clear_at──► cleared
+                                          └─ latched: gone, but stands until it is acknowledged
+
+A figure that is not known changes nothing. Every alarm is raised once and cleared once; acknowledging does not clear
+what still holds. What is pending when the gateway stops begins its delay anew.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from edge.alarms.conditions import Condition, Judgement
+from edge.errors import EdgeError
+from edge.model import Field, Kind, Record, Schema, Stamp
+
+DETAIL_LIMIT, BY_LIMIT = 200, 64
+
+SCHEMA = Schema(Kind.ALARM, (Field("alarm"), Field("state"), Field("severity"), Field("detail"), Field("by"),
+                             Field("standing")))
+"""Grows only at the end. `standing` counts the device's alarms after the change: 0 clears at the server, too."""
+
+Figures = Mapping[str, float | str]
+State = Literal["raised", "cleared", "acknowledged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An alarm that stands. `device` "" is the gateway; times in Unix ms by the gateway's clock."""
+
+    device: str
+    name: str
+    severity: str
+    detail: str
+    raised_ms: int
+    latched: bool = False
+    holds: bool = True
+    acknowledged_by: str = ""
+    acknowledged_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What has happened to an alarm, and how many of its device stand now."""
+
+    state: State
+    alarm: Standing
+    at_ms: int
+    standing: int
+
+    def record(self, stamp: Stamp) -> Record:
+        """Return it for the ring's alarm stream."""
+        alarm = self.alarm
+        return Record(SCHEMA, alarm.device, stamp, (alarm.name, self.state, alarm.severity, alarm.detail,
+                                                    alarm.acknowledged_by or None, self.standing))
+
+
+class Engine:
+    """Judges figures. `now` is monotonic seconds, `now_ms` what the wall clock says."""
+
+    def __init__(self, judgement: Judgement, standing: Iterable[Standing] = ()) -> None:
+        """`standing` is what stood when the gateway stopped: it stands, and is not raised again."""
+        self.version = 0            # grows with everything that has to be kept
+        self._judgement = judgement
+        self._standing = {(alarm.device, alarm.name): alarm for alarm in standing}
+        self._pending: dict[tuple[str, str], float] = {}
+        self._beyond: dict[tuple[str, str], set[str]] = {}
+        self._before: dict[tuple[str, str], float] = {}      # (device, figure) -> number of the last look
+
+    def standing(self) -> tuple[Standing, ...]:
+        """Return what stands, oldest first."""
+        return tuple(sorted(self._standing.values(), key=lambda alarm: (alarm.raised_ms, alarm.device, alarm.name)))
+
+    def look(self, device: str, figures: Figures, now: float, now_ms: int) -> list[Change]:
+        """Judge the figures of a device that are known now; return what changed."""
+        changes = []
+        for one in self._judgement.of(device):
+            known = [(key, figures[key]) for key in one.figures if key in figures]
+            if known:
+                changes += self._judge(device, one, known, now, now_ms)
+        self._before.update({(device, key): value for key, value in figures.items() if not isinstance(value, str)})
+        return changes
+
+    def told(self, device: str, name: str, severity: str, detail: str, now_ms: int, *, raised: bool) -> list[Change]:
+        """Take an alarm that another part judges; one that stands already is not raised again."""
+        alarm = self._standing.get((device, name))
+        if raised and alarm is None:
+            return [self._raise(Standing(device, name, severity, detail[:DETAIL_LIMIT], now_ms))]
+        return [self._clear(alarm, now_ms, detail)] if alarm is not None and not raised else []
+
+    def acknowledge(self, device: str, name: str, by: str, now_ms: int) -> list[Change]:
+        """Note who has seen it; a latched one that is gone is cleared. EdgeError where none such stands."""
+        alarm = self._standing.get((device, name))
+        if alarm is None:
+            raise EdgeError(f"no alarm {name[:64]!r} stands at {device[:64] or 'the gateway'}; "
+                            "`halow-gateway alarms list` shows which do")
+        if alarm.acknowledged_by:
+            return []
+        seen = replace(alarm, acknowledged_by=by[:BY_LIMIT] or "somebody", acknowledged_ms=now_ms)
+        self._put(seen)
+        changes = [self._change("acknowledged", seen, now_ms)]
+        return changes if seen.holds else [*changes, self._clear(seen, now_ms, seen.detail)]
+
+    def retain(self, devices: Iterable[str], now_ms: int) -> list[Change]:
+        """Clear what stands of meters that are registered no longer; the gateway's own stays."""
+        there = {"", *devices}
+        self._pending = {key: since for key, since in self._pending.items() if key[0] in there}
+        self._beyond = {key: figures for key, figures in self._beyond.items() if key[0] in there}
+        self._before = {key: value for key, value in self._before.items() if key[0] in there}
+        return [self._clear(alarm, now_ms, "this meter is registered no longer")
+                for alarm in self.standing() if alarm.device not in there]
+
+    def _judge(self, device: str, one: Condition, known: list[tuple[str, float | str]], now: float,
+               now_ms: int) -> list[Change]:
+        key = (device, one.name)
+        alarm = self._standing.get(key)
+        active = alarm is not None and alarm.holds
+        beyond = self._beyond.setdefault(key, set())      # figures that held when they were last known
+        before = set(beyond)
+        for figure, value in known:
+            holds = one.holds(figure, value, self._before.get((device, figure)), standing=active)
+            if holds is not None:
+                (beyond.add if holds else beyond.discard)(figure)
+        detail = "; ".join(f"{figure} {_text(value)}" for figure, value in known if figure in beyond or not beyond)
+        if one.momentary:
+            raised = [] if alarm or not beyond else [self._raise(Standing(
+                device, one.name, one.severity, detail[:DETAIL_LIMIT], now_ms, one.latched, holds=False))]
+            beyond.clear()
+            return raised
+        if beyond:
+            since = self._pending.setdefault(key, now)
+            if alarm is None and now - since >= one.for_s and detail:
+                return [self._raise(Standing(device, one.name, one.severity, detail[:DETAIL_LIMIT], now_ms,
+                                             one.latched))]
+            if alarm is not None and not alarm.holds:
+                self._put(replace(alarm, holds=True))
+            return []
+        self._pending.pop(key, None)
+        if alarm is None or not active or not (before or self._answers(one, known)):
+            return []
+        if alarm.latched and not alarm.acknowledged_by:
+            self._put(replace(alarm, holds=False))
+            return []
+        return [self._clear(alarm, now_ms, detail)]
+
+    @staticmethod
+    def _answers(one: Condition, known: list[tuple[str, float | str]]) -> bool:
+        """Tell whether any figure says something: after a restart nothing is known of those that held before it."""
+        return any(one.holds(figure, value, value if not isinstance(value, str) else None, standing=True) is False
+                   for figure, value in known)
+
+    def _raise(self, alarm: Standing) -> Change:
+        self._put(alarm)
+        self._pending.pop((alarm.device, alarm.name), None)
+        return self._change("raised", alarm, alarm.raised_ms)
+
+    def _clear(self, alarm: Standing, now_ms: int, detail: str) -> Change:
+        del self._standing[alarm.device, alarm.name]
+        self.version += 1
+        return self._change("cleared", replace(alarm, holds=False, detail=detail[:DETAIL_LIMIT]), now_ms)
+
+    def _put(self, alarm: Standing) -> None:
+        self._standing[alarm.device, alarm.name] = alarm
+        self.version += 1
+
+    def _change(self, state: State, alarm: Standing, at_ms: int) -> Change:
+        return Change(state, alarm, at_ms, sum(1 for device, _name in self._standing if device == alarm.device))
+
+
+def _text(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.6g}"

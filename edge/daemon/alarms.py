@@ -1,0 +1,175 @@
+"""Judges what goes into the ring: a tap on the records, and a look at who has fallen silent.
+
+    record on its way ─► figures ─► Engine ─► alarm records, log, control socket; what stands is kept in the registry
+
+An alarm is in the ring before it is kept here: a power cut in between tells it upstream once more, and never loses it.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge.alarms.conditions import Judgement, in_force, parse, shipped
+from edge.alarms.engine import Change, Engine, Standing
+from edge.alarms.figures import of_record
+from edge.clock import Clock
+from edge.config import AlarmSettings
+from edge.daemon.enrolment import Enrolment
+from edge.errors import ConfigError, EdgeError, RegistryError
+from edge.health.linkalarms import NAMES as LINK_NAMES
+from edge.health.promise import Pulse
+from edge.model import Kind, Record
+from edge.poll.state import PollerState
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 10.0
+SPARE_S = 60.0
+WAITING = 256
+"""Records that are held until it is known what stood before the restart; the newest ones, if there are more."""
+
+HISTORY = 50
+FILE_LIMIT_BYTES = 262_144
+
+
+def judgement(settings: AlarmSettings) -> Judgement:
+    """Return the conditions of the settings. ConfigError names what is wrong in the operator's file."""
+    if not settings.enabled:
+        return Judgement((), ())
+    own = {}
+    if settings.file:
+        try:
+            with Path(settings.file).open("rb") as file:
+                own = parse(file.read(FILE_LIMIT_BYTES).decode(), settings.file)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"alarms.file = {settings.file}: cannot be read: {error}") from error
+    nominal = {name: getattr(settings, name) for name in (
+        "nominal_voltage_v", "nominal_frequency_hz", "max_current_a", "max_power_w")}
+    return in_force({**shipped(), **own}, nominal)
+
+
+class AlarmDesk:
+    """Owns the engine. `hear` never waits; everything runs in one loop."""
+
+    def __init__(self, conditions: Judgement, keep: Callable[[Record], object], enrolment: Enrolment,
+                 pollers: Callable[[], Mapping[str, PollerState]], clock: Clock,
+                 restored: Callable[[Iterable[tuple[str, str]]], object]) -> None:
+        """`keep` takes alarm records for the ring; `restored` is told which link alarms stood before the restart."""
+        self._conditions = conditions
+        self._keep = keep
+        self._enrolment = enrolment
+        self._pollers = pollers
+        self._clock = clock
+        self._restored = restored
+        self._engine: Engine | None = None
+        self._waiting: deque[Record] = deque(maxlen=WAITING)
+        self._unkept: list[Change] = []
+        self._kept_version = 0
+        self._news = asyncio.Event()
+        self._started_at = clock.monotonic()
+
+    def hear(self, record: Record) -> None:
+        """Look at a record that goes into the ring. Link alarms come here first."""
+        if self._engine is None:
+            self._waiting.append(record)
+            return
+        self._judge(self._engine, record)
+
+    async def run(self, pulse: Pulse) -> None:
+        """Look for silent meters and keep what stands, until cancelled."""
+        while True:
+            pulse(LOOK_S + SPARE_S)
+            with contextlib.suppress(RegistryError):      # the enrolment tells what is wrong with it
+                engine = await self._ready()
+                self._look(engine)
+                await self._save(engine)
+            self._news.clear()
+            # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the news.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._news.wait()
+
+    def standing(self) -> list[dict[str, Any]]:
+        """Return what stands as plain data, oldest first; empty until it is known what stood before."""
+        return [] if self._engine is None else [msgspec.to_builtins(alarm) for alarm in self._engine.standing()]
+
+    @property
+    def handlers(self) -> dict[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]]:
+        """Return the handlers of the control requests `alarms` and `alarm_ack`."""
+        return {"alarms": self.answer, "alarm_ack": self.acknowledge}
+
+    async def answer(self, _request: dict[str, Any]) -> dict[str, Any]:
+        """Return what stands, and the newest changes, newest first."""
+        engine = await self._ready()
+        await self._save(engine)
+        _standing, history = await self._enrolment.ask(lambda registry: registry.alarms(HISTORY))
+        return {"standing": self.standing(), "history": [msgspec.json.decode(line) for line in history]}
+
+    async def acknowledge(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Acknowledge {device, name, by}: "" is the gateway. EdgeError where no such alarm stands."""
+        device, name, by = (request.get(key, "") for key in ("device", "name", "by"))
+        if not (isinstance(device, str) and isinstance(name, str) and isinstance(by, str)):
+            raise EdgeError("alarm_ack: device, name and by are texts")
+        engine = await self._ready()
+        changes = engine.acknowledge(device, name, by, self._now_ms())
+        self._tell(changes)
+        await self._save(engine)
+        return {"changes": [change.state for change in changes], "standing": self.standing()}
+
+    async def _ready(self) -> Engine:
+        """Return the engine, with what stood before the restart. RegistryError while that cannot be read."""
+        if self._engine is None:
+            lines, _history = await self._enrolment.ask(lambda registry: registry.alarms(0))
+            if self._engine is None:      # nobody else was quicker
+                before = [msgspec.json.decode(line, type=Standing) for line in lines]
+                self._restored((alarm.device, alarm.name) for alarm in before if alarm.name in LINK_NAMES)
+                self._engine = Engine(self._conditions, before)
+                waiting, self._waiting = list(self._waiting), deque(maxlen=WAITING)
+                for record in waiting:
+                    self._judge(self._engine, record)
+        return self._engine
+
+    def _judge(self, engine: Engine, record: Record) -> None:
+        if record.schema.kind is Kind.ALARM:
+            name, state, severity, detail = (str(value or "") for value in record.values[:4])
+            self._tell(engine.told(record.device, name, severity, detail, self._now_ms(), raised=state == "raised"))
+        else:
+            self._tell(engine.look(record.device, of_record(record), self._clock.monotonic(), self._now_ms()))
+
+    def _look(self, engine: Engine) -> None:
+        now = self._clock.monotonic()
+        for name, state in self._pollers().items():
+            age_s = state.last_reading_age_s
+            silent = {"silent_s": now - self._started_at if age_s is None else age_s}
+            self._tell(engine.look(name, silent, now, self._now_ms()))
+        if self._enrolment.enrolled is not None:
+            self._tell(engine.retain((meter.name for meter in self._enrolment.meters), self._now_ms()))
+
+    def _tell(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            alarm = change.alarm
+            log.warning("alarm %s %s%s: %s", alarm.name, change.state,
+                        f" (meter {alarm.device})" if alarm.device else "", alarm.detail)
+            self._keep(change.record(self._clock.stamp()))
+            self._unkept.append(change)
+            self._news.set()
+
+    async def _save(self, engine: Engine) -> None:
+        """Keep what stands, where that has changed. RegistryError: then it is tried again."""
+        version, changes = engine.version, list(self._unkept)
+        if version == self._kept_version:
+            return
+        standing = [msgspec.json.encode(alarm).decode() for alarm in engine.standing()]
+        history = [msgspec.json.encode(change).decode() for change in changes]
+        await self._enrolment.ask(lambda registry: registry.keep_alarms(standing, history))
+        del self._unkept[:len(changes)]
+        self._kept_version = version
+
+    def _now_ms(self) -> int:
+        return self._clock.stamp().wall_ms

@@ -1,0 +1,93 @@
+"""The alarm desk: records in, alarm records and kept alarms out, over restarts; own conditions from a file."""
+
+import pytest
+
+from edge.alarms.conditions import Condition, Judgement
+from edge.clock import SystemClock
+from edge.config import AlarmSettings
+from edge.daemon.alarms import AlarmDesk, judgement
+from edge.daemon.enrolment import Enrolment
+from edge.errors import ConfigError, EdgeError
+from edge.health.linkalarms import SCHEMA as LINK_ALARM
+from edge.meters.library import Library
+from edge.model import Field, Kind, Record, Schema, Stamp
+
+HIGH = Condition(name="high", device="meter", figures=("voltage_l1",), severity="major", above=253.0, latched=True)
+STAMP = Stamp(0, 0, "b", synchronised=True)
+
+
+class Site:
+    """A desk over a registry on disk; `restart` makes another one over the same."""
+
+    def __init__(self, path):
+        self.path = path
+        self.kept, self.restored = [], []
+        self.start()
+
+    def start(self):
+        self.enrolment = Enrolment(self.path / "registry.db", Library(self.path / "meters"))
+        self.desk = AlarmDesk(Judgement((HIGH,), ()), self.kept.append, self.enrolment, dict, SystemClock(trust_wall=True),
+                              self.restored.extend)
+
+    async def restart(self):
+        await self.enrolment.close()
+        self.start()
+
+    def volts(self, volts):
+        self.desk.hear(Record(Schema(Kind.READING, (Field("voltage_l1", 0, "V"),)), "m", STAMP, (volts,)))
+
+    def told(self):
+        told, self.kept[:] = [record.values[:2] for record in self.kept], []
+        return told
+
+
+async def test_an_alarm_is_raised_once_kept_over_a_restart_acknowledged_and_cleared(tmp_path):
+    site = Site(tmp_path)
+    site.volts(260)
+    assert site.told() == [], "not before it is known what stood"
+    answer = await site.desk.answer({})
+    assert [alarm["name"] for alarm in answer["standing"]] == ["high"]
+    assert site.told() == [("high", "raised")]
+    await site.restart()
+    site.volts(261)
+    answer = await site.desk.answer({})
+    assert site.told() == [], "it stood already"
+    assert [change["state"] for change in answer["history"]] == ["raised"]
+    site.volts(230)
+    assert site.told() == [], "latched"
+    with pytest.raises(EdgeError, match="no alarm 'hihg' stands"):
+        await site.desk.acknowledge({"device": "m", "name": "hihg", "by": "ana"})
+    answer = await site.desk.acknowledge({"device": "m", "name": "high", "by": "ana"})
+    assert answer == {"changes": ["acknowledged", "cleared"], "standing": []}
+    assert [record.values[4:] for record in site.kept] == [("ana", 1), ("ana", 0)]
+    assert [change["state"] for change in (await site.desk.answer({}))["history"]] == ["cleared", "acknowledged", "raised"]
+    await site.restart()
+    assert (await site.desk.answer({}))["standing"] == []
+    await site.enrolment.close()
+
+
+async def test_link_alarms_are_kept_too_and_the_link_desk_learns_which_stood(tmp_path):
+    site = Site(tmp_path)
+    link = [Record(LINK_ALARM, "m", STAMP, ("link_poor", state, "minor", "-93 dBm")) for state in ("raised", "cleared")]
+    site.desk.hear(link[0])
+    await site.desk.answer({})
+    await site.restart()
+    await site.desk.answer({})
+    assert site.restored == [("m", "link_poor")]
+    site.desk.hear(link[0])
+    site.desk.hear(link[1])
+    assert site.told() == [("link_poor", "raised"), ("link_poor", "cleared")]
+    await site.enrolment.close()
+
+
+def test_own_conditions_replace_shipped_ones_and_a_wrong_file_is_named(tmp_path):
+    own = tmp_path / "alarms.toml"
+    own.write_text('[[alarm]]\nname = "board_hot"\ndevice = "gateway"\nfigures = ["soc_temperature_c"]\nabove = 70.0\n'
+                   'severity = "minor"\n[[alarm]]\nname = "tamper"\ndevice = "meter"\nfigures = ["event"]\none_of = ["x"]\n'
+                   'severity = "minor"\nlatched = true\nenabled = false\n')
+    force = judgement(AlarmSettings(file=str(own)))
+    assert [one.above for one in force.gateway if one.name == "board_hot"] == [70.0]
+    assert "tamper" not in {one.name for one in force.meter}
+    assert judgement(AlarmSettings(enabled=False)) == Judgement((), ())
+    with pytest.raises(ConfigError, match=r"alarms\.file"):
+        judgement(AlarmSettings(file=str(tmp_path / "none.toml")))
