@@ -149,8 +149,8 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
                             backfill=backfill.states)
         orders = OrderDesk(settings, profiles, enrolment, fleet.order, latest, means)
         page = await resources.enter_async_context(_page(
-            settings, clock=clock, status=status, enrolment=enrolment, library=profiles, orders=orders, latest=latest,
-            links=links, ring=ring))
+            settings, clock=clock, status=status, enrolment=enrolment, library=profiles, orders=orders, alarms=alarms,
+            latest=latest, links=links, ring=ring))
         await resources.enter_async_context(serve(Path(settings.gateway.runtime_dir), {
             "status": status.answer, "reload": _reload(enrolment), "order": orders.order, "page": page.control,
             "order_state": orders.state, "image": images.answer, "credentials": upstream.admission.answer,

@@ -69,6 +69,8 @@ class Doors:
     library: Library
     order: Request
     order_state: Request
+    alarms: Request
+    acknowledge: Request
     newest: Callable[[str], NewestReading | None]
     peers: Callable[[], Sequence[PeerView]]
     peer_of: Callable[[Meter], PeerView | None]          # the peer that a meter stands behind

@@ -17,6 +17,7 @@ from edge import __version__
 from edge.api import openapi, passwords, wire
 from edge.api.access import CODE_LIFE_S, Access
 from edge.api.accessroutes import AccessRoutes
+from edge.api.alarmroutes import AlarmRoutes
 from edge.api.assets import Assets
 from edge.api.configroutes import ConfigRoutes
 from edge.api.door import Door
@@ -42,10 +43,10 @@ class Page:
         self.access = Access(self._state_dir, doors.clock, scrypt_n=scrypt_n)
         self.tail = LogTail()
         meters = MeterRoutes(doors)
-        self.watch = Watch(doors, meters.rows, tuple)
+        self.watch = Watch(doors, meters.rows)
         views = ViewRoutes(doors, self.watch, self.access, self.tail, lambda: self.document)
         self.table = Table([*AccessRoutes(self.access, doors).routes(), *views.routes(), *meters.routes(),
-                            *ConfigRoutes(doors).routes()])
+                            *AlarmRoutes(doors).routes(), *ConfigRoutes(doors).routes()])
         self.document = openapi.document(self.table, __version__)
         door = Door(self.table, self.access, Assets(), tls=settings.api.tls)
         self.server = PageServer(door, settings.api.listen, settings.api.port, self._certificate)

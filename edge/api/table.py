@@ -27,7 +27,6 @@ class Call:
     path: dict[str, str]
     query: Any
     body: Any = None
-    cookie_path: str = "/"
 
 
 @dataclass(frozen=True, slots=True)

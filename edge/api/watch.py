@@ -45,11 +45,10 @@ class Watch:
     """One worker, and the streams that hang on it."""
 
     def __init__(self, doors: Doors, rows: Callable[[dict[str, Any]], Awaitable[Sequence[wire.MeterRow]]],
-                 alarms: Callable[[], Any]) -> None:
-        """`rows` makes the meters' rows of a status, `alarms` gives what stands."""
+                 ) -> None:
+        """`rows` makes the meters' rows of a status."""
         self._doors = doors
         self._rows = rows
-        self._alarms = alarms
         self._heard: OrderedDict[str, _Heard] = OrderedDict()
         self._backlog: deque[tuple[int, int, int, int]] = deque(maxlen=BACKLOG_KEPT)
         self._backlog_due = 0.0
@@ -158,7 +157,7 @@ class Watch:
             "peers": [{"mac": peer["mac"], "grade": peer["grade"], "rssi_dbm": peer["rssi_dbm"],
                        "best_dbm": self.best_dbm(peer["mac"]), "age_s": peer["age_s"],
                        "recent": self.recent(peer["mac"])[-3:]} for peer in radio.get("peers", ())],
-            "alarms": self._alarms(),
+            "alarms": told["alarms"],
         }
 
 

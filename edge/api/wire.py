@@ -235,6 +235,20 @@ class RingShown(msgspec.Struct, frozen=True):
     history: tuple[Waiting, ...]
 
 
+class AlarmRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An alarm that stands. `device` "" is the gateway; `holds`: its condition is still true."""
+
+    device: str
+    name: str
+    severity: str
+    detail: str
+    raised_ms: int
+    latched: bool
+    holds: bool
+    acknowledged_by: str
+    acknowledged_ms: int | None
+
+
 class Status(msgspec.Struct, frozen=True):
     """What `halow-gateway status --json` prints, section by section."""
 
@@ -244,7 +258,22 @@ class Status(msgspec.Struct, frozen=True):
     polling: dict[str, Any]
     radio: dict[str, Any]
     push: dict[str, Any]
+    alarms: tuple[AlarmRow, ...]
     meters: tuple[dict[str, Any], ...]
+
+
+class Alarms(msgspec.Struct, frozen=True):
+    """What stands, oldest first, and the newest changes, newest first."""
+
+    standing: tuple[AlarmRow, ...]
+    history: tuple[dict[str, Any], ...]
+
+
+class AcknowledgeBody(_In, frozen=True):
+    """Which alarm; `device` "" is the gateway."""
+
+    device: Annotated[str, Meta(max_length=64)]
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class LogLine(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from edge.api.doors import Doors
 from edge.api.page import Page
 from edge.clock import Clock
 from edge.config import Settings
+from edge.daemon.alarms import AlarmDesk
 from edge.daemon.enrolment import Enrolment
 from edge.daemon.latest import Latest
 from edge.daemon.links import LinkDesk
@@ -27,7 +28,8 @@ FACT_LIMIT_BYTES = 4_096
 
 @asynccontextmanager
 async def opened(settings: Settings, *, clock: Clock, status: StatusDesk, enrolment: Enrolment, library: Library,
-                 orders: OrderDesk, latest: Latest, links: LinkDesk, ring: Ring) -> AsyncIterator[Page]:
+                 orders: OrderDesk, alarms: AlarmDesk, latest: Latest, links: LinkDesk,
+                 ring: Ring) -> AsyncIterator[Page]:
     """Yield the page, ready to be served by its two workers."""
     thresholds = Thresholds.for_width(settings.radio.width_mhz)
 
@@ -41,7 +43,8 @@ async def opened(settings: Settings, *, clock: Clock, status: StatusDesk, enrolm
 
     page = Page(Doors(
         settings=settings, clock=clock, status=status.answer, enrolment=enrolment, library=library,
-        order=orders.order, order_state=orders.state, newest=latest.of, peers=lambda: links.states,
+        order=orders.order, order_state=orders.state,
+        alarms=alarms.answer, acknowledge=alarms.acknowledge, newest=latest.of, peers=lambda: links.states,
         peer_of=links.peer_of, backlog=backlog,
         bands=tuple((grade.label, thresholds.floor_dbm(grade)) for grade in GRADES), facts=facts))
     async with page.opened():

@@ -19,10 +19,10 @@ from edge.config import ApiSettings, GatewaySettings, Settings
 ROLES = {
     "open": {"GET health", "POST setup", "POST session"},
     "view": {"GET session", "DELETE session", "GET status", "GET links", "GET ring", "GET logs", "GET inventory", "GET events",
-             "GET openapi.json", "GET meters", "GET meters/{name}", "GET meters.csv", "GET profiles", "GET config"},
+             "GET openapi.json", "GET alarms", "GET meters", "GET meters/{name}", "GET meters.csv", "GET profiles", "GET config"},
     "admin": {"PUT password", "GET tokens", "POST tokens", "DELETE tokens/{name}", "POST meters", "PATCH meters/{name}", "DELETE meters/{name}",
               "POST meters/{name}/pause", "POST meters/{name}/resume", "PUT meters/{name}/secrets", "POST meters/{name}/read",
-              "GET meters/{name}/read/{order}", "POST meters.csv", "POST config/check"},
+              "GET meters/{name}/read/{order}", "POST meters.csv", "POST config/check", "POST alarms/acknowledge"},
 }
 
 

@@ -9,17 +9,18 @@ from pathlib import Path
 from api_site import Site
 from gateway_process import EDGE
 
-NEAR, FAR = "02:00:5e:10:00:01", "02:00:5e:10:00:02"
+NEAR, FAR, WEAK = "02:00:5e:10:00:01", "02:00:5e:10:00:02", "02:00:5e:10:00:03"
 PERIOD_S = 40
 
 
 def trace() -> str:
-    """The near peer's signal rises and falls as if somebody turned the antenna; the far one is fair and steady."""
+    """The near peer's signal rises and falls as if somebody turned the antenna; the far one is fair and steady, a third is poor."""
     lines = ["t_s,mac,signal_dbm,inactive_ms,tx_packets,rx_packets"]
     for second in range(PERIOD_S):
         swing = abs(second % PERIOD_S - PERIOD_S // 2)
         lines += [f"{second},{NEAR},{-58 - swing - second % 3},200,{100 + second},{100 + second}",
-                  f"{second},{FAR},{-86 + second % 2},400,{100 + second},{100 + second}"]
+                  f"{second},{FAR},{-86 + second % 2},400,{100 + second},{100 + second}",
+                  f"{second},{WEAK},-94,400,{100 + second},{100 + second}"]
     return "\n".join([*lines, f"{PERIOD_S},{NEAR},-58,200,200,200"]) + "\n"
 
 
@@ -70,7 +71,7 @@ class Box:
         self.meters = Meters(directory, count)
         self.site = Site(
             directory, poll={"interval_s": 2.0, "backoff_first_s": 0.5, "backoff_max_s": 2.0, "breaker_open_s": 2.0, "breaker_open_max_s": 4.0, "connect_timeout_s": 2.0},
-            radio={"kind": "simulated", "trace": str(directory / "radio.csv"), "interval_s": 1.0})
+            radio={"kind": "simulated", "trace": str(directory / "radio.csv"), "interval_s": 1.0, "record_interval_s": 2.0})
         self.url = f"http://127.0.0.1:{self.site.port}"
 
     def start(self) -> None:

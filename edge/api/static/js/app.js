@@ -51,7 +51,7 @@ function enter(who) {
   tools();
   $("nav").hidden = false;
   $("nav").replaceChildren(h("ul", {}, Object.entries(VIEWS).map(([id, view]) => h("li", {},
-    h("a", { href: `#/${id}`, id: `nav-${id}` }, s("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, s("path", { d: view.icon })), h("span", {}, t(`nav.${id}`)))))));
+    h("a", { href: `#/${id}`, id: `nav-${id}` }, s("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, s("path", { d: view.icon })), h("span", {}, t(`nav.${id}`)), id === "alarms" ? h("span", { class: "count", id: "alarm-count", hidden: true }) : null)))));
   live.start(again);
   route();
 }
@@ -82,7 +82,15 @@ function head() {
   state.className = live.now.connected ? "" : "off";
 }
 
+function count() {
+  const open = live.now.alarms.filter((alarm) => !alarm.acknowledged_by).length, place = $("alarm-count");
+  if (!place) return;
+  place.hidden = open === 0;
+  place.textContent = String(open);
+}
+
 live.listen((what) => {
+  count();
   if (what === "connection" && inside) { head(); if (!live.now.connected) announce(t("live.off")); }
 });
 onLost(out);

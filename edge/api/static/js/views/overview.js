@@ -46,7 +46,7 @@ export function show(place) {
     const broken = [...(now.gateway.overdue || []).map((name) => t("overview.overdue", { name })), ...(now.gateway.registry && now.gateway.registry !== "ok" ? [now.gateway.registry] : [])];
     setText(clock.problem, broken.join(" "));
     showBadge(clock.badge, "state", broken.length ? "trouble" : "ok");
-    const lines = [...rows.filter((row) => row.problem || row.last_failure).map((row) => `${row.name} (${known("state", row.state)}): ${row.problem || row.last_failure}`),
+    const lines = [...now.alarms.filter((alarm) => !alarm.acknowledged_by).map((alarm) => `${alarm.device || now.gateway.name}: ${alarm.name}, ${alarm.detail}`), ...rows.filter((row) => row.problem || row.last_failure).map((row) => `${row.name} (${known("state", row.state)}): ${row.problem || row.last_failure}`),
       ...now.peers.filter((peer) => ["poor", "lost"].includes(peer.grade)).map((peer) => `${peer.mac}: ${known("grade", peer.grade)}`)].slice(0, 12);
     if (worries.dataset.lines !== lines.join("\n")) {
       worries.dataset.lines = lines.join("\n");
