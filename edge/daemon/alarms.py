@@ -72,6 +72,7 @@ class AlarmDesk:
         self._unkept: list[Change] = []
         self._kept_version = 0
         self._news = asyncio.Event()
+        self._saving = asyncio.Lock()
         self._started_at = clock.monotonic()
 
     def hear(self, record: Record) -> None:
@@ -162,14 +163,15 @@ class AlarmDesk:
 
     async def _save(self, engine: Engine) -> None:
         """Keep what stands, where that has changed. RegistryError: then it is tried again."""
-        version, changes = engine.version, list(self._unkept)
-        if version == self._kept_version:
-            return
-        standing = [msgspec.json.encode(alarm).decode() for alarm in engine.standing()]
-        history = [msgspec.json.encode(change).decode() for change in changes]
-        await self._enrolment.ask(lambda registry: registry.keep_alarms(standing, history))
-        del self._unkept[:len(changes)]
-        self._kept_version = version
+        async with self._saving:      # the worker and an answer may want to at once
+            version, changes = engine.version, list(self._unkept)
+            if version == self._kept_version:
+                return
+            standing = [msgspec.json.encode(alarm).decode() for alarm in engine.standing()]
+            history = [msgspec.json.encode(change).decode() for change in changes]
+            await self._enrolment.ask(lambda registry: registry.keep_alarms(standing, history))
+            del self._unkept[:len(changes)]
+            self._kept_version = version
 
     def _now_ms(self) -> int:
         return self._clock.stamp().wall_ms

@@ -1,5 +1,7 @@
 """The alarm desk: records in, alarm records and kept alarms out, over restarts; own conditions from a file."""
 
+import asyncio
+
 import pytest
 
 from edge.alarms.conditions import Condition, Judgement
@@ -63,6 +65,15 @@ async def test_an_alarm_is_raised_once_kept_over_a_restart_acknowledged_and_clea
     assert [change["state"] for change in (await site.desk.answer({}))["history"]] == ["cleared", "acknowledged", "raised"]
     await site.restart()
     assert (await site.desk.answer({}))["standing"] == []
+    await site.enrolment.close()
+
+
+async def test_a_change_is_kept_once_although_two_save_at_the_same_time(tmp_path):
+    site = Site(tmp_path)
+    await site.desk.answer({})
+    site.volts(260)
+    await asyncio.gather(site.desk.answer({}), site.desk.answer({}), site.desk.acknowledge({"device": "m", "name": "high", "by": "ana"}))
+    assert [change["state"] for change in (await site.desk.answer({}))["history"]] == ["acknowledged", "raised"]
     await site.enrolment.close()
 
 
