@@ -50,6 +50,7 @@ from edge.daemon.ota import OtaDesk
 from edge.daemon.pushes import Pushes
 from edge.daemon.radioinventory import RadioInventory
 from edge.daemon.radiorecovery import RadioRecovery
+from edge.daemon.remote import Parts, RemoteDesk
 from edge.daemon.status import StatusDesk
 from edge.daemon.updaters import running, updaters
 from edge.daemon.upstream import Upstream
@@ -67,6 +68,7 @@ from edge.identity import identify, named
 from edge.meters.library import Library, own_directory
 from edge.model import Record, Stream
 from edge.poll.fleet import Fleet
+from edge.remote.hands import Hands
 from edge.ring.lane import Ticket
 from edge.ring.store import Ring
 from edge.store.registry import FILE_NAME
@@ -96,7 +98,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
 
     `deadline` is started when the end begins, and runs on.
     """
-    notifier = Notifier()
+    notifier, hands = Notifier(), Hands()
     clock = SystemClock(trust_wall=settings.clock.trust_wall)
     state_dir = Path(settings.gateway.state_dir)
     identity = identify(state_dir)
@@ -138,7 +140,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         ota = OtaDesk(settings.ota, state_dir, updaters(settings.ota), running(), functools.partial(
             _keep, ring, Stream.ALARM), clock, settings.uplink.ack_timeout_s)
         upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of,
-                            functools.partial(_keep, ring, Stream.ALARM), talks=(ota.intake, ota.chunks))
+                            functools.partial(_keep, ring, Stream.ALARM), talks=(hands, ota.intake, ota.chunks))
         vitals = Vitals(lambda: figures_of(ring, upstream.state(), pushes.figures(), wear.look(
             state_dir, settings.ring.flash_overwrites), clock), fleet.states, functools.partial(heard, Stream.INSTANT),
                         functools.partial(_keep, ring, Stream.ALARM), clock, state_dir,
@@ -148,6 +150,8 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
                             uptime_s=lambda: vitals.uptime_s, recovery=recovery.state, alarms=alarms.standing,
                             backfill=backfill.states)
         orders = OrderDesk(settings, profiles, enrolment, fleet.order, latest, means)
+        remote = RemoteDesk(settings.remote, hands, state_dir, Parts(
+            orders, enrolment, latest, means, status.answer, backfill.handlers(fleet.nudge)["backfill_again"]))
         page = await resources.enter_async_context(_page(
             settings, clock=clock, status=status, enrolment=enrolment, library=profiles, orders=orders, alarms=alarms,
             latest=latest, links=links, ring=ring))
@@ -171,7 +175,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         if settings.uplink.enabled:
             nameplates = Nameplates(identity, enrolment, profiles, upstream.attributes)
             crew += [("upstream", upstream.run, VITAL), ("nameplates", nameplates.run, EXPENDABLE),
-                     ("ota", ota.run, EXPENDABLE)]
+                     ("ota", ota.run, EXPENDABLE), ("remote", remote.run, EXPENDABLE)]
         if settings.discovery.subnet:
             finder = Finder(settings.discovery, enrolment, profiles, fleet.states, fleet.turnstile.gate,
                             functools.partial(_keep, ring, Stream.ALARM), clock)

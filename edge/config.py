@@ -293,6 +293,17 @@ class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     language: Annotated[Literal["en", "es"], "of the page, where the browser asks for neither"] = "en"
 
 
+RemoteMethod = Literal["status", "links", "log_level", "latest", "read", "relay_status", "relay", "backfill", "pause",
+                       "resume"]
+
+
+class RemoteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What may be called for through ThingsBoard (docs/uplink.md). Switching also wants what [relay] asks for."""
+
+    allow: Annotated[tuple[RemoteMethod, ...], "methods; at first those that only read"] = (
+        "status", "links", "latest", "read", "relay_status")
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole of `gateway.toml`."""
 
@@ -314,3 +325,4 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     alarms: AlarmSettings = AlarmSettings()
     ota: OtaSettings = OtaSettings()
     api: ApiSettings = ApiSettings()
+    remote: RemoteSettings = RemoteSettings()

@@ -109,6 +109,10 @@ class Enrolment:
         """
         return await self._call(lambda registry: registry.move(name, host, was))
 
+    async def set_paused(self, name: str, *, paused: bool) -> bool:
+        """Poll a meter no more, or again; False: it was so. The pollers follow with `reload`. RegistryError."""
+        return await self._call(lambda registry: registry.set_paused(name, paused))
+
     async def reserve_counters(self, scope: str, count: int, at_least: int) -> int:
         """Set invocation counters aside on flash; RegistryError if that cannot be done. See `Registry`."""
         return await self._call(lambda registry: registry.reserve_counters(scope, count, at_least))

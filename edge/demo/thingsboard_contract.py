@@ -2,7 +2,7 @@
 
 Behaviour after ThingsBoard 4.2's MQTT transport (MqttTransportHandler, AbstractGatewaySessionHandler, JsonConverter,
 DefaultTransportRateLimitService), from its sources; provisioning: `thingsboard_provision`, firmware: `thingsboard_ota`.
-Not stood in for: RPC to the device, MQTT 3.1.1, protobuf payloads.
+Not stood in for: MQTT 3.1.1, protobuf payloads.
 """
 
 from collections import Counter
@@ -22,6 +22,7 @@ GATEWAY_TOPICS = frozenset(f"v1/gateway/{what}" for what in ("connect", "disconn
 CLAIM = "v1/devices/me/claim"
 RPC_REQUEST = "v1/devices/me/rpc/request/"
 RPC_RESPONSE = "v1/devices/me/rpc/response/"
+GATEWAY_RPC = "v1/gateway/rpc"
 MAX_KEY_CHARS = 255
 
 Point = tuple[str, str, int, object]
@@ -53,6 +54,7 @@ class Store:
     announced: Counter[str] = field(default_factory=Counter)
     retired: Counter[str] = field(default_factory=Counter)                 # `v1/gateway/disconnect`
     attributes: dict[str, dict[str, object]] = field(default_factory=dict)  # the client's, per device: the last stands
+    rpc_answers: list[tuple[str, Any]] = field(default_factory=list)        # topic and body, as they came
     claims: list[dict[str, Any]] = field(default_factory=list)              # what a customer may claim the gateway with
     skipped: int = 0                     # entries acknowledged but not stored
     latest: dict[str, int] = field(default_factory=dict)                  # newest ts per device
@@ -161,8 +163,9 @@ class Contract:
         if topic.startswith(ATTRIBUTES_REQUEST):
             request = topic.removeprefix(ATTRIBUTES_REQUEST)
             return Verdict(answer=(ATTRIBUTES_RESPONSE + request, self.rules.packages.attributes(payload)))
-        if topic.startswith(RPC_REQUEST):
-            return self._rpc(topic.removeprefix(RPC_REQUEST), payload)
+        if topic.startswith((RPC_REQUEST, RPC_RESPONSE, GATEWAY_RPC)):
+            asked = topic.startswith(RPC_REQUEST)
+            return self._rpc(topic.removeprefix(RPC_REQUEST), payload) if asked else self._rpc_answered(topic, payload)
         if topic in GATEWAY_TOPICS:
             return None if self.rules.is_gateway else SILENCE                  # an error line in its log, no answer
         return None if topic in OWN_TOPICS | OWN_ATTRIBUTES | {CLAIM} else Verdict(ReasonCode.TOPIC_NAME_INVALID)
@@ -176,6 +179,17 @@ class Contract:
     def _rpc(self, request: str, payload: bytes) -> Verdict:
         if self.rules.limits is not None and b'"getSessionLimits"' in payload:
             return Verdict(answer=(RPC_RESPONSE + request, msgspec.json.encode(self.rules.limits)))
+        return Verdict()
+
+    def _rpc_answered(self, topic: str, payload: bytes) -> Verdict:
+        """JsonMqttAdaptor.convertToDeviceRpcResponse, AbstractGatewaySessionHandler.onDeviceRpcResponse."""
+        try:
+            body = msgspec.json.decode(payload)
+        except msgspec.DecodeError:
+            return Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
+        if topic == GATEWAY_RPC and not (isinstance(body, dict) and {"device", "id", "data"} <= body.keys()):
+            return Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
+        self.store.rpc_answers.append((topic, body))
         return Verdict()
 
     def _chunk(self, what: str, request: int, index: int, payload: bytes) -> Verdict:

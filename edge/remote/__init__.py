@@ -1,0 +1,1 @@
+"""What an operator may ask for through ThingsBoard: calls, who may make them, what was done already."""

@@ -1,0 +1,66 @@
+"""What was done by calls that change something: on flash before it is done, so that none is done twice (I/O edge).
+
+An entry without an answer was begun, and a restart came in between: whether it was done is not known, and it is not
+done again. An entry that the server has the answer of is kept for FORGET_S, the others for KEEP_S: ThingsBoard numbers
+anew after a restart of its own, and an old number must not answer a new call for long.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge.durable import write_file
+
+FILE_NAME = "remote.json"
+MOST_KEPT = 64
+KEEP_S = 86_400.0
+FORGET_S = 600.0
+
+
+class _Entry(msgspec.Struct):
+    key: str
+    at_ms: int                             # Unix milliseconds of our clock
+    answer: dict[str, Any] | None = None
+    taken: bool = False                    # the server has the answer
+
+
+class Journal:
+    """The entries, newest last. Every call that writes blocks, and raises OSError."""
+
+    def __init__(self, state_dir: Path) -> None:
+        """Read what is there; a damaged file is as good as none."""
+        self._path = state_dir / FILE_NAME
+        try:
+            self._entries = msgspec.json.decode(self._path.read_bytes(), type=list[_Entry])
+        except (OSError, msgspec.DecodeError):
+            self._entries = []
+
+    def known(self, key: str, now_ms: int) -> tuple[bool, dict[str, Any] | None]:
+        """Tell whether a call was begun, and what it was answered."""
+        self._entries = [entry for entry in self._entries
+                         if abs(now_ms - entry.at_ms) < 1000 * (FORGET_S if entry.taken else KEEP_S)]
+        entry = self._find(key)
+        return entry is not None, None if entry is None else entry.answer
+
+    def begin(self, key: str, now_ms: int) -> None:
+        """Keep that it is done now."""
+        self._entries = [*self._entries[1 - MOST_KEPT:], _Entry(key, now_ms)]
+        self._write()
+
+    def done(self, key: str, answer: dict[str, Any]) -> None:
+        """Keep what it was answered."""
+        if (entry := self._find(key)) is not None:
+            entry.answer = answer
+            self._write()
+
+    def taken(self, key: str) -> None:
+        """Note that the server has the answer; on flash with the next entry."""
+        if (entry := self._find(key)) is not None:
+            entry.taken = True
+
+    def _find(self, key: str) -> _Entry | None:
+        return next((entry for entry in reversed(self._entries) if entry.key == key), None)
+
+    def _write(self) -> None:
+        write_file(self._path, msgspec.json.encode(self._entries), replace=True)
