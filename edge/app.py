@@ -68,7 +68,6 @@ from edge.identity import identify, named
 from edge.meters.library import Library, own_directory
 from edge.model import Record, Stream
 from edge.poll.fleet import Fleet
-from edge.remote.hands import Hands
 from edge.ring.lane import Ticket
 from edge.ring.store import Ring
 from edge.store.registry import FILE_NAME
@@ -98,7 +97,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
 
     `deadline` is started when the end begins, and runs on.
     """
-    notifier, hands = Notifier(), Hands()
+    notifier = Notifier()
     clock = SystemClock(trust_wall=settings.clock.trust_wall)
     state_dir = Path(settings.gateway.state_dir)
     identity = identify(state_dir)
@@ -140,7 +139,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         ota = OtaDesk(settings.ota, state_dir, updaters(settings.ota), running(), functools.partial(
             _keep, ring, Stream.ALARM), clock, settings.uplink.ack_timeout_s)
         upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of,
-                            functools.partial(_keep, ring, Stream.ALARM), talks=(hands, ota.intake, ota.chunks))
+                            functools.partial(_keep, ring, Stream.ALARM), talks=(ota.intake, ota.chunks))
         vitals = Vitals(lambda: figures_of(ring, upstream.state(), pushes.figures(), wear.look(
             state_dir, settings.ring.flash_overwrites), clock), fleet.states, functools.partial(heard, Stream.INSTANT),
                         functools.partial(_keep, ring, Stream.ALARM), clock, state_dir,
@@ -150,7 +149,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
                             uptime_s=lambda: vitals.uptime_s, recovery=recovery.state, alarms=alarms.standing,
                             backfill=backfill.states)
         orders = OrderDesk(settings, profiles, enrolment, fleet.order, latest, means)
-        remote = RemoteDesk(settings.remote, hands, state_dir, Parts(
+        remote = RemoteDesk(settings.remote, upstream.hands, state_dir, Parts(
             orders, enrolment, latest, means, status.answer, backfill.handlers(fleet.nudge)["backfill_again"]))
         page = await resources.enter_async_context(_page(
             settings, clock=clock, status=status, enrolment=enrolment, library=profiles, orders=orders, alarms=alarms,
@@ -160,7 +159,6 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
             "order_state": orders.state, "image": images.answer, "credentials": upstream.admission.answer,
             "claim": upstream.claiming.answer, "ota": ota.answer, **alarms.handlers,
             **backfill.handlers(fleet.nudge)}))
-        watchdog = Watchdog(notifier, promises, status=status.line, monotonic=clock.monotonic)
 
         crew: list[tuple[str, Worker, RestartPolicy]] = [
             ("enrolment", functools.partial(enrolment.run, fleet), VITAL),
@@ -169,7 +167,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
             ("alarms", alarms.run, EXPENDABLE),
             ("backfill", backfill.ledgers.run, EXPENDABLE),
             ("pushes", pushes.run, EXPENDABLE),
-            ("watchdog", watchdog.run, VITAL),
+            ("watchdog", Watchdog(notifier, promises, status=status.line, monotonic=clock.monotonic).run, VITAL),
             *((name, worker, EXPENDABLE) for name, worker in page.workers),
         ]
         if settings.uplink.enabled:

@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "edge.demo": {"edge.dlms", "edge.meters", "edge.control"},
     "edge.daemon": {"edge.push", "edge.remote", "edge.log", "edge.ota", "edge.poll", "edge.errands", "edge.meters", "edge.dlms", "edge.uplink", "edge.ring", "edge.store",
                     "edge.health", "halow", "edge.discovery", "edge.api", "edge.alarms"},
-    "edge.app": {"edge.daemon", "edge.remote", "edge.ota", "edge.errands", "edge.poll", "edge.uplink", "edge.ring", "edge.store", "edge.meters", "edge.health",
+    "edge.app": {"edge.daemon", "edge.ota", "edge.errands", "edge.poll", "edge.uplink", "edge.ring", "edge.store", "edge.meters", "edge.health",
                  "edge.control", "halow", "edge.api"},
     "edge.commands": {"edge.app", "edge.configfile", "edge.store", "edge.ring", "edge.poll", "edge.errands", "edge.meters", "edge.dlms",
                       "edge.demo", "edge.discovery", "edge.capture",

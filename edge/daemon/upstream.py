@@ -13,6 +13,7 @@ from edge.daemon.admission import Admission
 from edge.errors import ConfigError, UplinkError
 from edge.health.promise import Pulse
 from edge.model import Record
+from edge.remote.hands import Hands
 from edge.ring.store import Ring
 from edge.uplink.attributes import Attributes
 from edge.uplink.claiming import Claiming
@@ -42,9 +43,9 @@ class Upstream:
         self._clock = clock
         self._rng = rng
         self._profile_of = profile_of
-        self.claiming = Claiming()
+        self.claiming, self.hands = Claiming(), Hands()
         # another broker knows nothing of these, and one that guards its topics would end the connection
-        self._talks = (self.claiming, *talks) if settings.uplink.dialect == "thingsboard" else ()
+        self._talks = (self.hands, self.claiming, *talks) if settings.uplink.dialect == "thingsboard" else ()
         self._uplink: Uplink | None = None
         self._waits_for = "not started yet" if settings.uplink.enabled else "switched off (uplink.enabled = false)"
 
