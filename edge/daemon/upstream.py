@@ -45,7 +45,8 @@ class Upstream:
         self._profile_of = profile_of
         self.claiming, self.hands = Claiming(), Hands()
         # another broker knows nothing of these, and one that guards its topics would end the connection
-        self._talks = (self.hands, self.claiming, *talks) if settings.uplink.dialect == "thingsboard" else ()
+        everything: tuple[Talk, ...] = (self.hands, self.claiming, *talks)
+        self._talks = everything if settings.uplink.dialect == "thingsboard" else ()
         self._uplink: Uplink | None = None
         self._waits_for = "not started yet" if settings.uplink.enabled else "switched off (uplink.enabled = false)"
 
