@@ -314,7 +314,7 @@ def _shown(value: Any) -> str:
 
 def _toml(value: Any) -> str:
     # TOML's basic strings are JSON's but for DEL, which no setting may hold
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool | tuple) else repr(value)
 
 
 def _key(key: str) -> str:
