@@ -61,6 +61,7 @@ class OtaDesk:
         self._progress: dict[What, tuple[int, int]] = {}
         self._wrong: dict[What, str] = {}
         self._concluded: dict[What, Offer] = {}                   # there is nothing more to do about it
+        self._retries = 0                                         # asked for, so far
 
     def changed(self, attributes: Mapping[str, object]) -> None:
         """Take the shared attributes of KEYS as they are now; whoever dispatches them calls this."""
@@ -77,6 +78,7 @@ class OtaDesk:
                 if kept is not None and kept.phase == "failed":
                     await asyncio.to_thread(self._store.forget, what)
             self._concluded.clear()
+            self._retries += 1
             self._woken.set()
         told: dict[str, Any] = {}
         for what, (state, why) in self._states.items():
@@ -99,13 +101,15 @@ class OtaDesk:
                 offer = self._offer(what)
                 if offer is None or offer == self._concluded.get(what):
                     continue
+                retries = self._retries
                 try:
                     await self._pursue(offer, pulse)
                 except OSError as error:
                     self._say(what, "FAILED", f"{error.filename or 'state directory'}: {error.strerror or error}")
                 finally:
                     self.chunks.stop()
-                if self._offer(what) == offer:      # else it was left for another one, or withdrawn, and may come back
+                # else it was left for another one, or withdrawn and may come back, or is to be tried again
+                if self._offer(what) == offer and retries == self._retries:
                     self._concluded[what] = offer
 
     def _offer(self, what: What) -> Offer | None:
