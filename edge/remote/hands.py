@@ -41,8 +41,8 @@ class Hands:
         self._queue(answer(call, data), finished)
 
     def _queue(self, publish: Publish, finished: Finished | None = None) -> None:
-        if len(self._answers) + len(self._flying) >= MOST_WAITING:      # long without a connection: the oldest goes
-            (self._answers or deque(self._flying)).popleft()
+        if self._answers and len(self._answers) + len(self._flying) >= MOST_WAITING:
+            self._answers.popleft()                # long without a connection: the oldest goes
         self._answers.append((publish, finished))
         self.wake()
 
