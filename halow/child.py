@@ -38,9 +38,7 @@ async def run(words: Sequence[str], timeout_s: float, *, output_bytes: int = 65_
     A child that left a background process holding its output counts as running still. Cancelling kills the group.
     """
     try:
-        process = await asyncio.create_subprocess_exec(
-            *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            start_new_session=True)
+        process = await _started(words)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise NotRun(f"{words[0]} cannot be run: {why}") from error
@@ -54,13 +52,31 @@ async def run(words: Sequence[str], timeout_s: float, *, output_bytes: int = 65_
     except TimeoutError as error:
         raise NotRun(f"{words[0]}: not done within {timeout_s:g} s, ended") from error
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):      # a child under sudo is not ours to kill
-                os.killpg(process.pid, signal.SIGKILL)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(BURY_S):
-                    await process.wait()
+        await _ended(process)
     return Outcome(status, output, last_line(errors), cut)
+
+
+async def _started(words: Sequence[str]) -> asyncio.subprocess.Process:
+    """Start a child. Cancelled meanwhile, end its whole group: asyncio itself kills the one process that it made."""
+    starting = asyncio.ensure_future(asyncio.create_subprocess_exec(
+        *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        start_new_session=True))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError, ValueError):
+            await _ended(await starting)
+        raise
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Kill what still runs of a child's group, and wait a while for it to be gone."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):      # a child under sudo is not ours to kill
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BURY_S):
+                await process.wait()
 
 
 def last_line(data: bytes) -> str:
