@@ -22,7 +22,7 @@ WRITES = "creat,mkdir,mkdirat,mknod,mknodat,rename,renameat,renameat2,link,linka
 TRACED = f"open,openat,openat2,bind,execve,fork,vfork,clone,clone3,memfd_create,{WRITES}"
 # openssl.cnf: where Debian's libcrypto looks for its settings; none there is fine.
 READS_OUTSIDE = re.compile(
-    r"/etc/(ld\.so\.cache|ld\.so\.preload|localtime|hosts|host\.conf|resolv\.conf|nsswitch\.conf|gai\.conf|passwd|group|services|ssl/.*)"
+    r"/etc/(ld\.so\.cache|ld\.so\.preload|localtime|hosts|host\.conf|resolv\.conf|nsswitch\.conf|gai\.conf|passwd|group|services|ssl/.*|os-release)"
     r"|/lib\S*/(libc|libm|libdl|libpthread|librt|ld-linux\S*|libnss_\w+|libresolv)\.so\.\d+|/proc/\S*|/sys/\S*|/dev/(null|urandom)|/usr/share/zoneinfo\S*|/usr/lib/ssl/openssl\.cnf|/")
 
 

@@ -14,7 +14,7 @@ ABSENT = (
     "test", "doctest", "pdb", "bdb", "cmd", "code", "codeop", "pydoc", "pydoc_data", "_testcapi",
     "_testinternalcapi", "distutils", "setuptools", "pkg_resources", "pip", "ensurepip", "lib2to3", "idlelib",
     "tkinter", "curses", "readline", "rlcompleter", "turtle", "webbrowser", "xmlrpc", "ftplib", "smtplib", "netrc",
-    "_pydecimal", "_py_abc", "_aix_support", "_osx_support", "_bootsubprocess", "plistlib", "xml", "getpass",
+    "_pydecimal", "_py_abc", "_aix_support", "_osx_support", "_bootsubprocess", "plistlib", "xml",
     "_bz2", "_lzma", "bz2", "lzma",                                   # zipfile and shutil do without
     "uvloop._testbase", "serial", "pycparser", "rich", "pygments", "psutil", "IPython", "numpy",
 )
