@@ -5,12 +5,15 @@ done again. An entry that the server has the answer of is kept for FORGET_S, the
 anew after a restart of its own, and an old number must not answer a new call for long.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from edge.durable import write_file
+
+log = logging.getLogger(__name__)
 
 FILE_NAME = "remote.json"
 MOST_KEPT = 64
@@ -29,12 +32,16 @@ class Journal:
     """The entries, newest last. Every call that writes blocks, and raises OSError."""
 
     def __init__(self, state_dir: Path) -> None:
-        """Read what is there; a damaged file is as good as none."""
+        """Read what is there; a damaged file is as good as none, and is told."""
         self._path = state_dir / FILE_NAME
+        self._entries: list[_Entry] = []
         try:
             self._entries = msgspec.json.decode(self._path.read_bytes(), type=list[_Entry])
-        except (OSError, msgspec.DecodeError):
-            self._entries = []
+        except FileNotFoundError:
+            log.debug("no remote call has changed anything yet")
+        except (OSError, msgspec.DecodeError) as error:
+            log.warning("%s: cannot be read, a remote call that ThingsBoard repeats may be done twice: %s",
+                        self._path, error)
 
     def known(self, key: str, now_ms: int) -> tuple[bool, dict[str, Any] | None]:
         """Tell whether a call was begun, and what it was answered."""

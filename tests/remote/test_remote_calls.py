@@ -196,3 +196,13 @@ def test_an_answer_that_the_server_has_is_forgotten_soon_and_one_that_it_lacks_l
 def test_a_damaged_journal_is_as_good_as_none(tmp_path, damage):
     (tmp_path / "remote.json").write_bytes(damage)
     assert Journal(tmp_path).known("a", 0) == (False, None)
+
+
+def test_a_damaged_journal_is_told_and_none_at_all_is_not(tmp_path, caplog):
+    assert Journal(tmp_path).known("k", 0) == (False, None)
+    assert caplog.text == ""
+    (tmp_path / "remote.json").write_bytes(b"[{")
+    damaged = Journal(tmp_path)
+    assert "remote.json: cannot be read, a remote call that ThingsBoard repeats may be done twice" in caplog.text
+    damaged.begin("k", 1)
+    assert Journal(tmp_path).known("k", 1) == (True, None)

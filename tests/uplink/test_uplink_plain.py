@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from uplink_bench import settings, until
+from uplink_bench import until
 from wiretap import WireTap
 
 from edge.config import UplinkSettings
@@ -20,7 +20,6 @@ from edge.uplink.plain import MAX_PARTS, PlainMqtt
 
 READING = Schema(Kind.READING, (Field("voltage_l1", -1, "V"), Field("active_energy", 0, "Wh")), "three-phase")
 HEALTH = Schema(Kind.GATEWAY, (Field("uptime_s"),))
-NOTHING = Schema(Kind.GATEWAY, (Field("uptime_s"),))
 
 
 def row(seq, device, schema, *values):
@@ -166,7 +165,3 @@ async def test_through_a_kill_of_the_broker_nothing_is_lost_and_nothing_of_thing
     assert max(Counter(readings).values()) <= 2
     assert topics <= {"halow/gw/gw", *(f"halow/gw/m{n}" for n in range(5))}
     assert not any(published.topic.startswith("v1/") for published in tap.published)
-
-
-def test_the_bench_settings_are_those_of_the_product():
-    assert settings(1, dialect="mqtt").topic == UplinkSettings().topic
