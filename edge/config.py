@@ -19,6 +19,7 @@ Rest = Annotated[float, Meta(ge=0, le=2_678_400)]
 Window = Annotated[float, Meta(ge=0, le=60)]
 Order = Literal["oldest", "newest", "live+backfill"]
 Credentials = Literal["access_token", "mqtt_basic", "x509"]
+MqttVersion = Literal["auto", "5", "3.1.1"]
 WhenFull = Literal["drop_oldest", "drop_newest", "block"]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Directory = Annotated[str, Meta(pattern=r"^/[^\x00-\x1f\x7f]*\Z", description="an absolute path")]
@@ -108,6 +109,8 @@ class UplinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
                        ] = "thingsboard"
     host: Annotated[Host, "ThingsBoard's MQTT transport, or the broker"] = "localhost"
     port: Annotated[int, Meta(ge=1, le=65_535), "usually 1883, or 8883 with tls"] = 1883
+    mqtt: Annotated[MqttVersion, "auto: 5 where the server has it, 3.1.1 else; see docs/uplink.md before you set it"
+                    ] = "auto"
     credentials: Annotated[Credentials,
                            "what ThingsBoard knows the gateway by; x509 needs tls, and a certificate for device.key"
                            ] = "access_token"

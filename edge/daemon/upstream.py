@@ -88,8 +88,8 @@ class Upstream:
         """Wait until credentials and CA file are there and right: without them the meters are polled all the same."""
         told, settings = "", self._settings
         while True:
-            # provisioning is a connection, an answer, and at the worst a login to be sure
-            pulse(2 * settings.uplink.connect_timeout_s + settings.uplink.ack_timeout_s + LOOK_S + SPARE_S)
+            # provisioning is a connection, an answer, and at the worst a login to be sure; each in MQTT 5, then 3.1.1
+            pulse(4 * settings.uplink.connect_timeout_s + settings.uplink.ack_timeout_s + LOOK_S + SPARE_S)
             try:
                 login = await self.admission.login()
                 return login, Uplink(

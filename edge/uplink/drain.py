@@ -18,10 +18,11 @@ from typing import NoReturn
 
 from edge.errors import Rejected, Retryable
 from edge.model import Batch, Publish, SeqSpan, Stored
+from edge.uplink.arrivals import Ack
 from edge.uplink.attributes import Report
 from edge.uplink.dialect import Packed
 from edge.uplink.flight import Flight, InFlight, Pending
-from edge.uplink.mqtt import Ack, Session
+from edge.uplink.mqtt import Session
 from edge.uplink.pace import Cost, Pace, parse_limits
 from edge.uplink.poison import place
 from edge.uplink.ports import Shared
@@ -104,7 +105,7 @@ class Drain:
         self._take_acks()
         for talk in self._shared.talks:
             talk.ended()
-        head = self._in_flight.head
+        head = self._in_flight.head(besides=self._session.unsettled)
         if head is None or head.flight is None or self._refusal:
             return
         loss = self._session.loss

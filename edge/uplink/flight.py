@@ -1,6 +1,7 @@
 """What is on its way over one connection, and until when it must be answered (pure)."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from edge.model import Batch, Stored
@@ -63,10 +64,10 @@ class InFlight:
             return set()
         return {one.seq for one in records if any(span.first <= one.seq <= span.last for span in spans)}
 
-    @property
-    def head(self) -> Pending | None:
-        """The oldest publication of a batch."""
-        return next((pending for pending in self._pending.values() if pending.flight), None)
+    def head(self, besides: AbstractSet[int]) -> Pending | None:
+        """Return the oldest publication of a batch that is none of `besides`, which are packet ids."""
+        return next((pending for packet_id, pending in self._pending.items()
+                     if pending.flight and packet_id not in besides), None)
 
     def add(self, packet_id: int, pending: Pending) -> None:
         """Note what was handed over."""

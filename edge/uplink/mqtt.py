@@ -1,30 +1,34 @@
-"""One MQTT 5 connection through gmqtt 0.8.0 (I/O edge; the only importer of gmqtt).
+"""One MQTT connection through gmqtt 0.8.0 (I/O edge; the only importer of gmqtt).
 
 gmqtt is transport only: its resend queue is replaced by one that keeps nothing, its reconnecting is off, and every
 PUBACK's reason code is read, which it ignores itself. What stands behind each step: docs/decisions/0003-gmqtt.md.
 
-MQTT 5 is required, not preferred: on `v1/gateway/*` ThingsBoard (4.2.1 on) answers a message it did not take with a
-PUBACK whose reason says so; in 3.1.1 the same PUBACK looks like success, and unsaved data would be deleted.
+In MQTT 5 a PUBACK has a reason code, and on `v1/gateway/*` ThingsBoard (4.2.1 on) says by it that it did not take a
+message. In 3.1.1 the same PUBACK looks like success: what is done about it is `edge.uplink.settling`.
 """
 
 import asyncio
 import logging
 import ssl
 from collections import deque
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import gmqtt
-from gmqtt.mqtt.constants import MQTTv50
+from gmqtt.mqtt.constants import MQTTv50, MQTTv311
 from gmqtt.mqtt.handler import MQTTConnectError
 
 from edge.config import UplinkSettings
 from edge.credentials import Login
 from edge.errors import Rejected, Retryable
 from edge.model import Publish
-from edge.uplink.reasons import REFUSED_LOGIN, TAKEN_OVER, reason_text
+from edge.uplink.arrivals import NO_MQTT, Ack, ClosedAtOnce, Loss, Message, OtherVersion, ended
+from edge.uplink.nostore import NoStore
+from edge.uplink.reasons import REFUSED_LOGIN, reason_text
+from edge.uplink.settling import Settling
 from edge.uplink.tls import certificate_refused, handshake_failed
+from edge.uplink.versions import Version
 
 log = logging.getLogger(__name__)
 
@@ -38,61 +42,8 @@ WRITE_BUFFER_LIMIT_BYTES = 65_536      # gmqtt has no back-pressure; beyond this
 CLOSE_TIMEOUT_S = 1.0                  # for a polite DISCONNECT; after it the socket is aborted
 NO_RECONNECT = {"reconnect_retries": -2}   # 0 still reconnects once
 PACKET_LIMIT_BYTES = 262_144           # no server has so much to say to a gateway; gmqtt collects up to 256 MiB
-CONNACK = 2                            # packet type (MQTT 5, 2.1.2)
-
-
-@dataclass(frozen=True, slots=True)
-class Ack:
-    """A PUBACK: packet id and reason code. A reason of 0x80 or above is a refusal (MQTT 5, 3.4.2.1)."""
-
-    packet_id: int
-    reason: int
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A PUBLISH from the server."""
-
-    topic: str
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """How a connection ended: `reason` is the code of a DISCONNECT from the server, None if the TCP link just went."""
-
-    text: str
-    reason: int | None = None
-
-
-NO_MQTT = Loss("the server sent what is not MQTT 5")
-
-
-class _NoStore:
-    """What gmqtt gets as its message store: keeps nothing, and is told the packet id inside `publish()`.
-
-    It has no `__len__` on purpose: an empty store that is falsy is silently replaced by gmqtt's own.
-    """
-
-    is_empty = True
-
-    def __init__(self) -> None:
-        self.last_packet_id = 0
-
-    def push_message(self, packet_id: int, _package: bytes) -> None:
-        self.last_packet_id = packet_id
-
-    def remove_message_by_mid(self, packet_id: int) -> None:
-        """Nothing is kept, so nothing is removed."""
-
-    async def wait_empty(self) -> None:
-        """Return at once: always empty."""
-
-    def clear(self) -> None:
-        """Nothing to drop."""
-
-    def get_all(self) -> list[tuple[int, bytes]]:
-        return []
+CONNACK, PINGRESP = 2, 13              # packet types (MQTT 5, 2.1.2)
+UNSUPPORTED_VERSION = (0x01, 0x84)     # as a 3.1.1 server says it (3.1.1, 3.2.2.3), and one of MQTT 5
 
 
 class Session:
@@ -103,17 +54,20 @@ class Session:
     """
 
     def __init__(self, settings: UplinkSettings, *, client_id: str, login: Login, activity: asyncio.Event,
-                 tls: ssl.SSLContext | None = None) -> None:
+                 tls: ssl.SSLContext | None = None, version: Version = "5") -> None:
         """Prepare only. The secrets of `login` are handed to gmqtt and kept nowhere else here."""
         self.activity = activity
+        self.version = version
         self.loss: Loss | None = None
         self._settings = settings
         self._tls = tls
         self._login_source = login.source
         self._acks: deque[Ack] = deque()
+        self._settling = Settling() if version == "3.1.1" else None
+        self._refused_version = False
         self._messages: deque[Message] = deque()
         self._lost = asyncio.Event()
-        self._store = _NoStore()
+        self._store = NoStore()
         # gmqtt counts characters where MQTT counts bytes: a client id beyond ASCII would corrupt CONNECT.
         ascii_id = client_id.encode("ascii", "replace").decode().replace("?", "-")
         self._client: Any = gmqtt.Client(ascii_id, clean_session=True, persistent_storage=self._store,
@@ -132,14 +86,15 @@ class Session:
         return f"Session({self._settings.host}:{self._settings.port})"
 
     async def open(self) -> None:
-        """Connect and log in. Raises Retryable, or Rejected for what only the operator can change.
+        """Connect and log in. Raises Retryable (ClosedAtOnce), or Rejected for what only the operator can change.
 
-        Ends within `connect_timeout_s`; cancelling leaves no socket behind.
+        OtherVersion, a Rejected, is the server's word that it does not speak this version. Ends within
+        `connect_timeout_s`; cancelling leaves no socket behind.
         """
         where = f"{self._settings.host}:{self._settings.port}"
         connecting = asyncio.ensure_future(self._client.connect(
             self._settings.host, self._settings.port, ssl=self._tls or False,
-            keepalive=self._settings.keepalive_s, version=MQTTv50))
+            keepalive=self._settings.keepalive_s, version=MQTTv50 if self.version == "5" else MQTTv311))
         lost = asyncio.ensure_future(self._lost.wait())
         try:
             # gmqtt's connect() never returns if the server closes before its CONNACK, hence the race.
@@ -162,6 +117,8 @@ class Session:
         connection.keepalive = min(connection.keepalive or ours_s, ours_s)
         self._read_packet = connection._protocol._read_packet
         connection._protocol._read_packet = self._on_bytes
+        self._send_ping = connection._protocol.send_ping_request
+        connection._protocol.send_ping_request = self._ping
 
     def _judge_connect(self, connecting: "asyncio.Future[None]", where: str) -> None:
         try:
@@ -187,9 +144,8 @@ class Session:
     def _raise_unfinished(self, where: str) -> NoReturn:
         """Raise for a connection on which no CONNACK came."""
         alert = self._stream_error()
-        if self._client._connection_state.protocol_version != MQTTv50:     # gmqtt's mark of a downgrade
-            raise Rejected(f"{where} does not speak MQTT 5, without which a refusal looks like success; "
-                           "use a server that does")
+        if self._refused_version:
+            raise OtherVersion(f"{where} does not speak MQTT {self.version}; see uplink.mqtt")
         if isinstance(alert, ssl.SSLError):      # TLS 1.3: the server judges our certificate when we are through
             raise alert
         if self.loss == NO_MQTT:
@@ -197,7 +153,7 @@ class Session:
         if self.loss:
             # A reset may swallow the alert that told why.
             hint = f"; it may want another certificate than {self._login_source}" if self._tls else ""
-            raise Retryable(f"{where} closed the connection before its CONNACK{hint}")
+            raise ClosedAtOnce(f"{where} closed the connection before its CONNACK{hint}")
         raise Retryable(f"{where} gave no CONNACK within {self._settings.connect_timeout_s:g} s")
 
     def _stream_error(self) -> BaseException | None:
@@ -254,10 +210,15 @@ class Session:
             self._client.subscribe(topic, qos=1)
 
     def take_acks(self) -> list[Ack]:
-        """Return the PUBACKs since the last call, in the order of their arrival."""
+        """Return the PUBACKs since the last call, in the order of their arrival; in 3.1.1 those that count by now."""
         acks = list(self._acks)
         self._acks.clear()
         return acks
+
+    @property
+    def unsettled(self) -> AbstractSet[int]:
+        """Packet ids whose PUBACK came and counts only later (3.1.1)."""
+        return self._settling.unsettled if self._settling is not None else frozenset()
 
     def take_messages(self) -> list[Message]:
         """Return what the server published since the last call."""
@@ -301,14 +262,21 @@ class Session:
         return parsed
 
     def _on_packet(self, command: int, packet: bytes) -> None:
-        """Handle one packet, the last one if it is none of MQTT 5; gmqtt would log each and go on."""
+        """Handle one packet, the last one if it is none of MQTT; gmqtt would log each and go on."""
         if self.loss is not None:
             return
-        if command >> 4 == CONNACK and self._client._connack_received.is_set():
-            self._malformed()           # a second one
-            return
+        if command >> 4 == CONNACK:
+            if self._client._connack_received.is_set():
+                self._malformed()           # a second one
+                return
+            if packet[1:2] and packet[1] in UNSUPPORTED_VERSION:      # gmqtt would wait for ever for another CONNACK
+                self._refused_version = True
+                self._lost.set()
+                return
         try:
             self._handle_packet(command, packet)
+            if command >> 4 == PINGRESP and self._settling is not None:
+                self._on_pong(self._settling)
         except Exception as error:      # noqa: BLE001 - the bytes are the server's: struct.error, IndexError, TypeError ...
             log.debug("a packet of type %d with %d bytes: %s", command >> 4, len(packet), error)
             self._malformed()
@@ -322,9 +290,31 @@ class Session:
         packet_id = int.from_bytes(packet[:2], "big")
         if len(packet) < 2 or not packet_id:      # MQTT 5, 3.4.2
             raise ValueError("a PUBACK without a packet id")
-        self._handler.id_generator.free_id(packet_id)
-        self._acks.append(Ack(packet_id, packet[2] if len(packet) > 2 else 0))
+        if self._settling is not None:
+            self._settling.acked(packet_id)
+            self._ping_if_wanted(self._settling)
+        else:
+            self._counts(Ack(packet_id, packet[2] if len(packet) > 2 else 0))
+
+    def _counts(self, ack: Ack) -> None:
+        self._handler.id_generator.free_id(ack.packet_id)
+        self._acks.append(ack)
         self.activity.set()
+
+    def _on_pong(self, settling: Settling) -> None:
+        for packet_id in settling.answered():
+            self._counts(Ack(packet_id, 0))
+        self._ping_if_wanted(settling)
+
+    def _ping_if_wanted(self, settling: Settling) -> None:
+        if settling.wants_ping:
+            self._ping()
+
+    def _ping(self) -> None:
+        """Ping: for gmqtt's keep alive as for what waits here."""
+        self._send_ping()
+        if self._settling is not None:
+            self._settling.pinged()
 
     def _on_message(self, _client: Any, topic: str, payload: bytes, _qos: int, _properties: Any) -> int:
         self._messages.append(Message(topic, bytes(payload)))
@@ -333,13 +323,6 @@ class Session:
 
     def _on_disconnect(self, _client: Any, packet: Any, _exception: Any = None) -> None:
         if self.loss is None:
-            reason = packet[0] if isinstance(packet, bytes) and packet else None
-            if reason == TAKEN_OVER:
-                text = "another client logged in as this gateway; there must be only one"
-            elif reason is not None:
-                text = f"the server ended the session: {reason_text(reason)}"
-            else:
-                text = "the connection was lost"
-            self.loss = Loss(text, reason)
+            self.loss = ended(packet[0] if isinstance(packet, bytes) and packet else None)
         self._lost.set()
         self.activity.set()

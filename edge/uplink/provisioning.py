@@ -9,6 +9,7 @@ from edge.config import UplinkSettings
 from edge.credentials import Login
 from edge.errors import Retryable
 from edge.uplink.mqtt import Session
+from edge.uplink.opening import opened, versions_of
 from edge.uplink.provisionwords import RESPONSE_TOPIC, USER_NAME, Credential, granted, request
 from edge.uplink.reasons import Judgement, judge, reason_text
 from edge.uplink.tls import tls_context
@@ -23,9 +24,9 @@ async def ask(settings: UplinkSettings, name: str, secret: str, wanted: Credenti
     else. Cancelling leaves no socket behind; the server may have made the device all the same.
     """
     where, activity = f"{settings.host}:{settings.port}", asyncio.Event()
-    session = Session(settings, client_id=name, login=PROVISIONER, activity=activity, tls=tls_context(settings))
+    session = await opened(settings, versions_of(settings), 0.0, client_id=name, login=PROVISIONER, activity=activity,
+                           tls=tls_context(settings))
     try:
-        await session.open()
         session.subscribe(RESPONSE_TOPIC)      # ThingsBoard's provisioning session answers without, another may not
         session.publish(request(name, settings.provision_key, secret, wanted))
         async with asyncio.timeout(settings.ack_timeout_s):
@@ -56,9 +57,6 @@ async def accepted(settings: UplinkSettings, name: str, login: Login) -> None:
 
     ThingsBoard ends another session of the same device, so there must be none.
     """
-    session = Session(settings, client_id=settings.client_id or name, login=login, activity=asyncio.Event(),
-                      tls=tls_context(settings, login))
-    try:
-        await session.open()
-    finally:
-        await session.close()
+    session = await opened(settings, versions_of(settings), 0.0, client_id=settings.client_id or name, login=login,
+                           activity=asyncio.Event(), tls=tls_context(settings, login))
+    await session.close()

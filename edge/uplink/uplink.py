@@ -18,6 +18,7 @@ from edge.uplink.attributes import Attributes
 from edge.uplink.dialect import Dialect
 from edge.uplink.drain import SLACK_S, Drain
 from edge.uplink.mqtt import Session
+from edge.uplink.opening import opened, versions_of
 from edge.uplink.pace import Rng, backoff
 from edge.uplink.plain import PlainMqtt
 from edge.uplink.ports import RingPort, Shared
@@ -50,6 +51,7 @@ class UplinkState:
     quarantined: int
     parked: tuple[str, ...]        # meters that the server does not create
     last_error: str                # "" after a good connection
+    mqtt: str = ""                 # the version spoken on the last connection
     rejected: bool = False         # the last one was for the operator: a refused login, above all
 
 
@@ -78,6 +80,8 @@ class Uplink:
         self._client_id = settings.client_id or gateway_name
         self._login = login
         self._tls = tls_context(settings, login)
+        self._versions = versions_of(settings)
+        self._mqtt = ""
         self._rng = rng
         self._drain: Drain | None = None
         self._since = clock.monotonic()
@@ -96,7 +100,7 @@ class Uplink:
             sent_records=shared.tally.sent_records, acked_records=shared.tally.acked_records,
             refused=shared.tally.refused, quarantined=shared.tally.quarantined,
             parked=shared.parking.names(shared.clock.monotonic()), last_error=self._last_error,
-            rejected=self._rejected)
+            mqtt=self._mqtt, rejected=self._rejected)
 
     async def drained(self) -> None:
         """Return when nothing durable is un-acknowledged. Cancelling is harmless."""
@@ -139,34 +143,33 @@ class Uplink:
     async def _connection(self) -> tuple[UplinkError, bool]:
         """Run one connection to its end; return why it ended, and whether the next may follow at once."""
         settings = self._shared.settings
-        self._shared.promise(settings.connect_timeout_s + SLACK_S)
-        session = Session(settings, client_id=self._client_id, login=self._login, tls=self._tls,
-                          activity=self._shared.activity)
+        self._shared.promise(2 * settings.connect_timeout_s + SLACK_S)      # MQTT 5, then 3.1.1
         try:
-            await session.open()
+            session = await opened(settings, self._versions, self._shared.clock.monotonic(), client_id=self._client_id,
+                                   login=self._login, tls=self._tls, activity=self._shared.activity)
+        except (Retryable, Rejected) as end:
+            return end, False
+        try:
             drain = self._drain = Drain(session, self._shared)
-            self._connected()
+            self._connected(session)
             await drain.run()
         except (Retryable, Rejected) as end:
-            progress = self._ended(session)
+            progress = self._ended(session, drain)
             session.abort()
             return end, progress
         finally:
-            if self._drain is not None:
-                self._drain, self._since = None, self._shared.clock.monotonic()
+            self._drain, self._since = None, self._shared.clock.monotonic()
             await session.close()
 
-    def _connected(self) -> None:
+    def _connected(self, session: Session) -> None:
         self._connections += 1
+        self._mqtt = session.version
         self._last_error, self._rejected = "", False
         self._since = self._shared.clock.monotonic()
-        log.info("connected to %s:%d", self._shared.settings.host, self._shared.settings.port)
+        log.info("connected to %s:%d by MQTT %s", self._shared.settings.host, self._shared.settings.port, self._mqtt)
 
-    def _ended(self, session: Session) -> bool:
+    def _ended(self, session: Session, drain: Drain) -> bool:
         """Draw the conclusions of an end; True when the connection was good for something and nobody said "later"."""
-        drain = self._drain
-        if drain is None:
-            return False
         drain.finish()
         if session.loss is not None and session.loss.reason == TAKEN_OVER:
             self._taken_over(session.loss.text)

@@ -6,13 +6,14 @@ import inspect
 
 import gmqtt
 from gmqtt.mqtt.connection import MQTTConnection
-from gmqtt.mqtt.constants import MQTTv50
+from gmqtt.mqtt.constants import MQTTv50, MQTTv311
 from gmqtt.mqtt.handler import MQTTConnectError, MqttPackageHandler
 from gmqtt.mqtt.package import Package
 from gmqtt.mqtt.protocol import MQTTProtocol
 from gmqtt.mqtt.utils import IdGenerator
 
-from edge.uplink.mqtt import NO_RECONNECT, _NoStore
+from edge.uplink.mqtt import NO_RECONNECT
+from edge.uplink.nostore import NoStore
 
 
 def test_the_pinned_release():
@@ -20,7 +21,7 @@ def test_the_pinned_release():
 
 
 async def test_names_of_the_client():
-    client = gmqtt.Client("x", persistent_storage=_NoStore())
+    client = gmqtt.Client("x", persistent_storage=NoStore())
     assert client._connection is None
     assert client._is_active is False
     assert hasattr(client._connection_state, "protocol_version")
@@ -31,7 +32,7 @@ async def test_names_of_the_client():
 
 
 async def test_our_store_is_used_although_empty():
-    store = _NoStore()
+    store = NoStore()
     assert gmqtt.Client("x", persistent_storage=store)._persistent_storage is store
     assert not hasattr(store, "__len__")
     assert set(dir(gmqtt.storage.PersistentStorage)) - set(dir(object)) - {"_check_empty", "_notify_waiters"} <= set(dir(store)) | {"__dict__", "__weakref__"}
@@ -69,7 +70,7 @@ async def test_a_replaced_puback_handler_is_the_one_called():
 
 
 async def test_the_id_is_told_inside_publish():
-    store = _NoStore()
+    store = NoStore()
     client = gmqtt.Client("x", persistent_storage=store)
 
     class Connection:
@@ -90,11 +91,18 @@ async def test_minus_two_never_reconnects():
     assert client._allow_reconnect() is True, "0 would reconnect once"
 
 
-async def test_a_refusal_of_mqtt_5_downgrades_and_leaves_connect_waiting():
+async def test_a_refusal_of_mqtt_5_leaves_connect_waiting():
+    """Why edge/uplink/mqtt.py takes that CONNACK away from it."""
     client = gmqtt.Client("x")
     client.set_config(NO_RECONNECT)
     client._connection_state.protocol_version = MQTTv50
     client._package_handler(Package(0x20, b"\x00\x01"))
     await asyncio.sleep(0)
-    assert client._connection_state.protocol_version != MQTTv50
     assert not client._connack_received.is_set()
+
+
+def test_every_ping_is_sent_by_the_protocol():
+    """Pings are counted there, the keep alive's too."""
+    assert "self._protocol.send_ping_request()" in inspect.getsource(MQTTConnection._send_ping_request)
+    assert "_send_ping_request()" in inspect.getsource(MQTTConnection._keep_connection)
+    assert MQTTv311 == 4

@@ -1,4 +1,4 @@
-"""A TCP proxy that reads MQTT 5 as it passes and can cut: the judge of what was sent and acknowledged on the wire.
+"""A TCP proxy that reads MQTT 5 or 3.1.1 as it passes and can cut: the judge of what was sent and acknowledged on the wire.
 
 Brokers lose acknowledged messages of their own when killed, so a client is judged here and not at a subscriber.
 
@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
-PUBLISH, PUBACK = 3, 4
+CONNECT, PUBLISH, PUBACK = 1, 3, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +62,15 @@ def packets(buffer: bytearray) -> list[tuple[int, bytes]]:
         del buffer[:used + length]
 
 
-def publish_of(connection: int, first: int, body: bytes) -> Published:
-    """Read a PUBLISH of MQTT 5 (3.3)."""
+def publish_of(connection: int, first: int, body: bytes, level: int = 5) -> Published:
+    """Read a PUBLISH (3.3); `level` 5 has properties, 4 is MQTT 3.1.1."""
     length = int.from_bytes(body[:2], "big")
     topic, rest = body[2:2 + length].decode(), body[2 + length:]
     packet_id = 0
     if first & 0x06:
         packet_id, rest = int.from_bytes(rest[:2], "big"), rest[2:]
     properties, used = 0, 0
-    while True:
+    while level >= 5:
         properties |= (rest[used] & 0x7F) << 7 * used
         used += 1
         if not rest[used - 1] & 0x80:
@@ -84,6 +84,7 @@ class _Pair:
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter | None = None
     dead: bool = False
+    level: int = 5          # of the protocol, from CONNECT
     open: dict[int, Published] = field(default_factory=dict)
 
 
@@ -99,6 +100,7 @@ class WireTap:
         self.port = port
         self.published: list[Published] = []
         self.acked: list[Acked] = []
+        self.levels: list[int] = []         # protocol level of each CONNECT
         self.connections = 0
         self.on_packet, self._keep = on_packet, keep
         self._pairs: dict[int, _Pair] = {}
@@ -201,8 +203,11 @@ class WireTap:
             writer.close()
 
     def _saw_from_client(self, pair: _Pair, first: int, body: bytes) -> None:
-        if first >> 4 == PUBLISH:
-            published = publish_of(pair.number, first, body)
+        if first >> 4 == CONNECT:
+            pair.level = body[6]            # behind the name, "MQTT"
+            self.levels.append(pair.level)
+        elif first >> 4 == PUBLISH:
+            published = publish_of(pair.number, first, body, pair.level)
             if self._keep:
                 self.published.append(published)
             if published.packet_id:
