@@ -55,7 +55,8 @@ def keep(settings: Settings, kind: Credentials | None = None) -> Path:
 def drop(settings: Settings) -> bool:
     """Delete the candidate; False where there is none. Raises OSError."""
     path = beside(settings)
-    there = path.exists()
+    if not path.exists():      # nor need its directory be there yet
+        return False
     path.unlink(missing_ok=True)
     sync_directory(path.parent)
-    return there
+    return True
