@@ -90,7 +90,7 @@ PURE = [
     "edge/remote/calls.py", "edge/remote/hands.py",
     "edge/push/[!l]*.py",      # all but the listener
     "edge/api/limiter.py", "edge/api/sessions.py", "edge/api/problem.py", "edge/api/table.py", "edge/api/openapi.py",
-    "edge/api/readings.py", "edge/meters/registering.py",
+    "edge/api/readings.py", "edge/api/seats.py", "edge/meters/registering.py",
     "edge/alarms/*.py",
     "edge/health/promise.py", "edge/health/linkrecords.py", "edge/health/linkalarms.py",
     # all of the simulated meter but meter_tcp, and meter_physics, which draws its phases from the seed
@@ -115,7 +115,7 @@ ONE_IMPORTER = {
     "click": {"edge/cli.py", "edge/commands", "cloud/provision/cli.py"},
     "moat": {"edge/demo"},
     "starlette": {"edge/api"},
-    "uvicorn": {"edge/api/server.py"},
+    "uvicorn": {"edge/api/server.py", "edge/api/connection.py"},
     "rich": {"edge/cli.py", "edge/commands", "edge/demo"},
 }
 

@@ -84,6 +84,9 @@ class Door:
                 raise Problem(405, "this is only to be read", allow="GET, HEAD")
             return asset.response(request.headers.get("if-none-match", ""))
         who = self._access.principal(request.headers.get("authorization"), request.cookies.get(self._cookie))
+        seat = request.scope.get("state", {}).get("seat")
+        if seat is not None and who.role is not Role.OPEN:
+            seat.is_of(who.key)
         if who.role is Role.OPEN and (route is None or route.role is not Role.OPEN):
             raise Problem(401, "log in first")      # what there is and what not is nobody's business either
         if route is None:

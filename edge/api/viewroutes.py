@@ -92,7 +92,7 @@ class ViewRoutes:
 
     async def events(self, call: Call) -> Reply:
         """Begin a stream."""
-        return Reply(None, stream=await self._watch.stream(lambda: self._access.still(call.who)))
+        return Reply(None, stream=await self._watch.stream(call.who.key, lambda: self._access.still(call.who)))
 
     async def openapi(self, _call: Call) -> dict[str, Any]:
         """Return the document."""

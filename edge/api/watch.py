@@ -4,12 +4,13 @@
         └─► status ─► what changed since the last tick ─► every stream            somebody watches: TICK_S apart
 
 A stream begins with everything and goes on with what has changed. One that cannot keep up (a phone that went to sleep)
-is ended; the browser comes back by itself and begins with everything again.
+is ended; the browser comes back by itself and begins with everything again. Who opens more than its share loses its
+oldest: that page is told `elsewhere`, rests, and goes on when it is looked at again.
 """
 
 import asyncio
 import contextlib
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ TICK_S = 2.0
 REST_S = 10.0
 SPARE_S = 30.0
 STREAMS = 12
+STREAMS_EACH = 3             # of one session or token; of the six connections of a browser some are left for its calls
 BEHIND = 4                   # ticks that a stream may be behind
 PEERS_KEPT = 64
 RECENT_KEPT = 180            # samples per peer
@@ -52,7 +54,7 @@ class Watch:
         self._heard: OrderedDict[str, _Heard] = OrderedDict()
         self._backlog: deque[tuple[int, int, int, int]] = deque(maxlen=BACKLOG_KEPT)
         self._backlog_due = 0.0
-        self._streams: set[asyncio.Queue[bytes | None]] = set()
+        self._streams: dict[asyncio.Queue[bytes | None], str] = {}      # oldest first -> whose it is
         self._sent: dict[str, wire.MeterRow] = {}
         self._wake = asyncio.Event()
 
@@ -72,7 +74,7 @@ class Watch:
                             await self._wake.wait()
         finally:
             for queue in self._streams:
-                _put(queue, None)
+                _end(queue)
 
     def sample(self) -> None:
         """Remember the peers' signal, each sample once, and every ten seconds the backlog."""
@@ -106,26 +108,39 @@ class Watch:
         """Return how many records waited: (Unix ms, alarm, billing, instant), oldest first."""
         return tuple(self._backlog)
 
-    async def stream(self, still: Callable[[], bool]) -> AsyncIterator[bytes]:
+    async def stream(self, whose: str, still: Callable[[], bool]) -> AsyncIterator[bytes]:
         """Return server-sent events, until the client goes, `still` is over, or the gateway stops.
 
-        Raises Problem 503 where there are too many streams.
+        `whose` is the session or token that asks. Raises Problem 503 where there are too many streams of others.
         """
-        if len(self._streams) >= STREAMS:
-            raise Problem(503, f"{STREAMS} pages are open already; close one", retry_after_s=10.0)
+        first = _event("all", await self._everything())
+        count = Counter(self._streams.values())
+        if count[whose] >= STREAMS_EACH:
+            self._drop(whose)
+        elif len(self._streams) >= STREAMS:
+            crowd, most = count.most_common(1)[0]
+            if most == 1:
+                raise Problem(503, f"{STREAMS} pages are open already; close one", retry_after_s=10.0)
+            self._drop(crowd)
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(BEHIND)
-        return self._events(queue, still, _event("all", await self._everything()))
+        self._streams[queue] = whose      # counted from now on, whenever its first event is fetched
+        self._wake.set()
+        return self._events(queue, still, first)
 
     async def _events(self, queue: asyncio.Queue[bytes | None], still: Callable[[], bool],
                       first: bytes) -> AsyncIterator[bytes]:
-        self._streams.add(queue)
-        self._wake.set()
         try:
             yield first
             while (event := await queue.get()) is not None and still():
                 yield event
         finally:
-            self._streams.discard(queue)
+            self._streams.pop(queue, None)
+
+    def _drop(self, whose: str) -> None:
+        """End the oldest stream of somebody; it is told why, so that it does not come back by itself."""
+        queue = next(queue for queue, owner in self._streams.items() if owner == whose)
+        del self._streams[queue]
+        _end(queue, _event("elsewhere", {}))
 
     async def _everything(self) -> dict[str, Any]:
         told = await self._doors.status({})
@@ -139,7 +154,11 @@ class Watch:
         self._sent = rows
         event = _event("news", self._summary(told) | {"meters": changed, "gone": gone})
         for queue in tuple(self._streams):
-            _put(queue, event)
+            try:
+                queue.put_nowait(event)
+            except asyncio.QueueFull:      # too far behind, or never begun: what waits is lost
+                del self._streams[queue]
+                _end(queue)
 
     def _summary(self, told: dict[str, Any]) -> dict[str, Any]:
         """Return what the overview shows: small, because it is sent at every tick."""
@@ -166,11 +185,9 @@ def _event(name: str, data: Any) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (name.encode(), _encode(data))
 
 
-def _put(queue: asyncio.Queue[bytes | None], event: bytes | None) -> None:
-    """Hand an event over; a stream that is too far behind loses what waits, and ends."""
-    try:
-        queue.put_nowait(event)
-    except asyncio.QueueFull:
-        while not queue.empty():
-            queue.get_nowait()
-        queue.put_nowait(None)
+def _end(queue: asyncio.Queue[bytes | None], last: bytes | None = None) -> None:
+    """End a stream, with a last word in place of what waits."""
+    while not queue.empty():
+        queue.get_nowait()
+    for word in (last, None) if last is not None else (None,):
+        queue.put_nowait(word)

@@ -1,10 +1,12 @@
 """The API as a process serves it: every route with its role, the door's refusals, meters from CSV to values."""
 
+import contextlib
 import re
 import socket
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import Self
 
 import pytest
 from api_site import PASSWORD
@@ -13,6 +15,7 @@ from edge.api.assets import LIMIT_BYTES, Assets
 from edge.api.page import Page
 from edge.api.sessions import Role
 from edge.api.table import BASE, Route, Table
+from edge.api.watch import STREAMS_EACH
 from edge.clock import SystemClock
 from edge.config import ApiSettings, GatewaySettings, Settings
 
@@ -185,16 +188,59 @@ def test_a_candidate_of_the_settings_is_judged_at_the_field(admin):
     assert admin.call("POST", "config/check", {"toml": good["toml"]}).json["good"]
 
 
+class Stream:
+    """An open stream of events."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self.connection = socket.create_connection(("127.0.0.1", port), 30)
+        self.connection.sendall(f"GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        self.seen = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+    def until(self, words: bytes, times: int = 1) -> bytes:
+        while self.seen.count(words) < times:
+            chunk = self.connection.recv(65_536)
+            assert chunk, self.seen
+            self.seen += chunk
+        return self.seen
+
+
 def test_live_events_begin_with_everything_and_go_on(site, viewer):
-    with socket.create_connection(("127.0.0.1", site.port), 30) as connection:
-        connection.sendall(f"GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {viewer.token}\r\n\r\n".encode())
-        seen = b""
-        while seen.count(b"event: news") < 2:
-            chunk = connection.recv(65_536)
-            assert chunk, seen
-            seen += chunk
+    with Stream(site.port, viewer.token) as stream:
+        seen = stream.until(b"event: news", 2)
     assert seen.index(b"event: all") < seen.index(b"event: news")
     assert b"text/event-stream" in seen
+
+
+def test_who_opens_too_many_streams_loses_the_oldest_and_nobody_elses(site, viewer, admin):
+    other = admin.call("POST", "tokens", {"name": "other"}).json["token"]
+    with contextlib.ExitStack() as stack:
+        neighbour = stack.enter_context(Stream(site.port, other))
+        streams = [stack.enter_context(Stream(site.port, viewer.token)) for _ in range(STREAMS_EACH)]
+        for stream in (neighbour, *streams):
+            stream.until(b"event: news")
+        newest = stack.enter_context(Stream(site.port, viewer.token))
+        streams[0].until(b"event: elsewhere")
+        streams[0].until(b"0\r\n\r\n")      # the end of a chunked answer, RFC 9112 clause 7.1
+        for stream in (neighbour, *streams[1:], newest):
+            stream.until(b"event: news", stream.seen.count(b"event: news") + 1)
+            assert b"elsewhere" not in stream.seen
+    admin.call("DELETE", "tokens/other")
+
+
+def test_a_hundred_silent_connections_keep_nobody_out(site, viewer):
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            silent = stack.enter_context(socket.create_connection(("127.0.0.1", site.port), 30))
+            silent.sendall(b"GET /api/v1/health HT")
+        assert site.client().call("GET", "health").status == 200
+        assert viewer.call("GET", "status").status == 200
+    assert "more connections than it keeps" in site.gateway.log.read_text()
 
 
 def test_every_asset_is_small_and_served_once(site):

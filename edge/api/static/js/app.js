@@ -78,7 +78,7 @@ function route() {
 function head() {
   $("gateway-name").textContent = live.now.gateway.name || t("title");
   const state = $("link-state");
-  state.textContent = live.now.connected ? t("live.on") : t("live.off");
+  state.textContent = t(live.now.connected ? "live.on" : live.now.elsewhere ? "live.elsewhere" : "live.off");
   state.className = live.now.connected ? "" : "off";
 }
 
@@ -91,7 +91,7 @@ function count() {
 
 live.listen((what) => {
   count();
-  if (what === "connection" && inside) { head(); if (!live.now.connected) announce(t("live.off")); }
+  if (what === "connection" && inside) { head(); if (!live.now.connected) announce(t(live.now.elsewhere ? "live.elsewhere" : "live.off")); }
 });
 onLost(out);
 addEventListener("hashchange", () => { route(); $("main").focus({ preventScroll: true }); scrollTo(0, 0); });

@@ -1,5 +1,5 @@
 // The gateway as it is now: begins with everything, goes on with what changes, and tells who listens.
-export const now = { connected: false, skew: 0, gateway: {}, uplink: {}, ring: { backlog: {} }, radio: {}, peers: [], alarms: [], meters: new Map(), recent: new Map(), best: new Map() };
+export const now = { connected: false, elsewhere: false, skew: 0, gateway: {}, uplink: {}, ring: { backlog: {} }, radio: {}, peers: [], alarms: [], meters: new Map(), recent: new Map(), best: new Map() };
 const RECENT = 180;
 const listeners = new Set();
 let source;
@@ -18,6 +18,13 @@ export function start(ended) {
   source = new EventSource("/api/v1/events");
   source.addEventListener("all", (event) => { now.meters.clear(); take(JSON.parse(event.data)); });
   source.addEventListener("news", (event) => take(JSON.parse(event.data)));
+  // This page is open too often, and a newer one is looked at: this one goes on when somebody comes back to it.
+  source.addEventListener("elsewhere", () => {
+    stop();
+    now.elsewhere = true;
+    tell("connection");
+    addEventListener("focus", () => { if (now.elsewhere) start(ended); }, { once: true });
+  });
   source.onerror = () => {
     const was = now.connected;
     now.connected = false;
@@ -29,7 +36,7 @@ export function start(ended) {
 export function stop() {
   if (source) source.close();
   source = undefined;
-  now.connected = false;
+  now.connected = now.elsewhere = false;
 }
 
 function take(data) {
