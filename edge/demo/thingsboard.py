@@ -13,6 +13,7 @@ is `thingsboard_contract`. Here are the sockets, one session per identity, and o
 import asyncio
 import logging
 import ssl
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self, cast
 
@@ -21,17 +22,27 @@ from moat.lib.mqtt import (
     MQTTDisconnectPacket,
     MQTTException,
     MQTTPacket,
+    MQTTPublishAckPacket,
     MQTTPublishPacket,
     MQTTSubscribePacket,
+    MQTTUnsubscribePacket,
     QoS,
     ReasonCode,
 )
 from moat.lib.mqtt.broker_state_machine import MQTTBrokerClientStateMachine
 
 from edge.demo.thingsboard_contract import Contract, Rules, Verdict
-from edge.demo.thingsboard_provision import USER_NAME
+from edge.demo.thingsboard_provision import RESPONSE_TOPIC, USER_NAME
+from edge.demo.thingsboard_rules import Message
 
 log = logging.getLogger(__name__)
+
+PROVISIONING_S = 60.0      # a session that provisions is closed so long after its login
+HELD_S = 0.02              # PUBACKs that wait for others, where the rules hold them
+
+
+def _nothing() -> None:
+    pass
 
 
 class _Connection(asyncio.Protocol):
@@ -42,14 +53,19 @@ class _Connection(asyncio.Protocol):
         self._machine = MQTTBrokerClientStateMachine()
         self._transport: asyncio.Transport | None = None
         self.deaf = self._provisions = self._logged_in = False
+        self._acks: list[tuple[int, ReasonCode]] = []                # held, to be sent last first
+        self._awaited: dict[int, Callable[[], object]] = {}          # who wants to hear of a PUBACK
         self.closed = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)        # uvloop's is no subclass
         self._server.connections.add(self)
+        if self._server.contract.blocked:
+            self.cut()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._server.connections.discard(self)
+        self._server.left(self)
         self.closed.set_result(None)
 
     def data_received(self, data: bytes) -> None:
@@ -78,8 +94,14 @@ class _Connection(asyncio.Protocol):
             case MQTTSubscribePacket() if self._provisions:
                 pass
             case MQTTSubscribePacket():
-                granted = [ReasonCode.GRANTED_QOS_1] * len(packet.subscriptions)
+                granted = self._server.contract.subscribe(one.pattern.pattern for one in packet.subscriptions)
                 self._machine.acknowledge_subscribe(packet.packet_id, granted)
+            case MQTTUnsubscribePacket():
+                self._server.contract.subscriptions.difference_update(
+                    one.pattern for one in packet.patterns)
+                self._machine.acknowledge_unsubscribe(packet.packet_id, [ReasonCode.SUCCESS] * len(packet.patterns))
+            case MQTTPublishAckPacket():
+                self._awaited.pop(packet.packet_id, _nothing)()
             case MQTTDisconnectPacket():
                 self.end(None)
             case _:
@@ -90,13 +112,15 @@ class _Connection(asyncio.Protocol):
         self._provisions = rules.provisioning is not None and USER_NAME in (packet.username, packet.client_id)
         reason = ReasonCode.SUCCESS if self._provisions else self._server.contract.login(
             packet.username, packet.password, packet.client_id, self._certificate())
-        if reason is ReasonCode.SUCCESS and not self._provisions:
-            self._server.take_over(self)
         # Not through the library's broker object: its session_present is the clean-start flag, not its opposite.
         self._machine.acknowledge_connect(reason, packet.username, session_present=not packet.clean_start)
         self._logged_in = reason is ReasonCode.SUCCESS
         if not self._logged_in:
             self.end(None)
+        elif self._provisions:
+            asyncio.get_running_loop().call_later(PROVISIONING_S, self.end, None)
+        else:
+            self._server.take_over(self)
 
     def _certificate(self) -> str:
         tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
@@ -105,20 +129,40 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self, packet_id: int | None, verdict: Verdict) -> None:
         if packet_id is not None and verdict.reason is not None:
-            self._machine.acknowledge_publish(packet_id, verdict.reason)
+            self._acknowledge(packet_id, verdict.reason)
         if verdict.answer is not None:
-            topic, payload = verdict.answer
-            self._machine.deliver_publish(topic, payload, qos=QoS.AT_MOST_ONCE)
+            self.send(verdict.answer)
         if verdict.close is not None:
+            self._acknowledge_held()
             self.end(verdict.close)
         if verdict.cut:
             self.flush()
             self.cut()
 
-    def deliver(self, topic: str, payload: bytes) -> None:
-        if self.deaf or self._provisions or not self._logged_in:
+    def _acknowledge(self, packet_id: int, reason: ReasonCode) -> None:
+        """Send a PUBACK, or hold it for others: ThingsBoard's come from a pool of threads, in any order."""
+        self._acks.append((packet_id, reason))
+        together = self._server.contract.rules.acks_together
+        if len(self._acks) >= together:
+            self._acknowledge_held()
+        elif len(self._acks) == 1:
+            asyncio.get_running_loop().call_later(HELD_S, self._acknowledge_held)
+
+    def _acknowledge_held(self) -> None:
+        held, self._acks = self._acks, []
+        for packet_id, reason in reversed(held):
+            self._machine.acknowledge_publish(packet_id, reason)
+        if held:
+            self.flush()
+
+    def send(self, message: Message, acknowledged: Callable[[], object] | None = None) -> None:
+        """Publish to the client: at the QoS of subscriptions where a PUBACK is waited for."""
+        if self.deaf or self._provisions is not (message[0] == RESPONSE_TOPIC) or not self._logged_in:
             return
-        self._machine.deliver_publish(topic, payload, qos=QoS.AT_MOST_ONCE)
+        qos = QoS.AT_MOST_ONCE if acknowledged is None else QoS.AT_LEAST_ONCE
+        packet_id = self._machine.deliver_publish(*message, qos=qos)
+        if packet_id is not None and acknowledged is not None:
+            self._awaited[packet_id] = acknowledged
         self.flush()
 
     def flush(self) -> None:
@@ -152,6 +196,7 @@ class ThingsBoard:
         self.port = port
         self._tls = tls
         self._server: asyncio.Server | None = None
+        self._session: _Connection | None = None
         self._deaf = False
 
     async def __aenter__(self) -> Self:
@@ -183,7 +228,7 @@ class ThingsBoard:
     def publish(self, topic: str, payload: bytes) -> None:
         """Send something down to whoever is connected, as ThingsBoard does to subscribers."""
         for connection in self.connections:
-            connection.deliver(topic, payload)
+            connection.send((topic, payload))
 
     async def restore(self) -> None:
         """Serve again. Connections of a black hole never come back to life."""
@@ -200,7 +245,15 @@ class ThingsBoard:
         return connection
 
     def take_over(self, newcomer: _Connection) -> None:
-        """End the older session of the same identity (max_concurrent_sessions_per_device = 1)."""
+        """End the older session of the same identity (max_concurrent_sessions_per_device = 1), begin the new one."""
         for connection in list(self.connections):
             if connection is not newcomer:
                 connection.end(ReasonCode.SESSION_TAKEN_OVER)
+        self._session = newcomer
+        self.contract.opened(newcomer.send)
+
+    def left(self, connection: _Connection) -> None:
+        """A connection is gone, and the session with it."""
+        if connection is self._session:
+            self._session = None
+            self.contract.closed()

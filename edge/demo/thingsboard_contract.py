@@ -1,129 +1,182 @@
-"""What ThingsBoard does with a device's publications (no I/O): a stand-in for demo and tests.
+"""What ThingsBoard does with a gateway's session and publications (no I/O): a stand-in for demo and tests.
 
-Behaviour after ThingsBoard 4.2's MQTT transport (MqttTransportHandler, AbstractGatewaySessionHandler, JsonConverter,
-DefaultTransportRateLimitService), from its sources; provisioning: `thingsboard_provision`, firmware: `thingsboard_ota`.
-Not stood in for: MQTT 3.1.1, protobuf payloads.
+Behaviour after ThingsBoard 4.2's MQTT transport (MqttTransportHandler, AbstractGatewaySessionHandler, JsonConverter),
+from its sources; which point stands where, and by which test it is held: docs/thingsboard-contract.md. Not stood
+in for: MQTT 3.1.1, protobuf payloads.
 """
 
-from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any, Literal
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Protocol
 
 import msgspec
 from moat.lib.mqtt import ReasonCode
 
-from edge.demo.thingsboard_ota import ATTRIBUTES_REQUEST, ATTRIBUTES_RESPONSE, ERROR_TOPIC, Packages
+from edge.demo import thingsboard_shared as shared
+from edge.demo.thingsboard_devices import Devices
+from edge.demo.thingsboard_limits import Bucket, Limits, buckets
+from edge.demo.thingsboard_ota import ERROR_TOPIC
 from edge.demo.thingsboard_ota import REQUEST as OTA_REQUEST
-from edge.demo.thingsboard_provision import REQUEST_TOPIC, RESPONSE_TOPIC, Provisioning
+from edge.demo.thingsboard_provision import REQUEST_TOPIC, RESPONSE_TOPIC
+from edge.demo.thingsboard_rpc import GATEWAY_CALLS, OWN_CALLS, Calls, Rpc
+from edge.demo.thingsboard_rules import (
+    BAD_PAYLOAD,
+    NO_OBJECT,
+    SILENCE,
+    Message,
+    Rules,
+    Store,
+    Verdict,
+    decoded,
+    text_cast,
+)
+from edge.demo.thingsboard_telemetry import Telemetry
+
+__all__ = ["SILENCE", "Contract", "Rules", "Store", "Verdict", "text_cast"]
 
 OWN_TOPICS = frozenset({"v1/devices/me/telemetry", "v2/t", "v2/t/j"})
-OWN_ATTRIBUTES = frozenset({"v1/devices/me/attributes", "v2/a", "v2/a/j"})
-GATEWAY_TOPICS = frozenset(f"v1/gateway/{what}" for what in ("connect", "disconnect", "telemetry", "attributes"))
+GATEWAY_TELEMETRY = "v1/gateway/telemetry"
+NOTICES = "v1/gateway/disconnect"
 CLAIM = "v1/devices/me/claim"
-RPC_REQUEST = "v1/devices/me/rpc/request/"
-RPC_RESPONSE = "v1/devices/me/rpc/response/"
-GATEWAY_RPC = "v1/gateway/rpc"
-MAX_KEY_CHARS = 255
-
-Point = tuple[str, str, int, object]
-"""Device name, key, ts in Unix milliseconds, value."""
-
-
-@dataclass(slots=True)
-class Verdict:
-    """What happens to a publication: `reason` None is no PUBACK at all, `close` ends the connection after it."""
-
-    reason: ReasonCode | None = ReasonCode.SUCCESS
-    close: ReasonCode | None = None
-    answer: tuple[str, bytes] | None = None      # a publication back to the client
-    cut: bool = False                            # the TCP connection is reset after all that
+RPC_REQUESTS = ("v1/devices/me/rpc/request/", "v2/r/req/")
+RPC_RESPONSES = ("v1/devices/me/rpc/response/", "v2/r/res/")
+SUBSCRIPTIONS = frozenset(shared.UPDATES) | OWN_CALLS.keys() | {f"{topic}+" for topic in RPC_RESPONSES} | {
+    "v1/devices/me/attributes/response/+", "v2/a/res/+", "v1/gateway/attributes", shared.GATEWAY_RESPONSE,
+    GATEWAY_CALLS, NOTICES, RESPONSE_TOPIC, "v2/fw/response/+/chunk/+", "v2/sw/response/+/chunk/+", ERROR_TOPIC,
+    "v2/sw/error"}
 
 
-SILENCE = Verdict(reason=None)
+class Sender(Protocol):
+    """How the contract reaches the client. `acknowledged` is called with the PUBACK, where one comes."""
+
+    def __call__(self, message: Message, acknowledged: Callable[[], object] | None = None) -> None:
+        """Send a publication."""
 
 
-@dataclass(slots=True)
-class Store:
-    """Everything received. The storage is an upsert per (device, key, ts), as ThingsBoard's is."""
-
-    points: dict[tuple[str, str, int], object] = field(default_factory=dict)
-    received: int = 0                    # data points, repetitions included
-    duplicates: int = 0                  # the same point with the same value again
-    conflicts: list[tuple[Point, object]] = field(default_factory=list)   # the same place with another value: data lost
-    profiles: dict[str, str] = field(default_factory=dict)                # devices created, and of which profile
-    announced: Counter[str] = field(default_factory=Counter)
-    retired: Counter[str] = field(default_factory=Counter)                 # `v1/gateway/disconnect`
-    attributes: dict[str, dict[str, object]] = field(default_factory=dict)  # the client's, per device: the last stands
-    rpc_answers: list[tuple[str, Any]] = field(default_factory=list)        # topic and body, as they came
-    claims: list[dict[str, Any]] = field(default_factory=list)              # what a customer may claim the gateway with
-    skipped: int = 0                     # entries acknowledged but not stored
-    latest: dict[str, int] = field(default_factory=dict)                  # newest ts per device
-
-    def keep(self, device: str, ts: int, values: dict[str, Any]) -> None:
-        """Store one element."""
-        for key, value in values.items():
-            place = (device, key, ts)
-            self.received += 1
-            if place in self.points:
-                if self.points[place] == value:
-                    self.duplicates += 1
-                else:
-                    self.conflicts.append(((device, key, ts, value), self.points[place]))
-            self.points[place] = value
-        self.latest[device] = max(ts, self.latest.get(device, ts))
-
-
-@dataclass(slots=True)
-class Rules:
-    """How the server is set up, and what a test makes it do. Change at any time."""
-
-    token: str
-    gateway_name: str = "gateway"
-    is_gateway: bool = True
-    max_payload_bytes: int = 65_536
-    limits: dict[str, Any] | None = None          # answer to getSessionLimits; None: never answers
-    refuse_login: ReasonCode | None = None
-    refuse_device: set[str] = field(default_factory=set)          # names it cannot create: PUBACK 0x97
-    refuse_attributes: ReasonCode | None = None                   # what client attributes get instead of being kept
-    poison: dict[str, Verdict] = field(default_factory=dict)      # telemetry with this text in it gets this verdict
-    next_verdicts: list[Verdict] = field(default_factory=list)     # for the next telemetry publications, in order
-    provisioning: Provisioning | None = None                      # devices may come by themselves, besides `token`
-    packages: Packages = field(default_factory=Packages)          # firmware and software for the gateway
-    cut_at: Literal["", "request", "answer"] = ""                 # provisioning: the link goes before either, once
-
-
-def text_cast(value: Any) -> Any:
-    """Return a value as JsonConverter stores it: text that looks like a number becomes one."""
-    if isinstance(value, str):
-        try:
-            return int(value) if "." not in value else float(value)
-        except ValueError:
-            return value
-    return value
+def _nobody(message: Message, acknowledged: Callable[[], object] | None = None) -> None:
+    """There is no session."""
 
 
 class Contract:
-    """One tenant with one gateway device."""
+    """One tenant with one gateway device. A session begins with `opened`, and ends with `closed`."""
 
-    def __init__(self, rules: Rules) -> None:
-        """Start with an empty store."""
-        self._besides_telemetry = {
-            "v1/gateway/connect": self._announce, "v1/gateway/disconnect": self._retire,
-            "v1/gateway/attributes": self._gateway_attributes, CLAIM: self._claim,
-            **dict.fromkeys(OWN_ATTRIBUTES, self._own_attributes)}
-        self.rules = rules
-        self.store = Store()
+    def __init__(self, rules: Rules, now: Callable[[], float] = time.monotonic) -> None:
+        """Start with an empty store. `now` is the server's clock where only differences count, seconds."""
+        self.rules, self.store = rules, Store()
+        self.devices, self.limits, self.calls = Devices(now), Limits(now), Calls(now)
+        self.devices.opened = self._send_pending
+        self.shared: dict[str, dict[str, object]] = {}      # by device, "" the gateway
+        self.subscriptions: set[str] = set()
+        self.send: Sender = _nobody
+        self._telemetry = Telemetry(rules, self.store, self.devices, self.limits)
+        self._by_body: Mapping[str, Callable[[Any], Verdict]] = {
+            "v1/gateway/connect": self._announce, NOTICES: self._retire, "v1/gateway/claim": self._gateway_claim,
+            "v1/gateway/attributes": self._telemetry.gateway_attributes, GATEWAY_CALLS: self._gateway_rpc_answered,
+            shared.GATEWAY_REQUEST: self._gateway_attributes_requested, CLAIM: self._claim,
+            **dict.fromkeys(shared.UPDATES, self._telemetry.own_attributes)}
+        self._now, self._wrong_logins = now, 0
+        self._opens: tuple[str, list[Bucket]] = ("", [])
+
+    # ---- sessions
 
     def login(self, username: str | None, password: str | None = None, client_id: str = "",
               certificate: str = "") -> ReasonCode:
         """Judge a CONNECT: the access token is the user name; with provisioning, any kind of credentials."""
         if self.rules.refuse_login is not None:
             return self.rules.refuse_login
+        reason = self._credentials(username, password, client_id, certificate)
+        self._wrong_logins = 0 if reason is ReasonCode.SUCCESS else self._wrong_logins + 1
+        return reason if reason is not ReasonCode.SUCCESS or self._may_open() else ReasonCode.CONNECTION_RATE_EXCEEDED
+
+    @property
+    def blocked(self) -> bool:
+        """Too many wrong logins: connections are closed unheard (transport.rate_limits.ip_limits_enabled)."""
+        return self.rules.block_after is not None and self._wrong_logins >= self.rules.block_after
+
+    def _credentials(self, username: str | None, password: str | None, client_id: str, certificate: str) -> ReasonCode:
         if self.rules.provisioning is not None and (not username or username != self.rules.token):
             return self.rules.provisioning.login(username, password, client_id, certificate)
         if not username:
             return ReasonCode.BAD_USERNAME_OR_PASSWORD
         return ReasonCode.SUCCESS if username == self.rules.token else ReasonCode.NOT_AUTHORIZED
+
+    def _may_open(self) -> bool:
+        now = self._now()
+        if self._opens[0] != self.rules.opens:
+            self._opens = self.rules.opens, buckets(self.rules.opens, now)
+        if not all(bucket.has(1, now) for bucket in self._opens[1]):
+            return False
+        for bucket in self._opens[1]:
+            bucket.take(1)
+        return True
+
+    def opened(self, send: Sender) -> None:
+        """A session of the gateway begins; nothing is kept of an earlier one."""
+        self.closed()
+        self.send = send
+        self.devices.connect(self.rules.gateway_name)
+
+    def closed(self) -> None:
+        """It is over, and with it those of the devices behind it."""
+        self.send = _nobody
+        self.subscriptions.clear()
+        self.devices.disconnect_all()
+
+    def subscribe(self, topics: Iterable[str]) -> list[ReasonCode]:
+        """Grant QoS 1 for what there is; what waits for a subscriber is sent at once."""
+        granted = []
+        for topic in topics:
+            granted.append(ReasonCode.GRANTED_QOS_1 if topic in SUBSCRIPTIONS else ReasonCode.TOPIC_FILTER_INVALID)
+            self.subscriptions.add(topic)
+            if self._telemetry.allowed("") is None and topic in OWN_CALLS:
+                self._send_pending("")
+        return granted
+
+    # ---- what the operator does
+
+    def set_shared(self, device: str, values: Mapping[str, object]) -> None:
+        """Set shared attributes of a device, "" the gateway."""
+        self.shared.setdefault(device, {}).update(values)
+        self._push(device, values)
+
+    def delete_shared(self, device: str, *keys: str) -> None:
+        """Delete shared attributes."""
+        for key in keys:
+            self.shared.get(device, {}).pop(key, None)
+        self._push(device, {}, keys)
+
+    def call(self, device: str, method: str, params: Any = None, *, one_way: bool = False, persistent: bool = False,
+             timeout_s: float = 10.0) -> Rpc:
+        """Call a method of a device, "" the gateway."""
+        made = self.calls.call(device, method, params, one_way=one_way, persistent=persistent, timeout_s=timeout_s)
+        if self._calls_topic(device) is not None:
+            self._send_call(made)
+        return made
+
+    def _push(self, device: str, values: Mapping[str, object], deleted: tuple[str, ...] = ()) -> None:
+        if device:
+            if self.devices.of(device).connected:
+                self.send(shared.update(device, values, deleted))
+            return
+        for topic in self.subscriptions.intersection(shared.UPDATES):
+            self.send(shared.update("", values, deleted, topic=topic))
+
+    def _calls_topic(self, device: str) -> str | None:
+        """Return what the topic of the gateway's own calls begins with; None where the device hears of none."""
+        if device:
+            return RPC_REQUESTS[0] if self.devices.of(device).connected else None
+        return next((OWN_CALLS[topic] for topic in self.subscriptions & OWN_CALLS.keys()), None)
+
+    def _send_pending(self, device: str) -> None:
+        for rpc in self.calls.pending(device):
+            self._send_call(rpc)
+
+    def _send_call(self, rpc: Rpc) -> None:
+        message = self.calls.message(rpc, self._calls_topic(rpc.device) or RPC_REQUESTS[0])
+        self.send(message, partial(self.calls.acknowledged, rpc))
+
+    # ---- what the gateway sends
 
     def provision(self, topic: str, payload: bytes) -> Verdict:
         """Judge a PUBLISH of a session whose user name is "provision"."""
@@ -135,40 +188,53 @@ class Contract:
         answer = self.rules.provisioning.answer(payload)
         if cut == "answer":
             return Verdict(reason=None, cut=True)
-        if answer is None:
-            return Verdict(ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, close=ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR)
-        return Verdict(answer=(RESPONSE_TOPIC, answer))
+        return NO_OBJECT if answer is None else Verdict(answer=(RESPONSE_TOPIC, answer))
 
     def publication(self, topic: str, payload: bytes, *, acknowledged: bool) -> Verdict:
         """Judge and store one PUBLISH. `acknowledged`: it came at QoS 1."""
-        if refusal := self._by_topic(topic, payload):
-            return refusal
-        try:
-            body = msgspec.json.decode(payload)
-        except msgspec.DecodeError:
-            return Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
-        if judged := self._besides_telemetry.get(topic):
-            return judged(body)
-        if scripted := self._scripted(payload):
-            return scripted
-        if topic == "v1/gateway/telemetry":
-            return self._gateway(body) if acknowledged else Verdict(ReasonCode.UNSPECIFIED_ERROR)
-        return self._elements(self.rules.gateway_name, body)
-
-    def _by_topic(self, topic: str, payload: bytes) -> Verdict | None:
         if len(topic) + len(payload) + 10 > self.rules.max_payload_bytes:
             return Verdict(reason=None, close=ReasonCode.MALFORMED_PACKET)     # the decoder gives up: no PUBACK
+        if topic.startswith("v1/gateway/") and not self.rules.is_gateway:
+            return SILENCE                                                     # an error line in its log, no answer
+        judged = self._by_topic(topic, payload)
+        if judged is not None:
+            return judged
+        try:
+            body = decoded(payload)
+        except msgspec.DecodeError:
+            return BAD_PAYLOAD
+        if topic in self._by_body:
+            return self._by_body[topic](body)
+        return self._scripted(payload) or self._taken(topic, body, acknowledged=acknowledged)
+
+    def _taken(self, topic: str, body: Any, *, acknowledged: bool) -> Verdict:
+        if topic in OWN_TOPICS:
+            return self._telemetry.own(body)
+        verdict = self._telemetry.gateway(body) if acknowledged else Verdict(ReasonCode.UNSPECIFIED_ERROR)
+        return self._noticed(body, verdict)
+
+    def _noticed(self, body: Any, verdict: Verdict) -> Verdict:
+        """Tell a client of MQTT 5 which device's session ended, where a message of it failed."""
+        if verdict.reason in (ReasonCode.QUOTA_EXCEEDED, ReasonCode.UNSPECIFIED_ERROR) and isinstance(body, dict):
+            for device in body:
+                self.send((NOTICES, msgspec.json.encode({"device": device, "reason": int(verdict.reason)})))
+                break
+        return verdict
+
+    def _by_topic(self, topic: str, payload: bytes) -> Verdict | None:
+        """Judge what is told from the topic; None where the body has to be read first."""
         if match := OTA_REQUEST.fullmatch(topic):
             return self._chunk(match[1], int(match[2]), int(match[3]), payload)
-        if topic.startswith(ATTRIBUTES_REQUEST):
-            request = topic.removeprefix(ATTRIBUTES_REQUEST)
-            return Verdict(answer=(ATTRIBUTES_RESPONSE + request, self.rules.packages.attributes(payload)))
-        if topic.startswith((RPC_REQUEST, RPC_RESPONSE, GATEWAY_RPC)):
-            asked = topic.startswith(RPC_REQUEST)
-            return self._rpc(topic.removeprefix(RPC_REQUEST), payload) if asked else self._rpc_answered(topic, payload)
-        if topic in GATEWAY_TOPICS:
-            return None if self.rules.is_gateway else SILENCE                  # an error line in its log, no answer
-        return None if topic in OWN_TOPICS | OWN_ATTRIBUTES | {CLAIM} else Verdict(ReasonCode.TOPIC_NAME_INVALID)
+        own = self.shared.get("", {}) | self.rules.packages.shared()
+        if asked := shared.requested(topic, payload, self.store.attributes.get(self.rules.gateway_name, {}), own):
+            return self._telemetry.allowed("") or asked
+        for requests, responses in zip(RPC_REQUESTS, RPC_RESPONSES, strict=True):
+            if topic.startswith(requests):
+                return self._telemetry.allowed("") or self._rpc(responses + topic.removeprefix(requests), payload)
+            if topic.startswith(responses):
+                return self._telemetry.allowed("") or self._own_rpc_answered(topic, responses, payload)
+        known = topic in self._by_body or topic in OWN_TOPICS or topic == GATEWAY_TELEMETRY
+        return None if known else Verdict(ReasonCode.TOPIC_NAME_INVALID)
 
     def _scripted(self, payload: bytes) -> Verdict | None:
         if self.rules.next_verdicts:
@@ -176,20 +242,31 @@ class Contract:
             return None if verdict.reason is ReasonCode.SUCCESS else verdict
         return next((verdict for text, verdict in self.rules.poison.items() if text.encode() in payload), None)
 
-    def _rpc(self, request: str, payload: bytes) -> Verdict:
+    def _rpc(self, answer_topic: str, payload: bytes) -> Verdict:
         if self.rules.limits is not None and b'"getSessionLimits"' in payload:
-            return Verdict(answer=(RPC_RESPONSE + request, msgspec.json.encode(self.rules.limits)))
+            return Verdict(answer=(answer_topic, msgspec.json.encode(self.rules.limits)))
         return Verdict()
 
-    def _rpc_answered(self, topic: str, payload: bytes) -> Verdict:
-        """JsonMqttAdaptor.convertToDeviceRpcResponse, AbstractGatewaySessionHandler.onDeviceRpcResponse."""
+    def _own_rpc_answered(self, topic: str, responses: str, payload: bytes) -> Verdict:
+        """JsonMqttAdaptor.convertToDeviceRpcResponse."""
+        number = topic.removeprefix(responses)
         try:
-            body = msgspec.json.decode(payload)
+            body = decoded(payload)
         except msgspec.DecodeError:
-            return Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
-        if topic == GATEWAY_RPC and not (isinstance(body, dict) and {"device", "id", "data"} <= body.keys()):
-            return Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
+            return BAD_PAYLOAD
+        if not number.isdecimal():
+            return BAD_PAYLOAD
         self.store.rpc_answers.append((topic, body))
+        self.calls.answered("", int(number), body)
+        return Verdict()
+
+    def _gateway_rpc_answered(self, body: Any) -> Verdict:
+        if not isinstance(body, dict) or not {"device", "id", "data"} <= body.keys():
+            return BAD_PAYLOAD
+        if refusal := self._telemetry.allowed(str(body["device"])):
+            return refusal
+        self.store.rpc_answers.append((GATEWAY_CALLS, body))
+        self.calls.answered(str(body["device"]), int(body["id"]), body["data"])
         return Verdict()
 
     def _chunk(self, what: str, request: int, index: int, payload: bytes) -> Verdict:
@@ -204,87 +281,50 @@ class Contract:
         return Verdict(answer=(topic, data))
 
     def _announce(self, body: Any) -> Verdict:
-        if not isinstance(body, dict) or not isinstance(body.get("device"), str):
-            return Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
-        return self._create(body["device"], body.get("type") or "default", announced=True) or Verdict()
+        device = _device(body)
+        if device is None:
+            return NO_OBJECT
+        refusal = self._telemetry.allowed(device)
+        return refusal or self._telemetry.create(device, body.get("type") or "default", announced=True) or Verdict()
 
     def _retire(self, body: Any) -> Verdict:
-        """AbstractGatewaySessionHandler.onDeviceDisconnect: the session of the sub-device ends, known or not."""
-        if not isinstance(body, dict) or not isinstance(body.get("device"), str):
-            return Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
-        self.store.retired[body["device"]] += 1
+        """AbstractGatewaySessionHandler.onDeviceDisconnect: the session of the device ends, known or not."""
+        device = _device(body)
+        if device is None:
+            return NO_OBJECT
+        if refusal := self._telemetry.allowed(device):
+            return refusal
+        self.store.retired[device] += 1
+        self.devices.disconnect(device)
         return Verdict()
+
+    def _gateway_attributes_requested(self, body: Any) -> Verdict:
+        device = _device(body)
+        if device is None:
+            return NO_OBJECT
+        if refusal := self._telemetry.allowed(device) or self._telemetry.create(device):
+            return refusal
+        return shared.gateway_requested(body, {True: self.store.attributes.get(device, {}),
+                                               False: self.shared.get(device, {})})
 
     def _claim(self, body: Any) -> Verdict:
         """JsonConverter.convertToClaimDeviceProto: secret and duration, both may be missing; kept until it is over."""
         if not isinstance(body, dict) or not isinstance(body.get("durationMs", 0), int):
-            return Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
+            return BAD_PAYLOAD
         self.store.claims.append(body)
         return Verdict()
 
-    def _own_attributes(self, body: Any) -> Verdict:
-        return self._attributes(self.rules.gateway_name, body)
-
-    def _attributes(self, device: str, body: Any) -> Verdict:
-        """JsonConverter.convertToAttributesProto: one flat object; text is cast as in telemetry."""
-        if self.rules.refuse_attributes is not None:
-            return Verdict(self.rules.refuse_attributes)
-        if not isinstance(body, dict) or any(not key or len(key) > MAX_KEY_CHARS for key in body):
-            return Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
-        self.store.attributes.setdefault(device, {}).update({key: text_cast(value) for key, value in body.items()})
-        return Verdict()
-
-    def _gateway_attributes(self, body: Any) -> Verdict:
-        """AbstractGatewaySessionHandler.onDeviceAttributes: each entry for itself; an unknown device is created."""
+    def _gateway_claim(self, body: Any) -> Verdict:
         if not isinstance(body, dict):
-            return Verdict(ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, close=ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR)
-        if not body:
-            return SILENCE
-        for device, values in body.items():
-            refusal = self._create(device, "default")
-            verdict = refusal or self._attributes(device, values)
+            return NO_OBJECT
+        for device, claim in body.items():
+            verdict = self._telemetry.create(device) or self._claim({"device": device, **claim})
             if verdict.reason is not ReasonCode.SUCCESS:
                 return verdict
-        return Verdict()
+        return Verdict() if body else SILENCE
 
-    def _create(self, device: str, profile: str, *, announced: bool = False) -> Verdict | None:
-        if device in self.rules.refuse_device:
-            return Verdict(ReasonCode.QUOTA_EXCEEDED)
-        self.store.profiles.setdefault(device, profile)
-        self.store.announced[device] += announced
-        return None
 
-    def _gateway(self, body: Any) -> Verdict:
-        if not isinstance(body, dict):
-            return Verdict(ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, close=ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR)
-        produced = False
-        for device, elements in body.items():
-            if not isinstance(elements, list):
-                self.store.skipped += 1          # a warning in its log, and yet acknowledged
-                produced = True
-                continue
-            if refusal := self._create(device, "default"):
-                return refusal
-            verdict = self._elements(device, elements)
-            if verdict.reason is None:
-                continue
-            if verdict.reason is not ReasonCode.SUCCESS:
-                return verdict
-            produced = True
-        return Verdict() if produced else SILENCE
-
-    def _elements(self, device: str, body: Any) -> Verdict:
-        elements = body if isinstance(body, list) else [body]
-        if not elements:
-            return SILENCE                       # no message is produced, so nothing ever acknowledges it
-        for element in elements:
-            if not isinstance(element, dict) or not element:
-                return Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
-            values = element.get("values", element if "ts" not in element else None)
-            ts = element.get("ts", 0)
-            if not isinstance(values, dict) or not isinstance(ts, int):
-                return Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
-            if any(not key or len(key) > MAX_KEY_CHARS for key in values):
-                return Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
-            self.store.keep(device, ts, {key: text_cast(value) for key, value in values.items()})
-        return Verdict()
+def _device(body: Any) -> str | None:
+    """Return whom a gateway's publication is about; None where it has not the form for it."""
+    device = body.get("device") if isinstance(body, dict) else None
+    return device if isinstance(device, str) and device else None

@@ -10,13 +10,8 @@ BaseOtaPackageService (checksums by Guava).
 import hashlib
 import re
 from dataclasses import dataclass, field
-from typing import Any
-
-import msgspec
 
 REQUEST = re.compile(r"v2/(fw|sw)/request/(\d+)/chunk/(\d+)")
-ATTRIBUTES_REQUEST = "v1/devices/me/attributes/request/"
-ATTRIBUTES_RESPONSE = "v1/devices/me/attributes/response/"
 ERROR_TOPIC = "v2/fw/error"
 
 
@@ -54,11 +49,6 @@ class Packages:
         for what, package in self.assigned.items():
             values |= package.attributes(what)
         return values
-
-    def attributes(self, payload: bytes) -> bytes:
-        """Answer an attribute request with the shared ones that it names."""
-        asked = str(msgspec.json.decode(payload, type=dict[str, Any]).get("sharedKeys", "")).split(",")
-        return msgspec.json.encode({"shared": {key: value for key, value in self.shared().items() if key in asked}})
 
     def chunk(self, what: str, request: int, index: int, payload: bytes) -> tuple[str, bytes]:
         """Return topic and payload of the answer to a request; an error's topic means that the connection ends."""
