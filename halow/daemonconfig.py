@@ -36,7 +36,7 @@ class Channel:
 class Wish:
     """What a person decides. `country` is what the driver was loaded with; `site` where it stands, if that differs.
 
-    `channel` and `width_mhz` are an access point's; 0 = the country's default.
+    `channel` and `width_mhz` are an access point's; 0 = the country's default, or whatever the other one leaves.
     """
 
     role: str
@@ -88,7 +88,8 @@ def make(wish: Wish) -> Made:
         raise WrongConfig("\n".join(faults))
     country = region_of(wish.country)
     assert country is not None, "a test: each country with channels has its rules"
-    regions = [country, *([there] if wish.site and (there := region_of(wish.site)) else [])]
+    site = region_of(wish.site) if wish.site else None
+    regions = [country, *([site] if site is not None and not site.same_rules(country) else [])]
     lines = _access_point(wish, channel) if channel else _station(wish)
     head = [f"# {_program(wish)}: {wish.country}, {country.summary()}"]
     text = "\n".join([*head, *lines]) + "\n"
@@ -101,7 +102,7 @@ def _faults(wish: Wish) -> Iterator[str]:
         yield f"role {wish.role[:20]!r}: must be ap (an access point) or sta (joins one)"
     if wish.country not in channels():
         yield (f"country {wish.country[:20]!r}: hostapd_s1g 1.12.4 has no channels for it, only for "
-               f"{', '.join(sorted(channels()))}; where it stands is --site")
+               f"{', '.join(sorted(channels()))}; {_by_another_name(wish.country)}")
     if wish.site and region_of(wish.site) is None:
         yield f"site {wish.site[:20]!r}: its rules are not known; take it out, and have band and power confirmed"
     if not 1 <= len(wish.ssid.encode()) <= 32 or not wish.ssid.isprintable() or wish.ssid != wish.ssid.strip():
@@ -116,6 +117,15 @@ def _faults(wish: Wish) -> Iterator[str]:
         yield "control directory: must be an absolute path"
 
 
+def _by_another_name(country: str) -> str:
+    """Say what the daemon takes for a country: Germany's rules are those of EU."""
+    there = region_of(country)
+    names = [name for name in channels()
+             if there is not None and (known := region_of(name)) is not None and there.same_rules(known)]
+    return f"write --country {names[0]} --site {there.name}" if names and there is not None else (
+        "where it stands is --site")
+
+
 def _secret_faults(wish: Wish) -> Iterator[str]:
     if wish.security not in SECURITIES:
         yield f"security {wish.security[:20]!r}: must be sae (with a passphrase) or owe; HaLow has no WPA2"
@@ -127,17 +137,21 @@ def _secret_faults(wish: Wish) -> Iterator[str]:
 
 
 def _channel(wish: Wish) -> Channel | None:
+    """Return the one channel that is meant: the default, or the only one that fits. None is chosen among several."""
     default, there = channels()[wish.country]
     if not wish.channel and wish.width_mhz in (0, default.width_mhz):
         return default
     fitting = [one for one in there if wish.channel in (0, one.number) and wish.width_mhz in (0, one.width_mhz)]
-    return fitting[len(fitting) // 2] if not wish.channel and fitting else next(iter(fitting), None)
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _no_channel(wish: Wish) -> str:
     there = channels()[wish.country][1]
     widths = sorted({one.width_mhz for one in there})
     numbers = [str(one.number) for one in there if wish.width_mhz in (0, one.width_mhz)]
+    if not wish.channel and numbers:
+        return (f"channel: {wish.country} has {len(numbers)} that are {wish.width_mhz} MHz wide; name one of "
+                f"{', '.join(numbers)}")
     return (f"channel {wish.channel or 'any'}, {wish.width_mhz or 'any'} MHz wide: {wish.country} has widths of "
             f"{', '.join(map(str, widths))} MHz" + (f", and channels {', '.join(numbers)}" if numbers else ""))
 
@@ -150,9 +164,9 @@ def _warnings(wish: Wish, channel: Channel | None, regions: list[Region]) -> Ite
     for region in regions:
         khz, width = (channel.khz, channel.width_mhz) if channel else (None, None)
         yield from region.warnings(khz=khz, width_mhz=width)
-        if region.duty_sta_pct < NO_LIMIT_PCT:
+        if region.duty_sta_pct < NO_LIMIT_PCT or region.gap_ms:
             yield f"{region.name}: {region.summary()}"
-    if wish.site and wish.site.upper() != wish.country:
+    if len(regions) > 1:
         yield (f"the radio runs by the rules of {wish.country} and stands in {wish.site.upper()}: "
                "the power there is yours to confirm")
 

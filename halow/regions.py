@@ -5,7 +5,7 @@ integrator's to know.
 """
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 
@@ -30,12 +30,17 @@ class Region:
         """Return what a transmitter of this kind may use."""
         return self.duty_ap_pct if access_point else self.duty_sta_pct
 
+    def same_rules(self, other: "Region") -> bool:
+        """Tell whether two countries follow one plan."""
+        return replace(self, name=other.name) == other
+
     def summary(self) -> str:
-        """Return duty cycle, widest channel and power in one line, with the clause."""
+        """Return duty cycle, rest between packets, widest channel and power in one line, with the clause."""
         duty = "no duty cycle limit" if self.duty_ap_pct >= NO_LIMIT_PCT else (
             f"duty cycle {self.duty_ap_pct:g} % (access point), {self.duty_sta_pct:g} % (station)")
+        gap = f", {self.gap_ms} ms between packets" if self.gap_ms else ""
         power = "" if self.eirp_dbm is None else f", {self.eirp_dbm:g} dBm EIRP"
-        return f"{duty}, up to {self.width_max_mhz} MHz wide{power}; {self.clause}"
+        return f"{duty}{gap}, up to {self.width_max_mhz} MHz wide{power}; {self.clause}"
 
     def warnings(self, *, khz: int | None, width_mhz: int | None) -> tuple[str, ...]:
         """Return what is wrong with a channel here, one line each; what is not known is not judged."""
