@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from edge.commands.context import State, pass_state
+from edge.errors import EdgeError
 
 
 @click.group()
@@ -27,6 +28,22 @@ def show(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passe
     else:
         click.echo(f"# from {state.config_path() or 'the built-in defaults'}")
         click.echo(to_toml(settings), nl=False)
+
+
+@config.command(short_help="Print single settings in force, for scripts.")
+@click.argument("keys", nargs=-1, required=True, metavar="SECTION.KEY...")
+@pass_state
+def get(state: State, keys: tuple[str, ...]) -> None:
+    """Print the value of each SECTION.KEY in force, one to a line: text as it is, everything else as in JSON."""
+    import msgspec
+
+    known: dict[str, dict[str, object]] = msgspec.to_builtins(state.settings())
+    for key in keys:
+        section, _, name = key.partition(".")
+        if name not in known.get(section, {}):
+            raise EdgeError(f"there is no setting {key!r}; halow-gateway config default prints all of them")
+        value = known[section][name]
+        click.echo(value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
 @config.command(short_help="Print the default settings with comments.")

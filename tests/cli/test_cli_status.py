@@ -132,6 +132,13 @@ def test_status_asks_the_running_gateway(site: Site) -> None:
         assert requests == [{"request": "status"}] * 2
 
 
+def test_single_settings_are_printed_for_scripts(site: Site) -> None:
+    site.configure('[api]\nenabled = true\nlisten = "::"\n')
+    assert site.good("config", "get", "api.enabled", "api.listen", "api.port", "ring.size_mib") == "true\n::\n8443\n24\n"
+    for key in ("api.nothing", "nothing.port", "api", ""):
+        assert site.refused("config", "get", key) == [f"there is no setting {key!r}; halow-gateway config default prints all of them"]
+
+
 def test_config_default_is_what_a_file_starts_from(site: Site) -> None:
     text = site.good("config", "default")
     assert text == default_toml()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from test_rootfs_pageport import stand_ins
 
 ROOT = Path(__file__).parents[2]
 FILTER = ROOT / "rootfs/etc/nftables.conf"
@@ -24,7 +25,8 @@ PYTHON = str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
 
 SITE, SITE6, BOARD, BOARD6 = "192.0.2.2", "2001:db8::2", "192.0.2.1", "2001:db8::1"
 METER, METER6, BOARD_HALOW, BOARD_HALOW6 = "10.41.0.20", "fd41::20", "10.41.0.1", "fd41::1"
-TCP_PORTS = (22, 53, 443, 1883, 4059, 8883)
+NEAR, BOARD_NEAR = "192.168.7.2", "192.168.7.1"      # the site by a private address
+TCP_PORTS = (22, 53, 443, 1883, 4059, 8443, 8883)
 UDP_PORTS = (53, 67, 123, 4059)
 
 # Answers on every port, both families; says "ready" when it does.
@@ -171,6 +173,8 @@ def net() -> Iterator[Net]:
             # Or IPv6 is mute for its first two seconds.
             host.run("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0")
         connect(it.board, "eth0", (BOARD, BOARD6), it.site, (SITE, SITE6))
+        for host, interface, address in ((it.board, "eth0", BOARD_NEAR), (it.site, "wire", NEAR)):
+            host.run("ip", "address", "add", f"{address}/24", "dev", interface)
         connect(it.board, "halow0", (BOARD_HALOW, BOARD_HALOW6), it.meter, (METER, METER6))
         it.board.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
         for host, way, way6 in ((it.site, BOARD, BOARD6), (it.meter, BOARD_HALOW, BOARD_HALOW6)):
@@ -303,6 +307,23 @@ def test_the_rule_for_pushes_opens_their_port_to_the_air_alone_and_only_when_tak
     assert filtered.rules(tmp_path).returncode == 0
     assert filtered.meter.reaches(*asked, ("tcp", BOARD_HALOW, 22), ("udp", BOARD_HALOW, 53)) == [True, True, False, False]
     assert filtered.site.reaches(("tcp", BOARD, 4059), ("udp", BOARD, 4059)) == [False, False]
+
+
+def test_the_local_page_is_open_to_the_neighbourhood_as_long_as_the_settings_have_it_on_the_network(filtered: Net, tmp_path: Path) -> None:
+    stand_ins(tmp_path)
+
+    def follow(settings: str) -> str:
+        (tmp_path / "gateway.toml").write_text(settings)
+        done = filtered.board.run("env", f"PATH={tmp_path}:{os.environ['PATH']}", str(PROGRAM), str(FILTER), str(tmp_path / "rules"),
+                                  str(tmp_path / "gateway.toml"))
+        return done.stdout
+
+    assert follow('[api]\nenabled = true\nlisten = "::"\n') == "firewall: port 8443 is open to private addresses: the local page\n"
+    assert filtered.site.reaches(("tcp", BOARD_NEAR, 8443), ("tcp", BOARD_NEAR, 443), ("tcp", BOARD, 8443), ("tcp", BOARD6, 8443)) == [
+        True, False, False, False], "from a private address, and to that port"
+    assert not any(filtered.meter.reaches(("tcp", BOARD_HALOW, 8443), ("tcp", BOARD_NEAR, 8443))), "the air is no neighbourhood"
+    assert follow("[api]\nenabled = true\n") == ""
+    assert not any(filtered.site.reaches(("tcp", BOARD_NEAR, 8443)))
 
 
 BROKEN = {

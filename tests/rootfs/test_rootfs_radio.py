@@ -352,5 +352,5 @@ def test_the_programs_are_plain_shell() -> None:
         pytest.skip("shellcheck is not installed")
     folder = PROGRAM.parent
     done = subprocess.run([checker, "-x", "-s", "sh", str(PROGRAM), str(folder / "radio-settings"), str(folder / "radio-addresses"),
-                           str(folder / "site-firewall")], cwd=ROOT, capture_output=True, text=True, check=False)
+                           str(folder / "site-firewall"), str(folder / "page-port")], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -17,7 +17,7 @@ class Board:
 
     def __init__(self, path: Path) -> None:
         self.path, self.asked, self.said = path, path / "run/halow-gateway", path / "run/halow-gateway-radio-step"
-        for folder in (self.asked, self.said, path / "bin", path / "sys/module"):
+        for folder in (self.asked, self.said, path / "bin", path / "sys/module", path / "sys/class/net/halow0"):
             folder.mkdir(parents=True)
         for name in ("systemctl", "modprobe"):
             self.stub(name, "exit 0")
@@ -59,6 +59,22 @@ def test_a_driver_that_is_in_use_is_told_as_the_reason(board: Board) -> None:
     (board.asked / "radio-step.reload_driver").touch()
     board.run("radio-step")
     assert (board.said / "reload_driver").read_text() == "failed: modprobe: FATAL: Module nrc is in use.\n"
+
+
+def test_a_daemon_without_its_radio_is_told_at_once_and_not_waited_for(board: Board) -> None:
+    (board.path / "sys/class/net/halow0").rmdir()
+    (board.asked / "radio-step.restart_daemon").touch()
+    board.run("radio-step")
+    assert (board.said / "restart_daemon").read_text() == "failed: there is no halow0 that a daemon could serve\n"
+    assert board.calls() == []
+
+
+def test_a_step_that_is_ended_half_way_is_not_answered_by_the_one_before(board: Board) -> None:
+    (board.said / "restart_daemon").write_text("done\n")
+    board.stub("systemctl", 'kill -9 "$(cut -d" " -f4 /proc/$PPID/stat)" $PPID')      # as systemd ends a unit at its time-out: radio-step and its subshell
+    board.stub("sleep", f"{PROGRAMS}/radio-step; rm -f {board.asked}/radio-step.restart_daemon")      # and the unit's ExecStopPost
+    asked = board.run("ask-radio-step", "restart_daemon")
+    assert (asked.returncode, asked.stdout) == (1, "failed: it left no word\n")
 
 
 def test_nothing_else_is_done_and_nothing_is_read(board: Board) -> None:

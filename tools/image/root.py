@@ -48,6 +48,7 @@ def compose(
     _identity(tree, version)
     _users(machine, tree)
     _tools(tree)
+    _regulation(tree)
     _units(machine, tree)
 
 
@@ -99,6 +100,12 @@ def _tools(tree: Path) -> None:
             for folder in ("usr/bin", "usr/sbin")
         ):
             path.symlink_to("busybox")
+
+
+def _regulation(tree: Path) -> None:
+    """Give the regulatory data the name that the kernel looks for: in Debian a script of the package chooses it."""
+    for name in ("regulatory.db", "regulatory.db.p7s"):
+        (tree / "usr/lib/firmware" / name).symlink_to(f"{name}-debian")
 
 
 def _units(machine: Machine, tree: Path) -> None:
