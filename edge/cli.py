@@ -48,6 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "credentials": ("edge.commands.credentials:credentials", "Give the gateway new credentials for ThingsBoard."),
     "claim": ("edge.commands.claim:claim", "Let a customer claim the gateway at ThingsBoard."),
     "ota": ("edge.commands.ota:ota", "Show how an update from ThingsBoard goes; try a failed one again."),
+    "bundle": ("edge.commands.bundle:bundle", "Make a support archive, without secrets."),
     "config": ("edge.commands.config:config", "Show, check or print default settings."),
     "simulate": ("edge.commands.simulate:simulate", "Run simulated meters on this machine."),
     "demo": ("edge.commands.demo:demo", "Show the whole gateway at work on this machine, in two minutes."),

@@ -17,22 +17,9 @@ from edge.api.table import BASE, Call, Route
 from edge.config import Settings
 from edge.configfile import describe, examine, examine_text, to_toml
 from edge.errors import SettingsError
+from edge.redaction import redacted
 
-USERNAME = ("uplink", "username")
-COMMANDS = {("radio", "vendor_tool"), ("radio", "external_command"), *(("recovery", key) for key in (
-    "reassociate", "restart_daemon", "vendor_restart", "reload_driver", "reboot")), *(("ota", key) for key in (
-    "firmware_command", "reboot_command", "software_command"))}
-HIDDEN = "••••"
 LIMIT_BYTES = 1_048_576
-
-
-def redacted(section: str, key: str, value: Any) -> Any:
-    """Return what may be shown of a setting's value: of a command its program, of a user name nothing."""
-    if (section, key) == USERNAME and value:
-        return HIDDEN
-    if (section, key) in COMMANDS and isinstance(value, str) and " " in value.strip():
-        return f"{value.split()[0]} {HIDDEN}"
-    return value
 
 
 class ConfigRoutes:
@@ -55,7 +42,7 @@ class ConfigRoutes:
         """Return the settings."""
         rows = []
         for each in describe(self._doors.settings):
-            shown = redacted(each.section, each.key, each.value)
+            shown = redacted(f"{each.section}.{each.key}", each.value)
             rows.append(wire.Setting(section=each.section, key=each.key, value=shown, default=each.default,
                                      comment=each.comment, allowed=each.allowed, redacted=shown != each.value))
         return wire.Config(tuple(rows))

@@ -140,6 +140,10 @@ ALONE: dict[str, tuple[Case, ...]] = {
         Case("credentials rotate", ("one of --from FILE and --drop",), 2)),
     "claim": (Case("claim", (NO_GATEWAY,), 1, reads=True), Case("claim --minutes -1", ("'--minutes': -1.0 is not in the range",), 2)),
     "ota": (Case("ota", (NO_GATEWAY,), 1, reads=True), Case("ota now", ("unexpected extra",), 2)),
+    "bundle": (
+        Case("bundle {tmp}/out.tar.gz", ("^{tmp}/out.tar.gz: [0-9.]+ KiB, SHA-256 [0-9a-f]{{64}}$", "^Missing: status.json: .* no gateway is running")),
+        Case("bundle {tmp}/there.tar.gz", ("there.tar.gz: is there already; an archive replaces nothing",), 1, files={"there.tar.gz": ""}, reads=True),
+        Case("bundle a b", ("unexpected extra",), 2)),
     "config show": (Case("config show", ("^# from /.*gateway.toml", r"^\[gateway\]$"), reads=True), Case("config show --json", ('"gateway"',), reads=True),
                     Case("-c {tmp}/none.toml config show", ("none.toml: cannot be read",), 78, reads=True), Case("config show poll", ("unexpected extra",), 2)),
     "config default": (Case("config default", (r"^\[gateway\]$",), reads=True), Case("config default poll", ("unexpected extra",), 2)),

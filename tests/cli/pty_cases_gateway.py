@@ -62,6 +62,8 @@ BESIDE: dict[str, tuple[Case, ...]] = {
     "ring status": (Case("ring status", ("^alarm +2 ",), reads=True),),
     "ring dump": (Case("ring dump --stream alarm --limit 1", ('"event": "gateway_started"',), reads=True),),
     "ring salvage": (Case("ring salvage {state}/ring", ('"event": "gateway_started"', r"1 rings; 0 things damaged"), reads=True),),
+    "bundle": (Case("bundle {tmp}/out.tar.gz", ("^{tmp}/out.tar.gz: ", "^No secrets are in it")),
+               Case("bundle {tmp}/json.tar.gz --json", ('"sha256": "[0-9a-f]{{64}}"',))),
     "alarms list": (
         Case("alarms list", (r"^DEVICE +ALARM +SEVERITY +SINCE \(UTC\) +STATE", "^sim-0001 +voltage_there +minor +20"), reads=True),
         Case("alarms list --json", ('"standing"',), reads=True), Case("alarms list --history", ("voltage_there +minor .* raised",), reads=True)),

@@ -1,0 +1,1 @@
+"""What leaves the gateway as one file for people: the support archive, and backups."""
