@@ -105,7 +105,7 @@ EXECUTIONS ?= 2000000
 fuzz: .venv/.test
 	nice $(PY) tests/fuzz/fuzz_run.py --engine $(or $(FUZZER),own) --executions $(EXECUTIONS) $(if $(SEED),--seed $(SEED))
 
-# Figures for the README; about twenty minutes. Each script also runs alone and prints what it measures. One that fails or is above
+# Figures for docs/figures.md; about twenty minutes. Each script also runs alone and prints what it measures. One that fails or is above
 # its bound does not stop the others; the exit status tells.
 BENCHMARKS := poll_vs_gurux profile_day ring ring_full ring_elision daemon_memory poll_fair_link poll_radio_links
 

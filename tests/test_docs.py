@@ -42,9 +42,10 @@ def test_commands_of_the_readme_exist(words: str) -> None:
     assert done.exit_code == 0, done.output
 
 
-def test_every_file_the_map_names_is_there() -> None:
-    for name in re.findall(r"`((?:edge|halow|cloud|docs|tests|benchmarks)/[\w./-]*)`", README):
-        assert (ROOT / name).exists(), f"README names {name}"
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/figures.md"])
+def test_every_file_the_map_names_is_there(page: str) -> None:
+    for name in re.findall(r"`((?:edge|halow|cloud|docs|tests|benchmarks)/[\w./-]*)`", (ROOT / page).read_text()):
+        assert (ROOT / name).exists(), f"{page} names {name}"
 
 
 def test_make_targets_of_the_readme_exist() -> None:

@@ -1,4 +1,4 @@
-"""Many meters over fair links, five slots each: the benchmark of the README, shortened."""
+"""Many meters over fair links, five slots each: the benchmark of docs/figures.md, shortened."""
 
 import asyncio
 import sys
