@@ -1,19 +1,23 @@
 """What the local page costs: memory, and whether polls come later while five browsers look on.
 
-    python benchmarks/page.py [--meters 100] [--seconds 15] [--rounds 8]
+    python benchmarks/page.py [--meters 100] [--seconds 8] [--rounds 12] [--realtime] [--only memory|lateness]
 
 Memory: the gateway as a process, polling 100 meters every 2 s, without `[api]` and with it, there after a login, the
-whole page fetched and five streams of events open. Lateness against the schedule: one gateway, short turns with and
-without the five streams, one after the other, so that other work on the machine falls on both; the p99 of each turn,
-the median over the turns, and the ratio of the medians. The streams' other ends are here, read and thrown away.
+whole page fetched and five streams of events open, all over TLS. Lateness against the schedule: one gateway, rounds of
+four short turns, without the streams, with, with, without, so that other work on the machine falls on both alike. Of
+each turn the p99, of all turns of a kind the median, and the ratio of the two; how far that can be trusted say its 95 %
+interval (rounds drawn again with replacement) and the same ratio of the turns without against each other, which would
+be 1.00 on a quiet machine. `--realtime` (root) lets nothing else on the machine hold up the gateway: what is left is
+what it does itself. The streams' other ends are here, read and thrown away.
 """
 
 import argparse
 import contextlib
 import json
 import os
+import random
 import signal
-import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -73,11 +77,13 @@ def browsers(client: Client, count: int) -> Iterator[list[int]]:
     got = [0] * count
     sockets = []
     for number in range(count):
-        stream = socket.create_connection(("127.0.0.1", client.port), 30)
+        connection = client.connect()
+        connection.connect()
+        stream = connection.sock
         stream.sendall(f"GET /api/v1/events HTTP/1.1\r\nHost: gateway\r\nCookie: {client.cookie}\r\n\r\n".encode())
         sockets.append(stream)
 
-        def read(stream: socket.socket = stream, number: int = number) -> None:
+        def read(stream: ssl.SSLSocket = stream, number: int = number) -> None:
             with contextlib.suppress(OSError):
                 while chunk := stream.recv(65_536):
                     got[number] += len(chunk)
@@ -86,7 +92,8 @@ def browsers(client: Client, count: int) -> Iterator[list[int]]:
         yield got
     finally:
         for stream in sockets:
-            stream.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):
+                stream.shutdown(2)
             stream.close()
 
 
@@ -113,7 +120,8 @@ def memory(count: int, seconds: float, *, page: bool) -> tuple[int, int, float]:
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         directory = Path(name)
         stack.enter_context(meters(count, directory / "meters.csv"))
-        site = Site(directory, poll={"interval_s": INTERVAL_S}, **({} if page else {"api": {"enabled": False}}))
+        off = {} if page else {"api": {"enabled": False}}
+        site = Site(directory, tls=True, poll={"interval_s": INTERVAL_S}, **off)
         stack.enter_context(site.gateway)
         started(site, directory / "meters.csv", [*EDGE, "--config", str(site.gateway.config), "run"], count)
         if page:
@@ -127,21 +135,25 @@ def memory(count: int, seconds: float, *, page: bool) -> tuple[int, int, float]:
         return *memory_kib(pid), share
 
 
-Turns = list[list[float]]
+Rounds = list[list[list[float]]]
+"""Of each round its turns' latenesses in seconds: without, with, with, without."""
 
 
-def lateness(count: int, seconds: float, rounds: int) -> tuple[Turns, Turns, int]:
-    """Return each turn's latenesses in seconds, without and with browsers, and what the browsers got in bytes."""
+def lateness(count: int, seconds: float, rounds: int, *, realtime: bool) -> tuple[Rounds, int]:
+    """Return the rounds, and what the browsers got in bytes."""
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         directory = Path(name)
         out = directory / "lateness.json"
         stack.enter_context(meters(count, directory / "meters.csv"))
-        site = Site(directory, poll={"interval_s": INTERVAL_S})
+        site = Site(directory, tls=True, poll={"interval_s": INTERVAL_S})
         stack.enter_context(site.gateway)
         started(site, directory / "meters.csv",
                 [sys.executable, "-c", WATCHED, str(out), "--config", str(site.gateway.config), "run"], count)
         client = site.admin()
         whole_page(client)
+        if realtime:
+            for thread in Path(f"/proc/{site.gateway.process.pid}/task").iterdir():
+                os.sched_setscheduler(int(thread.name), os.SCHED_FIFO, os.sched_param(1))
 
         def look() -> dict[str, list]:
             out.unlink(missing_ok=True)
@@ -157,37 +169,62 @@ def lateness(count: int, seconds: float, rounds: int) -> tuple[Turns, Turns, int
             new = {meter: min(len(kept), slots - before[meter][0]) for meter, (slots, kept) in after.items()}
             return [late for meter, (_, kept) in after.items() for late in kept[len(kept) - new[meter]:]]
 
-        without, beside, brought = [], [], 0
+        turn()      # warms up; what a login and the whole page at once cost is not asked here
+        done, brought = [], 0
         for _ in range(rounds):
-            without.append(turn())
+            first = turn()
             with browsers(client, BROWSERS) as got:
-                time.sleep(2 * INTERVAL_S)
-                beside.append(turn())
+                time.sleep(INTERVAL_S)
+                beside = [turn(), turn()]
                 brought += sum(got)
-        return without, beside, brought
+            time.sleep(INTERVAL_S)
+            done.append([first, *beside, turn()])
+        return done, brought
+
+
+def p99_ms(turns: list[list[float]]) -> float:
+    """Return the median of the turns' p99."""
+    return 1000 * statistics.median(statistics.quantiles(turn, n=100)[98] for turn in turns)
+
+
+def ratio(rounds: Rounds, over: tuple[int, ...], under: tuple[int, ...]) -> str:
+    """Return the ratio of two kinds of turns, and its 95 % interval."""
+    def once(drawn: Rounds) -> float:
+        upper, lower = ([each[at] for each in drawn for at in places] for places in (over, under))
+        return p99_ms(upper) / p99_ms(lower)
+
+    rng = random.Random(1)
+    drawn = sorted(once(rng.choices(rounds, k=len(rounds))) for _ in range(1_000))
+    return f"{once(rounds):.2f} (95 %: {drawn[25]:.2f} to {drawn[-26]:.2f})"
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--meters", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=15)
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--realtime", action="store_true")
+    parser.add_argument("--only", choices=["memory", "lateness"])
     options = parser.parse_args()
-    print(f"load {os.getloadavg()[0]:.1f}; {options.meters} meters every {INTERVAL_S:g} s")
-    off, on = (memory(options.meters, options.seconds, page=page) for page in (False, True))
-    for word, (rss, pss, share) in (("without the page", off), (f"with {BROWSERS} browsers", on)):
-        print(f"{word:18} RSS {rss / 1024:6.1f} MiB  PSS {pss / 1024:6.1f} MiB  CPU {100 * share:5.1f} % of a core")
-    print(f"the page adds {(on[0] - off[0]) / 1024:.1f} MiB RSS", flush=True)
-    without, beside, brought = lateness(options.meters, options.seconds, options.rounds)
-    p99_ms = {}
-    for name, turns in (("without", without), ("with", beside)):
-        cuts = [statistics.quantiles(values, n=100) for values in turns]
-        p50_ms, p99_ms[name] = (statistics.median(cut[at] for cut in cuts) * 1000 for at in (49, 98))
-        print(f"polls {name:8} {sum(map(len, turns)):6}  lateness, median of {len(turns)} turns: p50 {p50_ms:.2f} ms  "
-              f"p99 {p99_ms[name]:.2f} ms  (p99 of the turns: {', '.join(f'{cut[98] * 1000:.1f}' for cut in cuts)})")
-    print(f"p99 with {BROWSERS} browsers is {p99_ms['with'] / p99_ms['without']:.2f} of that without; "
-          f"they got {brought / 1024:.0f} KiB")
+    print(f"load {os.getloadavg()[0]:.1f}; {options.meters} meters every {INTERVAL_S:g} s", flush=True)
+    if options.only != "lateness":
+        off, on = (memory(options.meters, options.seconds, page=page) for page in (False, True))
+        for word, (rss, pss, share) in (("without the page", off), (f"with {BROWSERS} browsers", on)):
+            print(f"{word:18} RSS {rss / 1024:6.1f} MiB  PSS {pss / 1024:6.1f} MiB  CPU {100 * share:5.1f} % of a core")
+        print(f"the page adds {(on[0] - off[0]) / 1024:.1f} MiB RSS", flush=True)
+    if options.only != "memory":
+        rounds, brought = lateness(options.meters, options.seconds, options.rounds, realtime=options.realtime)
+        for word, places in (("without", (0, 3)), ("with", (1, 2))):
+            turns = [each[at] for each in rounds for at in places]
+            every = [statistics.quantiles(turn, n=100) for turn in turns]
+            print(f"polls {word:8} {sum(map(len, turns)):6}  lateness, median of {len(turns)} turns: "
+                  f"p50 {1000 * statistics.median(cut[49] for cut in every):.2f} ms  p99 {p99_ms(turns):.2f} ms  "
+                  f"(p99 of the turns: {', '.join(f'{1000 * cut[98]:.1f}' for cut in every)})")
+        print(f"p99 with {BROWSERS} browsers is {ratio(rounds, (1, 2), (0, 3))} of that without; they got "
+              f"{brought / 1024:.0f} KiB\n"
+              f"p99 of the turns without, the later against the earlier: {ratio(rounds, (3,), (0,))}; load "
+              f"{os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
                          tell=lambda record: alarms.hear(record),      # noqa: PLW0108 - made below, as the fleet
                          pollers=lambda: fleet.states())      # noqa: PLW0108 - the fleet is made below
         alarms = AlarmDesk(judgement(settings.alarms), functools.partial(_keep, ring, Stream.ALARM), enrolment,
-                           lambda: fleet.states(), clock, links.alarms.stand)      # noqa: PLW0108 - as above
+                           lambda: fleet.ages_s(), clock, links.alarms.stand)      # noqa: PLW0108 - as above
         heard = functools.partial(_keep_heard, ring, alarms)
         means = Means(heard, enrolment.progress, enrolment.keep_progress, clock,
                       ring.meter_clock)

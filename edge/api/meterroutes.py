@@ -21,7 +21,7 @@ from edge.store.validate import PASSWORD_LIMIT_BYTES
 
 FIELDS = (*(field.name for field in msgspec.structs.fields(wire.MeterSettings)), "password")
 PROBLEMS_SHOWN = 50
-AT_A_TIME = 10      # meters made rows of without a break
+AT_A_TIME = 5      # meters made rows of without a break
 
 
 class MeterRoutes:

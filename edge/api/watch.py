@@ -28,6 +28,7 @@ SPARE_S = 30.0
 STREAMS = 12
 STREAMS_EACH = 3             # of one session or token; of the six connections of a browser some are left for its calls
 BEHIND = 4                   # ticks that a stream may be behind
+AT_A_TIME = 20               # rows written without a break
 PEERS_KEPT = 64
 RECENT_KEPT = 180            # samples per peer
 BACKLOG_EVERY_S = 10.0
@@ -144,21 +145,32 @@ class Watch:
 
     async def _everything(self) -> dict[str, Any]:
         told = await self._doors.status({})
-        return self._summary(told) | {"meters": await self._rows(told), "gone": ()}
+        rows = await self._rows(told)
+        return await self._news(told, rows)
 
     async def _tell(self) -> None:
         told = await self._doors.status({})
         rows = {row.name: row for row in await self._rows(told)}
         changed = [row for name, row in rows.items() if self._sent.get(name) != row]
-        gone = [name for name in self._sent if name not in rows]
+        gone = tuple(name for name in self._sent if name not in rows)
         self._sent = rows
-        event = _event("news", self._summary(told) | {"meters": changed, "gone": gone})
+        event = _event("news", await self._news(told, changed, gone))      # written once, for all streams
         for queue in tuple(self._streams):
             try:
                 queue.put_nowait(event)
             except asyncio.QueueFull:      # too far behind, or never begun: what waits is lost
                 del self._streams[queue]
                 _end(queue)
+
+    async def _news(self, told: dict[str, Any], rows: Sequence[wire.MeterRow], gone: tuple[str, ...] = (),
+                    ) -> dict[str, Any]:
+        """Return an event's data; polls that are due go in between while rows are written."""
+        written = []
+        for number, row in enumerate(rows):
+            if number % AT_A_TIME == 0:
+                await asyncio.sleep(0)
+            written.append(msgspec.Raw(_encode(row)))
+        return self._summary(told) | {"meters": written, "gone": gone}
 
     def _summary(self, told: dict[str, Any]) -> dict[str, Any]:
         """Return what the overview shows: small, because it is sent at every tick."""

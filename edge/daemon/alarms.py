@@ -25,11 +25,11 @@ from edge.errors import ConfigError, EdgeError, RegistryError
 from edge.health.linkalarms import NAMES as LINK_NAMES
 from edge.health.promise import Pulse
 from edge.model import Kind, Record
-from edge.poll.state import PollerState
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 10.0
+AT_A_TIME = 10        # meters judged without a break
 SPARE_S = 60.0
 WAITING = 256
 """Records that are held until it is known what stood before the restart; the newest ones, if there are more."""
@@ -58,13 +58,16 @@ class AlarmDesk:
     """Owns the engine. `hear` never waits; everything runs in one loop."""
 
     def __init__(self, conditions: Judgement, keep: Callable[[Record], object], enrolment: Enrolment,
-                 pollers: Callable[[], Mapping[str, PollerState]], clock: Clock,
+                 ages_s: Callable[[], Mapping[str, float | None]], clock: Clock,
                  restored: Callable[[Iterable[tuple[str, str]]], object]) -> None:
-        """`keep` takes alarm records for the ring; `restored` is told which link alarms stood before the restart."""
+        """`keep` takes alarm records for the ring; `ages_s` tells how old each polled meter's newest reading is.
+
+        `restored` is told which link alarms stood before the restart.
+        """
         self._conditions = conditions
         self._keep = keep
         self._enrolment = enrolment
-        self._pollers = pollers
+        self._ages_s = ages_s
         self._clock = clock
         self._restored = restored
         self._engine: Engine | None = None
@@ -88,7 +91,7 @@ class AlarmDesk:
             pulse(LOOK_S + SPARE_S)
             with contextlib.suppress(RegistryError):      # the enrolment tells what is wrong with it
                 engine = await self._ready()
-                self._look(engine)
+                await self._look(engine)
                 await self._save(engine)
             self._news.clear()
             # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the news.
@@ -143,10 +146,12 @@ class AlarmDesk:
         else:
             self._tell(engine.look(record.device, of_record(record), self._clock.monotonic(), self._now_ms()))
 
-    def _look(self, engine: Engine) -> None:
+    async def _look(self, engine: Engine) -> None:
+        """Judge who is silent; polls that are due go in between."""
         now = self._clock.monotonic()
-        for name, state in self._pollers().items():
-            age_s = state.last_reading_age_s
+        for number, (name, age_s) in enumerate(self._ages_s().items()):
+            if number % AT_A_TIME == 0:
+                await asyncio.sleep(0)
             silent = {"silent_s": now - self._started_at if age_s is None else age_s}
             self._tell(engine.look(name, silent, now, self._now_ms()))
         if self._enrolment.enrolled is not None:

@@ -22,7 +22,7 @@ from edge.ring.store import Ring
 from edge.uplink.uplink import UplinkState
 from halow.recovery import LadderState
 
-AT_A_TIME = 10      # meters told of without a break
+AT_A_TIME = 5      # meters told of without a break
 LATE_INTERVALS = 3.0
 """A meter whose last value is older than so many intervals is late, even while nothing has failed yet."""
 
@@ -59,52 +59,56 @@ class StatusDesk:
         self._ready_s = self._clock.stamp().boottime_ms / 1000
 
     async def answer(self, _request: dict[str, Any]) -> dict[str, Any]:
-        """Return everything; numbers with their units in the key."""
-        now, ring = self._clock.monotonic(), self._ring.status()
+        """Return everything; numbers with their units in the key. Polls that are due go in between."""
+        gateway = self._gateway_answer()
+        await asyncio.sleep(0)
+        radio = self._radio_answer()
+        await asyncio.sleep(0)
         return {
-            "gateway": {
-                "name": self._name, "id": self._identity, "version": __version__, "uptime_s": self._uptime_s(),
-                "boot_id": self._boot_id, "ready_after_boot_s": self._ready_s,
-                "clock_synchronised": self._clock.synchronised(), "registry": self._enrolment.fault or "ok",
-                "workers": msgspec.to_builtins({**self._workers, **self._idle_pollers()}),
-                "overdue": list(self._promises.overdue(now)),
-            },
-            "uplink": self._uplink_answer(now),
-            "ring": {
-                "healthy": ring.healthy, "problem": ring.problem, "epoch": ring.epoch, "commits": ring.commits,
-                "streams": msgspec.to_builtins(ring.streams),
-                "backlog": {stream.name.lower(): self._ring.backlog(stream).records for stream in Stream},
-                "newest_seq": {name: stream.newest_seq for name, stream in ring.streams.items()},
-                "durable_seq": {name: stream.durable_seq for name, stream in ring.streams.items()},
-                "written_bytes": ring.written_bytes,
-            },
-            "polling": msgspec.to_builtins(self._fleet.gate_state()),
-            "radio": self._radio_answer(),
-            "push": self._pushes.state(),
-            "alarms": self._alarms(),
-            "meters": await self._meters(),
+            "gateway": gateway, "uplink": self._uplink_answer(), "ring": self._ring_answer(),
+            "polling": msgspec.to_builtins(self._fleet.gate_state()), "radio": radio, "push": self._pushes.state(),
+            "alarms": self._alarms(), "meters": await self._meters(),
+        }
+
+    def _gateway_answer(self) -> dict[str, Any]:
+        return {
+            "name": self._name, "id": self._identity, "version": __version__, "uptime_s": self._uptime_s(),
+            "boot_id": self._boot_id, "ready_after_boot_s": self._ready_s,
+            "clock_synchronised": self._clock.synchronised(), "registry": self._enrolment.fault or "ok",
+            "workers": msgspec.to_builtins({**self._workers, **self._idle_pollers()}),
+            "overdue": list(self._promises.overdue(self._clock.monotonic())),
+        }
+
+    def _ring_answer(self) -> dict[str, Any]:
+        ring = self._ring.status()
+        return {
+            "healthy": ring.healthy, "problem": ring.problem, "epoch": ring.epoch, "commits": ring.commits,
+            "streams": msgspec.to_builtins(ring.streams),
+            "backlog": {stream.name.lower(): self._ring.backlog(stream).records for stream in Stream},
+            "newest_seq": {name: stream.newest_seq for name, stream in ring.streams.items()},
+            "durable_seq": {name: stream.durable_seq for name, stream in ring.streams.items()},
+            "written_bytes": ring.written_bytes,
         }
 
     def line(self) -> str:
         """Return the one line for `systemctl status`."""
-        states = self._fleet.states()
-        reading = sum(1 for state in states.values() if state.readings and not state.last_failure)
+        reading, polled = self._fleet.reading()
         backlog = sum(self._ring.backlog(stream).records for stream in Stream)
         uplink = self._uplink()
         link = uplink if isinstance(uplink, str) else "uplink up" if uplink.connected else "uplink down"
         registry = f"; registry: {self._enrolment.fault}" if self._enrolment.fault else ""
-        return f"{reading} of {len(states)} meters read; {backlog} records wait; {link}{registry}"
+        return f"{reading} of {polled} meters read; {backlog} records wait; {link}{registry}"
 
     def _idle_pollers(self) -> dict[str, WorkerState]:
         """Return the pollers that a fault of ours keeps from work; those that work are told among the meters."""
         return {name: state for name, state in self._fleet.workers.items() if state.phase is not Phase.RUNNING}
 
-    def _uplink_answer(self, now: float) -> dict[str, Any]:
+    def _uplink_answer(self) -> dict[str, Any]:
         state = self._uplink()
         if isinstance(state, str):
             return {"connected": False, "last_error": state}
         answer: dict[str, Any] = msgspec.to_builtins(state)
-        answer["for_s"] = now - answer.pop("since")
+        answer["for_s"] = self._clock.monotonic() - answer.pop("since")
         return answer
 
     def _radio_answer(self) -> dict[str, Any]:
@@ -123,19 +127,19 @@ class StatusDesk:
 
     async def _meters(self) -> list[dict[str, Any]]:
         """Return all meters; polls that are due go in between: a page asks for this every other second."""
-        states, refused, backfill = self._fleet.states(), self._fleet.refused(), self._backfill()
+        refused, backfill = self._fleet.refused(), self._backfill()
         answer = []
         for number, meter in enumerate(self._enrolment.meters):
             if number % AT_A_TIME == 0:
                 await asyncio.sleep(0)
-            link = self._links.peer_of(meter)
+            state, link = self._fleet.state(meter.name), self._links.peer_of(meter)
             pushes, last_push_age_s = self._pushes.of(meter.name)
             answer.append({
                 "name": meter.name, "address": where(meter.host, meter.port), "profile": meter.profile,
-                "state": _word(states.get(meter.name), refused.get(meter.name, ""), paused=meter.paused),
+                "state": _word(state, refused.get(meter.name, ""), paused=meter.paused),
                 "rssi_dbm": None if link is None else link.rssi_avg_dbm,
                 "link_grade": None if link is None else link.grade.label,
-                **_counters(states.get(meter.name)),
+                **_counters(state),
                 "pushes": pushes, "last_push_age_s": last_push_age_s,
                 "problem": refused.get(meter.name, ""),
                 "backfill": _intervals(backfill.get(meter.name)),

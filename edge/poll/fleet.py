@@ -169,6 +169,21 @@ class Fleet:
         return {name: running.poller.state() for name, running in sorted(self._running.items())
                 if running.poller is not None}
 
+    def state(self, name: str) -> PollerState | None:
+        """Return one poller's state: who asks about many lets polls go in between."""
+        running = self._running.get(name)
+        return None if running is None or running.poller is None else running.poller.state()
+
+    def ages_s(self) -> dict[str, float | None]:
+        """Return how old each poller's newest reading is, None where there is none; cheap, for many meters."""
+        return {name: running.poller.last_reading_age_s for name, running in self._running.items()
+                if running.poller is not None}
+
+    def reading(self) -> tuple[int, int]:
+        """Return how many meters gave a reading when last polled, and how many are polled; cheap, for many meters."""
+        pollers = [running.poller for running in self._running.values() if running.poller is not None]
+        return sum(poller.is_reading for poller in pollers), len(pollers)
+
     def order(self, name: str, errand: Errand) -> None:
         """Have a meter do something between its polls. One line of why not: LocalStateError, Unreachable."""
         running = self._running.get(name)

@@ -185,6 +185,17 @@ class Poller:
         if self._rest is not None:
             self._rest.nudge()
 
+    @property
+    def last_reading_age_s(self) -> float | None:
+        """Return how old the newest reading is."""
+        at = self.counters.last_reading_at
+        return None if at is None else self._clock.monotonic() - at
+
+    @property
+    def is_reading(self) -> bool:
+        """Tell whether there is a reading, and the newest poll gave one."""
+        return self.counters.readings > 0 and not self.counters.last_failure
+
     def state(self) -> PollerState:
         """Return how it stands: plain data, cheap, from any task of the loop."""
         now, counters, link = self._clock.monotonic(), self.counters, self._link
@@ -200,7 +211,7 @@ class Poller:
             connects=counters.connects, drops_idle=counters.drops_idle, keep_alives=counters.keep_alives,
             round_trips=counters.round_trips, round_trip_s=counters.round_trip_s, lost_records=counters.lost_records,
             steps=counters.steps, steps_failed=counters.steps_failed,
-            last_reading_age_s=None if counters.last_reading_at is None else now - counters.last_reading_at,
+            last_reading_age_s=self.last_reading_age_s,
             last_failure=counters.last_failure,
             last_reason=self._last_reason.value if counters.last_failure else "",
             not_read=counters.not_read, list_limit=learned.list_limit,

@@ -91,6 +91,22 @@ async def test_link_alarms_are_kept_too_and_the_link_desk_learns_which_stood(tmp
     await site.enrolment.close()
 
 
+async def test_polls_go_in_between_while_a_hundred_meters_are_judged(tmp_path):
+    silent = Condition(name="silent", device="meter", figures=("silent_s",), severity="major", above=900.0)
+    kept, enrolment = [], Enrolment(tmp_path / "registry.db", Library(tmp_path / "meters"))
+    desk = AlarmDesk(Judgement((silent,), ()), kept.append, enrolment, lambda: {f"m{number}": 1000.0 for number in range(100)},
+                     SystemClock(trust_wall=True), list)
+    look = asyncio.ensure_future(desk._look(await desk._ready()))
+    turns = 0
+    while not look.done():
+        turns += 1
+        await asyncio.sleep(0)
+    await look
+    assert turns >= 10
+    assert len(kept) == 100
+    await enrolment.close()
+
+
 def test_own_conditions_replace_shipped_ones_and_a_wrong_file_is_named(tmp_path):
     own = tmp_path / "alarms.toml"
     own.write_text('[[alarm]]\nname = "board_hot"\ndevice = "gateway"\nfigures = ["soc_temperature_c"]\nabove = 70.0\n'
