@@ -36,6 +36,8 @@ from edge.control import serve
 from edge.daemon import storage
 from edge.daemon.air import AirDesk
 from edge.daemon.alarms import AlarmDesk, judgement
+from edge.daemon.applying import Applying
+from edge.daemon.applying import Parts as Told
 from edge.daemon.backfill import BackfillDesk
 from edge.daemon.duties import standing
 from edge.daemon.enrolment import Enrolment
@@ -50,7 +52,10 @@ from edge.daemon.ota import OtaDesk
 from edge.daemon.pushes import Pushes
 from edge.daemon.radioinventory import RadioInventory
 from edge.daemon.radiorecovery import RadioRecovery
+from edge.daemon.radiowatch import RadioWatch
 from edge.daemon.remote import Parts, RemoteDesk
+from edge.daemon.renewable import Renewable
+from edge.daemon.settings import SettingsDesk
 from edge.daemon.status import StatusDesk
 from edge.daemon.updaters import running, updaters
 from edge.daemon.upstream import Upstream
@@ -62,7 +67,7 @@ from edge.health import wear
 from edge.health.deadline import Deadline
 from edge.health.notify import Notifier, Watchdog
 from edge.health.promise import Promises
-from edge.health.signals import stop_signals
+from edge.health.signals import on_hangup, stop_signals
 from edge.health.supervise import EXPENDABLE, VITAL, RestartPolicy, Worker, WorkerState, supervise
 from edge.identity import identify, named
 from edge.meters.library import Library, own_directory
@@ -71,8 +76,6 @@ from edge.poll.fleet import Fleet
 from edge.ring.lane import Ticket
 from edge.ring.store import Ring
 from edge.store.registry import FILE_NAME
-from halow.look import radio_of
-from halow.monitor import Monitor, MonitorSettings
 
 if TYPE_CHECKING:
     from edge.api.page import Page
@@ -80,19 +83,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, path: Path | None) -> int:
     """Run the gateway until a stop signal; return the exit status (0 stopped, 1 a vital worker kept failing).
 
-    Raises EdgeError where it cannot start: the one line says what to do.
+    `settings` were read from `path`, where a reload reads them again. Raises EdgeError where it cannot start: the one
+    line says what to do.
     """
     deadline = Deadline()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        status = runner.run(gateway(settings, deadline))
+        status = runner.run(gateway(settings, path, deadline))
         deadline.closed(status)
         return status
 
 
-async def gateway(settings: Settings, deadline: Deadline) -> int:
+async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> int:
     """Open everything, work until the stop signal, close everything. Cancelling is the same as the signal.
 
     `deadline` is started when the end begins, and runs on.
@@ -109,6 +113,8 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
 
     async with AsyncExitStack() as resources:
         stop = resources.enter_context(stop_signals(at_first=deadline.start))
+        desk = SettingsDesk(path, settings, identity, clock, lambda record: _keep(ring, Stream.ALARM, record))
+        resources.enter_context(on_hangup(desk.hangup))
         ring = await resources.enter_async_context(
             Ring.open(state_dir / "ring", settings.ring, clock, hold_s=settings.clock.hold_s))
         resources.push_async_callback(enrolment.close)
@@ -131,7 +137,7 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         fleet = await resources.enter_async_context(Fleet(
             profiles, settings=settings.poll, sink=functools.partial(_accept, ring, latest, alarms),
             on_learned=enrolment.keep_learned, reserve=enrolment.reserve_counters, clock=clock, promises=promises,
-            rng=rng, air=air, errands_of=ErrandDesk([standing(settings, means), backfill.of, images.of]).of,
+            rng=rng, air=air, errands_of=ErrandDesk([standing(desk.now, means), backfill.of, images.of]).of,
             on_push=pushes.polled))
         images.nudge = fleet.nudge
         recovery = RadioRecovery(settings.recovery, lambda: links.radio, functools.partial(_keep, ring, Stream.ALARM),
@@ -151,13 +157,20 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
         orders = OrderDesk(settings, profiles, enrolment, fleet.order, latest, means)
         remote = RemoteDesk(settings.remote, upstream.hands, state_dir, Parts(
             orders, enrolment, latest, means, status.answer, backfill.handlers(fleet.nudge)["backfill_again"]))
+        finder = Renewable(lambda: Finder(
+            desk.in_force.discovery, enrolment, profiles, fleet.states, fleet.turnstile.gate,
+            functools.partial(_keep, ring, Stream.ALARM), clock).run if desk.in_force.discovery.subnet else None)
+        radio = RadioWatch(lambda: desk.in_force.radio, links.heard)
+        desk.applying = Applying(Told(
+            fleet=fleet, upstream=upstream, links=links, radio=radio, finder=finder, pushes=pushes, orders=orders,
+            images=images, backfill=backfill, alarms=alarms, ota=ota, remote=remote, vitals=vitals))
         page = await resources.enter_async_context(_page(
-            settings, clock=clock, status=status, enrolment=enrolment, library=profiles, orders=orders, alarms=alarms,
+            desk.now, clock=clock, status=status, enrolment=enrolment, library=profiles, orders=orders, alarms=alarms,
             latest=latest, links=links, ring=ring))
         await resources.enter_async_context(serve(Path(settings.gateway.runtime_dir), {
             "status": status.answer, "reload": _reload(enrolment), "order": orders.order, "page": page.control,
             "order_state": orders.state, "image": images.answer, "credentials": upstream.admission.answer,
-            "claim": upstream.claiming.answer, "ota": ota.answer, **alarms.handlers,
+            "claim": upstream.claiming.answer, "ota": ota.answer, "config_reload": desk.answer, **alarms.handlers,
             **backfill.handlers(fleet.nudge)}))
 
         crew: list[tuple[str, Worker, RestartPolicy]] = [
@@ -167,19 +180,16 @@ async def gateway(settings: Settings, deadline: Deadline) -> int:
             ("alarms", alarms.run, EXPENDABLE),
             ("backfill", backfill.ledgers.run, EXPENDABLE),
             ("pushes", pushes.run, EXPENDABLE),
+            ("settings", desk.run, EXPENDABLE),
+            ("finder", finder.run, EXPENDABLE),
             ("watchdog", Watchdog(notifier, promises, status=status.line, monotonic=clock.monotonic).run, VITAL),
             *((name, worker, EXPENDABLE) for name, worker in page.workers),
         ]
         if settings.uplink.enabled:
-            nameplates = Nameplates(identity, enrolment, profiles, upstream.attributes)
-            crew += [("upstream", upstream.run, VITAL), ("nameplates", nameplates.run, EXPENDABLE),
+            crew += [("upstream", upstream.run, VITAL),
+                     ("nameplates", Nameplates(identity, enrolment, profiles, upstream.attributes).run, EXPENDABLE),
                      ("ota", ota.run, EXPENDABLE), ("remote", remote.run, EXPENDABLE)]
-        if settings.discovery.subnet:
-            finder = Finder(settings.discovery, enrolment, profiles, fleet.states, fleet.turnstile.gate,
-                            functools.partial(_keep, ring, Stream.ALARM), clock)
-            crew.append(("finder", finder.run, EXPENDABLE))
-        if settings.radio.kind != "none":
-            crew += _radio_crew(settings, links, recovery, upstream)
+        crew += _radio_crew(settings.radio.kind, radio, links, recovery, upstream)
         notifier.ready()
         status.ready()
         log.info("halow-gateway %s runs as %s", __version__, settings.gateway.name)
@@ -235,14 +245,14 @@ async def _accept(ring: Ring, latest: Latest, alarms: AlarmDesk, record: Record)
 
 
 @asynccontextmanager
-async def _page(settings: Settings, **desks: Any) -> AsyncIterator["Page | NoPage"]:
+async def _page(in_force: Callable[[], Settings], **desks: Any) -> AsyncIterator["Page | NoPage"]:
     """Yield the local page; where the settings want none, nothing of it is loaded."""
-    if not settings.api.enabled:
+    if not in_force().api.enabled:
         yield NoPage()
         return
     from edge.daemon.page import opened  # noqa: PLC0415 - see above
 
-    async with opened(settings, **desks) as page:
+    async with opened(in_force, **desks) as page:
         yield page
 
 
@@ -257,21 +267,16 @@ class NoPage:
                           "and start the gateway again")
 
 
-def _radio_crew(settings: Settings, links: LinkDesk, recovery: RadioRecovery,
+def _radio_crew(kind: str, radio: Renewable, links: LinkDesk, recovery: RadioRecovery,
                 upstream: Upstream) -> list[tuple[str, Worker, RestartPolicy]]:
-    """Return who watches the radio, tells of it, and brings it back."""
+    """Return who watches the radio, tells of it, and brings it back; nobody where there is none."""
+    if kind == "none":
+        return []
     inventory = RadioInventory(lambda: links.radio, functools.partial(upstream.attributes.tell, ""))
     crew: list[tuple[str, Worker, RestartPolicy]] = [
-        ("links", links.run, EXPENDABLE), ("radio", _monitor(settings, links).run, EXPENDABLE),
+        ("links", links.run, EXPENDABLE), ("radio", radio.run, EXPENDABLE),
         ("radio inventory", inventory.run, EXPENDABLE)]
     return [*crew, ("radio recovery", recovery.run, EXPENDABLE)] if recovery.configured else crew
-
-
-def _monitor(settings: Settings, links: LinkDesk) -> Monitor:
-    """Return the worker that watches the radio of the settings."""
-    radio = settings.radio
-    return Monitor(radio_of(radio), links.heard,
-                   MonitorSettings(interval_s=radio.interval_s, width_mhz=radio.width_mhz))
 
 
 def _reload(enrolment: Enrolment) -> Callable[[dict[str, Any]], Any]:

@@ -61,8 +61,13 @@ def examine(data: dict[str, Any]) -> tuple[Settings, list[str]]:
     problems: list[str] = []
     settings = _sections(data, problems)
     if not problems:
-        problems = [f"{key}: {text}" for key, text in _relations(settings)]
+        problems = contradictions(settings)
     return settings, problems
+
+
+def contradictions(settings: Settings) -> list[str]:
+    """Return what settings that are right one by one have against one another, as `examine` says it."""
+    return [f"{key}: {text}" for key, text in _relations(settings)]
 
 
 def examine_text(text: str) -> tuple[Settings, list[str]]:

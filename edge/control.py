@@ -14,9 +14,11 @@ import logging
 import os
 import socket
 import stat
+import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ ANSWER_LIMIT_BYTES = 4_194_304
 CONNECTIONS_LIMIT = 8
 REQUEST_TIMEOUT_S = 5.0      # from connecting to the whole request
 HANDLER_TIMEOUT_S = 20.0     # from the request to the whole answer
+PEER_UID: ContextVar[int | None] = ContextVar("peer_uid", default=None)
+"""While a handler works: the user at the other end, by the kernel's word; a request's own word proves nothing."""
 
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -90,6 +94,7 @@ class _Server:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            PEER_UID.set(_peer_uid(writer))
             writer.write(await self._answer(reader))
             async with asyncio.timeout(self._request_timeout_s):
                 await writer.drain()
@@ -209,6 +214,13 @@ def _remove_stale(path: Path) -> None:
         except TimeoutError:
             pass
     raise EdgeError(f"{path}: another gateway is running here; stop it first, or change gateway.runtime_dir")
+
+
+def _peer_uid(writer: asyncio.StreamWriter) -> int:
+    """Return whose process it is (SO_PEERCRED, unix(7)), as it was when it connected."""
+    credentials = writer.get_extra_info("socket").getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[1])
 
 
 def _refusal(text: str) -> bytes:

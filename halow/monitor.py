@@ -67,6 +67,16 @@ class Monitor:
         self._misses = 0
         self._air = AirWatch(self._settings.width_mhz)
 
+    def use(self, settings: MonitorSettings, radio: Radio | None = None) -> None:
+        """Watch by other settings from the next `run` on, another radio where one is given. Peers stay known.
+
+        Not while `run` is under way.
+        """
+        self._radio, self._settings = radio or self._radio, settings
+        self._judging = TrackerSettings(settings.interval_s, settings.window_s, settings.silent_s)
+        for tracker in self._trackers.values():
+            tracker.settings = self._judging
+
     def states(self) -> tuple[LinkState, ...]:
         """Return the newest state of every peer, by MAC."""
         return tuple(self._states[mac] for mac in sorted(self._states))

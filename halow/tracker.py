@@ -41,7 +41,7 @@ class PeerTracker:
     def __init__(self, mac: str, settings: TrackerSettings) -> None:
         """Begin without history."""
         self.mac = mac
-        self._settings = settings
+        self.settings = settings
         self._fast = Ewma(EWMA_SPAN)
         self._slow = Ewma(TREND_SPAN)
         self._window: deque[_Look] = deque()
@@ -62,7 +62,7 @@ class PeerTracker:
         age_s = self._age_s(now)
         if fresh:
             self._unheard = 0
-        elif now - self.seen_at >= self._settings.poll_s / 2.0:      # one after an event comes early, and says nothing
+        elif now - self.seen_at >= self.settings.poll_s / 2.0:      # one after an event comes early, and says nothing
             self._unheard += 1
         came_back = self._away and fresh
         if came_back:
@@ -73,9 +73,9 @@ class PeerTracker:
         self.seen_at, self._sample = now, sample
         rssi_dbm = self._take_signal(sample) if fresh else None
         self._window.append(_Look(now, rssi_dbm, sample.tx_packets, sample.tx_retries, sample.tx_failed))
-        while self._window[0].at < now - self._settings.window_s:
+        while self._window[0].at < now - self.settings.window_s:
             self._window.popleft()
-        if age_s is not None and age_s > self._settings.silent_s:
+        if age_s is not None and age_s > self.settings.silent_s:
             self._away = True
             return self._become(Grade.LOST, now, noise_dbm, f"no frame for {age_s:.0f} s")
         if self._away and not fresh:
@@ -99,7 +99,7 @@ class PeerTracker:
             return True
         heard_at = now - sample.inactive_ms / 1000.0
         # Half a poll of tolerance: the dump and `now` are not taken at the very same moment.
-        fresh = self._heard_at is None or heard_at > self._heard_at + min(0.5, self._settings.poll_s / 2.0)
+        fresh = self._heard_at is None or heard_at > self._heard_at + min(0.5, self.settings.poll_s / 2.0)
         if fresh:
             self._heard_at = heard_at
         return fresh
@@ -129,7 +129,7 @@ class PeerTracker:
             mac=self.mac,
             grade=grade,
             changed=changed,
-            stale=self._unheard >= STALE_POLLS or (age_s is not None and age_s > STALE_POLLS * self._settings.poll_s),
+            stale=self._unheard >= STALE_POLLS or (age_s is not None and age_s > STALE_POLLS * self.settings.poll_s),
             rssi_dbm=self._rssi_dbm,
             rssi_avg_dbm=average,
             rssi_min_dbm=min(heard, default=None),

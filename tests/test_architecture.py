@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edge.config import Settings
+from edge.configchange import REACH, TABLE, keys_of
+
 ROOT = Path(__file__).parent.parent
 
 LEAVES = {"edge", "edge.model", "edge.errors", "edge.config", "edge.endpoint", "edge.templates", "edge.clock", "edge.durable", "edge.identity",
@@ -21,7 +24,9 @@ ALLOWED: dict[str, set[str]] = {
     "edge.endpoint": set(),
     "edge.templates": set(),
     "edge.config": set(),
-    "edge.configfile": set(),
+    "edge.configfile": {"edge.configchange"},
+    "edge.configchange": set(),
+    "edge.confighistory": set(),
     "edge.clock": {"edge.model"},
     "edge.log": set(),
     "edge.durable": set(),
@@ -48,10 +53,11 @@ ALLOWED: dict[str, set[str]] = {
     "edge.api": {"edge.store", "edge.meters", "edge.health", "edge.configfile", "edge.log"},
     "edge.demo": {"edge.dlms", "edge.meters", "edge.control"},
     "edge.daemon": {"edge.push", "edge.remote", "edge.log", "edge.ota", "edge.poll", "edge.errands", "edge.meters", "edge.dlms", "edge.uplink", "edge.ring", "edge.store",
-                    "edge.health", "halow", "edge.discovery", "edge.api", "edge.alarms"},
+                    "edge.health", "halow", "edge.discovery", "edge.api", "edge.alarms", "edge.configfile", "edge.configchange", "edge.confighistory",
+                    "edge.control"},
     "edge.app": {"edge.daemon", "edge.ota", "edge.errands", "edge.poll", "edge.uplink", "edge.ring", "edge.store", "edge.meters", "edge.health",
                  "edge.control", "halow", "edge.api"},
-    "edge.commands": {"edge.app", "edge.configfile", "edge.store", "edge.ring", "edge.poll", "edge.errands", "edge.meters", "edge.dlms",
+    "edge.commands": {"edge.app", "edge.configfile", "edge.configchange", "edge.confighistory", "edge.store", "edge.ring", "edge.poll", "edge.errands", "edge.meters", "edge.dlms",
                       "edge.demo", "edge.discovery", "edge.capture",
                       "edge.control", "edge.log", "edge.health", "edge.support", "halow"},
     "edge.cli": {"edge.commands", "edge.app", "edge.log"},
@@ -68,7 +74,7 @@ FORBIDDEN_LEAVES = {
 }
 
 PURE = [
-    "edge/model.py", "edge/errors.py", "edge/config.py", "edge/endpoint.py", "edge/templates.py", "edge/uplink/dialect.py", "edge/uplink/plain.py",
+    "edge/model.py", "edge/errors.py", "edge/config.py", "edge/configchange.py", "edge/endpoint.py", "edge/templates.py", "edge/uplink/dialect.py", "edge/uplink/plain.py",
     "edge/dlms/*.py",
     "edge/meters/reading.py", "edge/meters/layout.py", "edge/meters/selftold.py", "edge/meters/push*.py", "edge/meters/events.py",
     "edge/capture/cut.py", "edge/capture/redact.py", "edge/capture/reseal.py", "edge/capture/standin.py",
@@ -202,6 +208,14 @@ def test_a_planted_violation_is_found(tmp_path: Path) -> None:
     planted.write_text("def f():\n    from gmqtt import Client\n    import edge.poll.poller\n")
     assert set(imports(planted)) == {"gmqtt", "edge.poll.poller"}
     assert room("edge.poll.poller") == "edge.poll"
+
+
+def test_every_setting_stands_in_the_table_of_what_can_change_while_the_gateway_runs() -> None:
+    keys = [key for section in TABLE.values() for reach in section for key in reach.split()]
+    assert len(keys) == len(REACH), "a key stands in two rows of one section in edge/configchange.py"
+    known = {key for key, _ in keys_of(Settings())}
+    assert known == set(REACH), ("edge/configchange.py says of each setting whether a reload or ThingsBoard may change it: 'restart' is always right; "
+                                 "'live' needs a row in edge/daemon/applying.py")
 
 
 def test_files_stay_small() -> None:

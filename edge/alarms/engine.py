@@ -68,6 +68,20 @@ class Engine:
         self._beyond: dict[tuple[str, str], set[str]] = {}
         self._before: dict[tuple[str, str], float] = {}      # (device, figure) -> number of the last look
 
+    def use(self, judgement: Judgement, now_ms: int) -> list[Change]:
+        """Judge by other conditions; return what is cleared because nobody judges it any more.
+
+        What stands by a condition that is another now is judged by that; its delay begins anew.
+        """
+        before, after = ({one.name: one for one in (*each.meter, *each.gateway)}
+                         for each in (self._judgement, judgement))
+        self._judgement = judgement
+        changed = {name for name in before if after.get(name) != before[name]}
+        self._pending = {key: since for key, since in self._pending.items() if key[1] not in changed}
+        self._beyond = {key: figures for key, figures in self._beyond.items() if key[1] not in changed}
+        return [self._clear(alarm, now_ms, "its condition is there no longer")
+                for alarm in self.standing() if alarm.name in changed and alarm.name not in after]
+
     def standing(self) -> tuple[Standing, ...]:
         """Return what stands, oldest first."""
         return tuple(sorted(self._standing.values(), key=lambda alarm: (alarm.raised_ms, alarm.device, alarm.name)))

@@ -62,7 +62,7 @@ class PeerView(Protocol):
 class Doors:
     """All of them."""
 
-    settings: Settings                                   # with the gateway's own name filled in
+    in_force: Callable[[], Settings]                     # with the gateway's own name filled in
     clock: Clock
     status: Request
     enrolment: Enrolled
@@ -77,3 +77,8 @@ class Doors:
     backlog: Callable[[], tuple[int, int, int]]          # records that wait: alarm, billing, instant
     bands: Sequence[tuple[str, float]]                   # grade -> lowest dBm, best first
     facts: Callable[[], Awaitable[Mapping[str, str]]]    # board and operating system, for the inventory
+
+    @property
+    def settings(self) -> Settings:
+        """Return what is in force now."""
+        return self.in_force()

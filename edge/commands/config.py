@@ -1,16 +1,23 @@
-"""`halow-gateway config`: look at the settings."""
+"""`halow-gateway config`: look at the settings, have the running gateway take them up, see who changed what."""
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edge.commands.context import State, pass_state
 from edge.errors import EdgeError
 
+if TYPE_CHECKING:
+    from edge.confighistory import Entry
+
+RELOAD_TIMEOUT_S = 20.0      # meters whose time-outs have changed are left and connected anew
+
 
 @click.group()
 def config() -> None:
-    """Show, check or print default settings."""
+    """Show, check, reload settings, or print default ones."""
 
 
 @config.command(short_help="Print the settings in force.")
@@ -64,3 +71,62 @@ def check(state: State, file: Path | None) -> None:
     path = file or state.config_path()
     load(path)
     click.echo(f"{path}: good" if path else "No settings file; the built-in defaults are in force.")
+
+
+@config.command(short_help="Have the running gateway take up the settings file.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON: what has changed and what needs a restart.")
+@pass_state
+def reload(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+    """Have the running gateway read its settings file again, without a restart.
+
+    Connections go on where nothing of theirs has changed. A file with a problem changes nothing. What only a restart
+    can change is named, and stays as it is until then.
+    """
+    import msgspec
+
+    from edge.commands.who import who
+    from edge.control import ask
+
+    answer = ask(Path(state.settings().gateway.runtime_dir), "config_reload", timeout_s=RELOAD_TIMEOUT_S, by=who())
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(answer)).decode())
+        return
+    for change in answer["changed"]:
+        click.echo(f"{change['key']}: {_value(change['before'])} -> {_value(change['after'])}")
+    if answer["restarted"]:
+        click.echo(f"Connected anew: {', '.join(answer['restarted'])}")
+    if not answer["changed"]:
+        click.echo("Nothing else is in force than before.")
+    for change in answer["needs_restart"]:
+        before, after = _value(change["before"]), _value(change["after"])
+        click.echo(f"{change['key']}: {after} needs a restart; {before} is in force")
+
+
+@config.command(short_help="Show who changed which setting, and when.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON: a list of changes, oldest first.")
+@pass_state
+def history(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+    """Show the newest changes of settings in force: reloads, and what ThingsBoard set. Secrets are in none of them."""
+    import msgspec
+
+    from edge.confighistory import read
+
+    entries = read(Path(state.settings().gateway.state_dir))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(entries)).decode())
+        return
+    for entry in entries:
+        click.echo(f"{_when(entry)}  {entry.outcome}  by {entry.by}: {entry.words()}")
+    if not entries:
+        click.echo("No setting has been changed while the gateway ran.")
+
+
+def _when(entry: "Entry") -> str:
+    when = datetime.fromtimestamp(entry.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return f"{when}{' ' if entry.synchronised else '?'}"
+
+
+def _value(value: Any) -> str:
+    import msgspec
+
+    return msgspec.json.encode(value).decode()

@@ -15,4 +15,4 @@ def run(state: State) -> int:
     log.configure("debug" if state.debug else settings.gateway.log_level)
     from edge.app import run as run_app
 
-    return run_app(settings)
+    return run_app(settings, state.config_path())

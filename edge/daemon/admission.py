@@ -60,6 +60,12 @@ class Admission:
 
     # ---- for the uplink
 
+    def use(self, settings: Settings) -> None:
+        """Log in by other settings from the next `login` on, at once. Not while one is under way."""
+        self._settings, self._delays = settings, self._backoff()
+        self._refusal, self._tried = None, None
+        self._begin_trials()
+
     async def login(self) -> Login:
         """Return what to log in with now; provisioning or a trial may come before. Nothing else may be connected.
 

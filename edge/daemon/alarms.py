@@ -64,7 +64,7 @@ class AlarmDesk:
 
         `restored` is told which link alarms stood before the restart.
         """
-        self._conditions = conditions
+        self.conditions = conditions
         self._keep = keep
         self._enrolment = enrolment
         self._ages_s = ages_s
@@ -77,6 +77,12 @@ class AlarmDesk:
         self._news = asyncio.Event()
         self._saving = asyncio.Lock()
         self._started_at = clock.monotonic()
+
+    def use(self, conditions: Judgement) -> None:
+        """Judge by other conditions from now on; what nobody judges any more is cleared."""
+        self.conditions = conditions
+        if self._engine is not None:
+            self._tell(self._engine.use(conditions, self._now_ms()))
 
     def hear(self, record: Record) -> None:
         """Look at a record that goes into the ring. Link alarms come here first."""
@@ -133,7 +139,7 @@ class AlarmDesk:
             if self._engine is None:      # nobody else was quicker
                 before = [msgspec.json.decode(line, type=Standing) for line in lines]
                 self._restored((alarm.device, alarm.name) for alarm in before if alarm.name in LINK_NAMES)
-                self._engine = Engine(self._conditions, before)
+                self._engine = Engine(self.conditions, before)
                 waiting, self._waiting = list(self._waiting), deque(maxlen=WAITING)
                 for record in waiting:
                     self._judge(self._engine, record)

@@ -49,6 +49,10 @@ class BackfillDesk:
         self._told: dict[str, tuple[int | None, ...]] = {}
         self._tell_at = 0.0
 
+    def use(self, settings: Settings) -> None:
+        """Make the next errands by other settings."""
+        self._settings = settings
+
     def of(self, meter: Meter, profile: Profile) -> Iterator[Errand]:
         """Yield the meter's backfill, if its profile names a load profile (`edge.poll.errand.ErrandsOf`)."""
         spec, settings = profile.load_profile, self._settings

@@ -1,6 +1,6 @@
 """The duties that every meter has by its profile, as standing errands."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from edge.config import Settings
 from edge.errands.billing import Billing
@@ -13,10 +13,11 @@ from edge.model import Meter
 from edge.poll.errand import Errand, ErrandsOf
 
 
-def standing(settings: Settings, means: Means) -> ErrandsOf:
+def standing(in_force: Callable[[], Settings], means: Means) -> ErrandsOf:
     """Return the maker for `ErrandDesk`: what is read from a meter, or kept right on it, besides its polls."""
 
     def make(meter: Meter, profile: Profile) -> Iterator[Errand]:
+        settings = in_force()
         subject, duties = Subject(meter.name, profile.name), settings.duties
         if profile.clock is not None:
             yield ClockKeeper(subject, profile.clock, settings.clock_sync, duties.clock_interval_s, means)

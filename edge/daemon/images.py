@@ -49,6 +49,10 @@ class ImageDesk:
         self._means = means
         self._errands: dict[str, ImageTransfer] = {}
 
+    def use(self, settings: Settings) -> None:
+        """Work by other settings: orders at once, transfers when their errands are made anew."""
+        self._settings = settings
+
     def of(self, meter: Meter, profile: Profile) -> Iterator[ImageTransfer]:
         """Yield the errand of a meter whose poller starts."""
         self._errands.pop(meter.name, None)

@@ -40,6 +40,7 @@ class LinkDesk:
         self._keep = keep
         self._clock = clock
         self._record_interval_s = record_interval_s
+        self._due: float | None = None      # when the next records are, in loop time
         self._macs: Mapping[str, str] = {}
         self._by_mac: dict[str, LinkState] = {}
         self._changed: set[str] = set()
@@ -48,6 +49,13 @@ class LinkDesk:
         self._pollers = pollers
         self._asked: dict[str, tuple[int, int]] = {}
         self.alarms = LinkAlarms()
+
+    def use(self, record_interval_s: float) -> None:
+        """Write link records this often from now on; the next ones after so long."""
+        if record_interval_s != self._record_interval_s:
+            self._record_interval_s = record_interval_s
+            self._due = None
+            self._news.set()
 
     def heard(self, states: tuple[LinkState, ...], radio: RadioState) -> None:
         """Take the monitor's newest judgement; never blocks."""
@@ -64,8 +72,9 @@ class LinkDesk:
     async def run(self, pulse: Pulse) -> None:
         """Write link records until cancelled; a record that was handed over before is kept."""
         loop = asyncio.get_running_loop()
-        due = loop.time() + self._record_interval_s
+        self._due = None
         while True:
+            due = self._due = self._due or loop.time() + self._record_interval_s
             pulse(self._record_interval_s + SPARE_S)
             try:
                 # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the news.
@@ -78,7 +87,7 @@ class LinkDesk:
             self._news.clear()
             await self._learn_neighbours()
             if over:
-                due = loop.time() + self._record_interval_s
+                self._due = None
                 changed = {state.mac for state in self.states}
             self._write(changed)
 

@@ -64,6 +64,10 @@ class OrderDesk:
         self._numbers = count(1)
         self._orders: dict[int, Order] = {}
 
+    def use(self, settings: Settings) -> None:
+        """Judge the next orders by other settings."""
+        self._settings = settings
+
     async def order(self, request: dict[str, Any]) -> dict[str, Any]:
         """Take an order; the control request of that name. OrderRefused, ConfigError: one line on why not."""
         given = _read(request, _Given)

@@ -63,6 +63,11 @@ class OtaDesk:
         self._concluded: dict[What, Offer] = {}                   # there is nothing more to do about it
         self._retries = 0                                         # asked for, so far
 
+    def use(self, settings: OtaSettings, updaters: Mapping[What, Updater], answer_timeout_s: float) -> None:
+        """Work by other settings: the next chunk, the next package, the next installation."""
+        self._settings, self._updaters = settings, updaters
+        self.chunks.use(settings.chunk_bytes, answer_timeout_s, settings.link_share)
+
     def changed(self, attributes: Mapping[str, object]) -> None:
         """Take the shared attributes of KEYS as they are now; whoever dispatches them calls this."""
         self._attributes = attributes

@@ -1,7 +1,7 @@
 """Opens the local page onto the daemon's desks. Nothing else loads `edge.api`, and app imports this late."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -27,11 +27,11 @@ FACT_LIMIT_BYTES = 4_096
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, clock: Clock, status: StatusDesk, enrolment: Enrolment, library: Library,
-                 orders: OrderDesk, alarms: AlarmDesk, latest: Latest, links: LinkDesk,
+async def opened(in_force: Callable[[], Settings], *, clock: Clock, status: StatusDesk, enrolment: Enrolment,
+                 library: Library, orders: OrderDesk, alarms: AlarmDesk, latest: Latest, links: LinkDesk,
                  ring: Ring) -> AsyncIterator[Page]:
     """Yield the page, ready to be served by its two workers."""
-    thresholds = Thresholds.for_width(settings.radio.width_mhz)
+    thresholds = Thresholds.for_width(in_force().radio.width_mhz)
 
     def backlog() -> tuple[int, int, int]:
         alarm, billing, instant = (ring.backlog(stream).records for stream in (
@@ -42,7 +42,7 @@ async def opened(settings: Settings, *, clock: Clock, status: StatusDesk, enrolm
         return await asyncio.to_thread(board_facts)
 
     page = Page(Doors(
-        settings=settings, clock=clock, status=status.answer, enrolment=enrolment, library=library,
+        in_force=in_force, clock=clock, status=status.answer, enrolment=enrolment, library=library,
         order=orders.order, order_state=orders.state,
         alarms=alarms.answer, acknowledge=alarms.acknowledge, newest=latest.of, peers=lambda: links.states,
         peer_of=links.peer_of, backlog=backlog,

@@ -69,7 +69,7 @@ class Pushes:
                  clock: Clock, *, meters_zone: str = "") -> None:
         """`put` gives a record to the ring without waiting; RingError where it is refused."""
         self.counts = Counts()
-        self._settings = settings
+        self._settings = self._wanted = settings
         self._enrolment = enrolment
         self._profiles = profiles
         self._put = put
@@ -87,6 +87,11 @@ class Pushes:
         self._waiting: list[Verdict] = []
         self._kept_at = self._looked_at = float("-inf")
         self._last: dict[str, tuple[int, float]] = {}      # meter -> accepted, when the last one came
+
+    def use(self, settings: PushSettings) -> None:
+        """Take pushes by other settings. Open connections end only where ports or address are others now."""
+        self._wanted = settings
+        self._wake.set()
 
     async def run(self, pulse: Pulse) -> None:
         """Take pushes until cancelled, and listen for them where the settings say so.
@@ -203,6 +208,8 @@ class Pushes:
     async def _step(self) -> float:
         """Do what is due; return how long the next look may wait."""
         now = self._clock.monotonic()
+        if self._wanted != self._settings:
+            self._renew_listener(now)
         look_s = LOOK_S if self._listener.where or self._at_rest else FIRST_S
         if now >= self._looked_at + look_s:
             self._looked_at = now
@@ -215,6 +222,19 @@ class Pushes:
             await self._try("invocation counters cannot be kept, so ciphered pushes wait", self._keep)
         due = min(self._looked_at + look_s, self._kept_at + KEEP_S if self._waiting else float("inf"))
         return max(due - self._clock.monotonic(), 0.0)
+
+    def _renew_listener(self, now: float) -> None:
+        before, settings = self._settings, self._wanted
+        self._settings = settings
+        self._senders = Senders(settings.messages_per_minute, settings.messages_per_minute_in_all, now)
+        if (before.enabled, before.listen, before.tcp_port, before.udp_port) == (
+                settings.enabled, settings.listen, settings.tcp_port, settings.udp_port):
+            self._listener.settings = settings      # each connection and datagram looks there
+            return
+        self._listener.close()
+        self._listener = Listener(settings, self)
+        self._problems.clear()
+        self._looked_at = float("-inf")
 
     async def _try(self, what: str, work: Callable[[], Awaitable[None]], level: int = logging.ERROR) -> None:
         """Do it; what stands in the way is told once, and tried again when it is due again."""

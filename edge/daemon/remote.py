@@ -61,6 +61,10 @@ class RemoteDesk:
         self._open: set[str] = set()
         hands.arrived = self._arrived
 
+    def use(self, settings: RemoteSettings) -> None:
+        """Allow other methods from the next call on."""
+        self._settings = settings
+
     def _arrived(self, call: Call) -> bool:
         if call.key in self._open:      # delivered again while it is worked on: one answer serves both
             return True

@@ -6,6 +6,8 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from edge.clock import Clock
 from edge.config import Settings
 from edge.credentials import Login
@@ -47,8 +49,15 @@ class Upstream:
         # another broker knows nothing of these, and one that guards its topics would end the connection
         everything: tuple[Talk, ...] = (self.hands, self.claiming, *talks)
         self._talks = everything if settings.uplink.dialect == "thingsboard" else ()
+        self._renewed = asyncio.Event()
         self._uplink: Uplink | None = None
         self._waits_for = "not started yet" if settings.uplink.enabled else "switched off (uplink.enabled = false)"
+
+    def use(self, settings: Settings) -> None:
+        """Go on by other settings: a session that is open ends, and one by these begins at once."""
+        before, self._settings = self._settings.uplink, settings
+        if msgspec.structs.replace(before, health_interval_s=settings.uplink.health_interval_s) != settings.uplink:
+            self._renewed.set()
 
     def state(self) -> UplinkState | str:
         """Return the uplink's state, or one line on why there is none."""
@@ -64,15 +73,16 @@ class Upstream:
             login, self._uplink = await self._made(pulse)
             draining = asyncio.create_task(self._uplink.run(), name="uplink")
             watching = asyncio.create_task(self._replaced(login, self._uplink), name="uplink credentials")
+            renewed = asyncio.create_task(self._renewed.wait(), name="uplink settings")
             try:
-                await asyncio.wait({draining, watching}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({draining, watching, renewed}, return_when=asyncio.FIRST_COMPLETED)
                 if draining.done():
                     await draining      # it never returns: what it raises is a bug, and goes on to the supervisor
-                log.info("there are other credentials: connecting anew")
+                log.info("there are other %s: connecting anew", "settings" if renewed.done() else "credentials")
             finally:
-                draining.cancel()
-                watching.cancel()
-                await asyncio.wait({draining, watching})
+                for task in (draining, watching, renewed):
+                    task.cancel()
+                await asyncio.wait({draining, watching, renewed})
 
     async def _replaced(self, login: Login, uplink: Uplink) -> None:
         """Return when there is another token, password or certificate, in use or to be tried."""
@@ -86,8 +96,13 @@ class Upstream:
 
     async def _made(self, pulse: Pulse) -> tuple[Login, Uplink]:
         """Wait until credentials and CA file are there and right: without them the meters are polled all the same."""
-        told, settings = "", self._settings
+        told = ""
         while True:
+            if self._renewed.is_set():
+                self._renewed.clear()
+                self.admission.use(self._settings)
+                told = ""
+            settings = self._settings
             # provisioning is a connection, an answer, and at the worst a login to be sure; each in MQTT 5, then 3.1.1
             pulse(4 * settings.uplink.connect_timeout_s + settings.uplink.ack_timeout_s + LOOK_S + SPARE_S)
             try:
@@ -104,4 +119,6 @@ class Upstream:
             except OSError as error:
                 self._waits_for = f"{error.filename or 'state directory'}: credentials cannot be kept: {error.strerror}"
                 log.warning("nothing is sent yet: %s", self._waits_for)
-            await asyncio.sleep(LOOK_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._renewed.wait()

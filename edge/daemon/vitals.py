@@ -132,8 +132,15 @@ class Vitals:
         self._clock = clock
         self._state_dir = state_dir
         self._interval_s = interval_s
+        self._renewed = asyncio.Event()
         self._started_at = clock.monotonic()
         self._told_start = False
+
+    def use(self, interval_s: float) -> None:
+        """Write this often from now on."""
+        if interval_s != self._interval_s:
+            self._interval_s = interval_s
+            self._renewed.set()
 
     @property
     def uptime_s(self) -> int:
@@ -147,8 +154,12 @@ class Vitals:
             self._told_start = True
         while True:
             pulse(self._interval_s + SPARE_S)
-            await asyncio.sleep(self._interval_s)
-            self._keep(await self.record())
+            self._renewed.clear()
+            try:
+                async with asyncio.timeout(self._interval_s):
+                    await self._renewed.wait()
+            except TimeoutError:
+                self._keep(await self.record())
 
     async def record(self) -> Record:
         """Return the gateway's health now; also advances what `read_success_pct` counts from."""

@@ -1,4 +1,7 @@
-"""Stopping: SIGTERM and SIGINT ask for a graceful end, a second one ends at once; every close has a deadline."""
+"""Signals: SIGTERM and SIGINT ask for a graceful end, a second one ends at once; SIGHUP for a reload.
+
+Every close has a deadline.
+"""
 
 import asyncio
 import logging
@@ -48,6 +51,17 @@ def stop_signals(
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+@contextmanager
+def on_hangup(called: Callable[[], object]) -> Iterator[None]:
+    """Have `called` in the loop at each SIGHUP, which ends nothing then. For the main thread's loop."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, called)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 async def close_within(name: str, closing: Awaitable[object], deadline_s: float) -> bool:

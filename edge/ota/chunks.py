@@ -76,6 +76,10 @@ class Chunks:
 
     # ---- for whoever keeps the package
 
+    def use(self, chunk_bytes: int, timeout_s: float, link_share: float) -> None:
+        """Ask for the next chunks by other settings."""
+        self._wanted_bytes, self._timeout_s, self._share = chunk_bytes, timeout_s, link_share
+
     def begin(self, offer: Offer, position: int) -> None:
         """Get `offer` from octet `position` on, or a little before it."""
         self._offer, self._position = offer, position

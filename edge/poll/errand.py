@@ -93,6 +93,10 @@ class Errands:
         """Add an order; it is dropped as soon as nothing of it is due any more."""
         self._orders.append(errand)
 
+    def replace(self, standing: Iterable[Errand]) -> None:
+        """Have other standing errands from now on; orders stay."""
+        self._standing = list(standing)
+
     def orders(self) -> tuple[Errand, ...]:
         """Return the orders that are not finished."""
         return tuple(self._orders)

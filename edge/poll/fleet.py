@@ -10,7 +10,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
@@ -82,6 +82,13 @@ class _Running:
     task: asyncio.Task[None]
     learned: Learned
     poller: Poller | None = None
+
+
+def _timeouts(running: _Running, settings: PollSettings) -> tuple[float, float, float]:
+    """Return what a connection to this meter waits for: it is read when its poller starts."""
+    item = running.enrolled
+    associate = association_settings(item.meter, running.profile, item.password, settings, item.keys, item.client_title)
+    return settings.connect_timeout_s, associate.association_timeout_s, associate.exchange_timeout_s
 
 
 class Fleet:
@@ -163,6 +170,31 @@ class Fleet:
             used = {running.lane for running in self._running.values()}
             self._lines = {place: line for place, line in self._lines.items() if place in used}
             return Change(tuple(sorted(new)), tuple(sorted(gone)), tuple(sorted(changed)), refused)
+
+    async def use(self, settings: PollSettings) -> tuple[str, ...]:
+        """Poll by other settings; return the meters that were restarted for it, sorted.
+
+        Those are the ones whose time-outs are others now. Everybody else's association and counters go on.
+        """
+        async with self._applying:
+            if settings.at_once != self._settings.at_once:
+                self.turnstile.most(settings.at_once)
+            before, self._settings = self._settings, settings
+            changed = {name: running for name, running in sorted(self._running.items())
+                       if _timeouts(running, before) != _timeouts(running, settings)}
+            for name, running in self._running.items():
+                if name not in changed and running.poller is not None:
+                    running.poller.use(settings)
+            await self._stop(list(changed))
+            for running in changed.values():
+                self._start(replace(running.enrolled, learned=running.learned), hang_up=running.hang_up)
+            return tuple(changed)
+
+    def renew_errands(self) -> None:
+        """Make every meter's errands anew; its association stays, a step that is under way is finished."""
+        for running in self._running.values():
+            if running.poller is not None:
+                running.poller.renew_errands(self._errands_of(running.enrolled.meter, running.profile))
 
     def states(self) -> dict[str, PollerState]:
         """Return every poller's state by meter name. A paused or refused meter has none."""

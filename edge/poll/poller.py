@@ -68,6 +68,11 @@ def nobody(took_s: float, *, answered: bool) -> None:
     _ = took_s, answered
 
 
+def _limits(settings: PollSettings) -> Limits:
+    return Limits(settings.backoff_first_s, settings.backoff_max_s, settings.breaker_failures,
+                  settings.breaker_open_s, settings.breaker_open_max_s)
+
+
 class Poller:
     """Polls one meter until cancelled."""
 
@@ -104,12 +109,10 @@ class Poller:
         self.meter = meter
         self.profile = profile
         self.interval_s = poll_interval_s(meter, profile, settings)
-        self.between = Between.HANG_UP if hang_up else between_polls(
-            self.interval_s, inactivity_s=profile.timing.inactivity_s, keep_alive_s=profile.timing.keep_alive_s)
+        self._hang_up = hang_up
+        self.between = self._between()
         self.counters = Counters()
-        self.recovery = Recovery(
-            Limits(settings.backoff_first_s, settings.backoff_max_s, settings.breaker_failures,
-                   settings.breaker_open_s, settings.breaker_open_max_s), rng.random)
+        self.recovery = Recovery(_limits(settings), rng.random)
         self._connect_timeout_s = settings.connect_timeout_s
         self._connect = connect or functools.partial(connect_for, meter, settings.connect_timeout_s)
         self._gate = gate
@@ -129,6 +132,8 @@ class Poller:
         self._link: Link | None = None
         self._rest: Rest | None = None
         self._schedule: Schedule | None = None
+        self._tick = Tick(0, float("inf"))
+        self._due_before = 0      # slots of earlier schedules
 
     async def run(self) -> None:
         """Poll until cancelled; cancelling ends an open exchange hard, an idle association politely within a deadline.
@@ -144,18 +149,50 @@ class Poller:
             keep_alive_s=self.profile.timing.keep_alive_s, link=self._link, errands=self._errands, gate=self._gate,
             lane=self._lane, recovery=self.recovery, counters=self.counters, clock=self._clock, pulse=self._promise,
             air=self._air)
-        schedule = self._schedule = Schedule.spread(self.meter.name, self.interval_s, self._clock.monotonic())
-        tick = schedule.first()
+        schedule = self._begin()
         try:
             while True:
-                await rest.until(tick.at)
+                await rest.until(lambda: self._tick.at)
+                schedule, tick = self._schedule or schedule, self._tick
                 await self._slot(tick, schedule.following(tick, tick.at).at, self._link)
-                tick = schedule.following(tick, self._clock.monotonic())
-                self.counters.skipped += tick.skipped
+                if self._tick is tick:      # else another interval began meanwhile
+                    self._tick = schedule.following(tick, self._clock.monotonic())
+                    self.counters.skipped += self._tick.skipped
         finally:
             for order in self._errands.orders():
                 order.failed(LocalStateError(f"meter {self.meter.name} is polled no longer"), self._clock.monotonic())
             await self._leave(self._link)
+
+    def use(self, settings: PollSettings) -> None:
+        """Go on by another interval, back-off and breaker; the association stays, and so do failures counted so far.
+
+        Another interval begins a schedule of its own: its first slot comes soon. Time-outs are for a new poller.
+        """
+        self.recovery.limits = _limits(settings)
+        interval_s = poll_interval_s(self.meter, self.profile, settings)
+        if interval_s == self.interval_s:
+            return
+        self.interval_s = interval_s
+        self.between = self._between()
+        if self._schedule is not None and self._rest is not None:
+            self._due_before += self._schedule.due(self._clock.monotonic())
+            self._begin()
+            self._rest.use(interval_s, self.between)
+
+    def renew_errands(self, standing: Iterable[Errand]) -> None:
+        """Have other standing errands; a step that is under way is finished."""
+        self._errands.replace(standing)
+        self.nudge()
+
+    def _begin(self) -> Schedule:
+        self._schedule = Schedule.spread(self.meter.name, self.interval_s, self._clock.monotonic())
+        self._tick = self._schedule.first()
+        return self._schedule
+
+    def _between(self) -> Between:
+        timing = self.profile.timing
+        return Between.HANG_UP if self._hang_up else between_polls(
+            self.interval_s, inactivity_s=timing.inactivity_s, keep_alive_s=timing.keep_alive_s)
 
     async def _leave(self, link: Link) -> None:
         """End the association in turn: on a shared line somebody else may be speaking."""
@@ -204,7 +241,7 @@ class Poller:
         return PollerState(
             meter=self.meter.name, interval_s=self.interval_s, between=self.between,
             connected=link is not None and link.is_open, ladder=self.recovery.state(now),
-            due=self._schedule.due(now) if self._schedule is not None else 0,
+            due=self._due_before + (self._schedule.due(now) if self._schedule is not None else 0),
             slots=counters.readings + failed, readings=counters.readings, partial=counters.partial, failed=failed,
             failures={reason.value: count for reason, count in counters.failures.items()}, skipped=counters.skipped,
             held=counters.held,

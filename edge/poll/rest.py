@@ -8,7 +8,7 @@ waited for STARVED_INTERVALS; the poll after it comes late then, by one step.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from edge.clock import Clock
 from edge.errors import EdgeError, LocalStateError, MeterError
@@ -78,9 +78,17 @@ class Rest:
         """Look again at what is due: an order came, or an errand changed its mind."""
         self._nudged.set()
 
-    async def until(self, at: float) -> None:
-        """Return when the slot at `at` (monotonic seconds) has come. Cancelling ends a step and its connection hard."""
-        while (now := self._clock.monotonic()) < at:
+    def use(self, interval_s: float, between: Between) -> None:
+        """Go on for another interval; who waits in `until` looks anew when the slot is."""
+        self._interval_s, self._between = interval_s, between
+        self.nudge()
+
+    async def until(self, slot_at: Callable[[], float]) -> None:
+        """Return when the slot has come. Cancelling ends a step and its connection hard.
+
+        `slot_at` says when it is, in monotonic seconds; it is asked again after each nudge and step.
+        """
+        while (now := self._clock.monotonic()) < (at := slot_at()):
             errand, errand_at = self._next(now, at)
             alive_at = self._alive_at(now, at)
             first = min(at, errand_at, alive_at)

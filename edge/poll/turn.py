@@ -56,8 +56,16 @@ class Turnstile:
         """Note how asking a meter ended that was expected to answer, and how long that took."""
         now = self._clock.monotonic()
         inside = max(1, self.gate.state().inside)
-        limit = (self.pacing.answered(now, took_s, inside, waiting=self.gate.wanted()) if answered
-                 else self.pacing.missed(now, took_s))
+        self._limit(self.pacing.answered(now, took_s, inside, waiting=self.gate.wanted()) if answered
+                    else self.pacing.missed(now, took_s))
+
+    def most(self, most: int) -> None:
+        """Let another number in at once at the most; how many is found out anew. ValueError below 1."""
+        first = min(FIRST, most)
+        self.pacing = Pacing(first, most)
+        self._limit(first)
+
+    def _limit(self, limit: int) -> None:
         if limit != self.gate.limit:
             log.debug("meters asked at once: %d, was %d", limit, self.gate.limit)
             _wake(self.gate.resize(limit))

@@ -164,3 +164,19 @@ def test_a_change_becomes_a_record_of_the_alarm_stream():
     record = replace(change, at_ms=5).record(STAMP)
     assert record.schema.kind is Kind.ALARM
     assert record.values == ("hot", "raised", "major", "t 90", None, 1)
+
+
+def test_other_conditions_clear_what_nobody_judges_any_more_and_begin_delays_anew():
+    cold = Condition(name="cold", device="meter", figures=("t2",), severity="major", below=5.0, for_s=0.0)
+    engine = engine_of(replace_condition(HOT, for_s=0.0), cold)
+    assert told(engine, 90.0, 0) == told(engine, 1.0, 0, "t2") == ["raised"]
+    engine.told("m", "link_poor", "minor", "elsewhere", 0, raised=True)
+    changes = engine.use(Judgement((replace_condition(HOT, above=95.0, clear_at=92.0, for_s=10.0),), ()), 1_000)
+    assert [(change.alarm.name, change.state, change.alarm.detail) for change in changes] == [
+        ("cold", "cleared", "its condition is there no longer")]
+    assert [alarm.name for alarm in engine.standing()] == ["hot", "link_poor"], "what others judge is theirs"
+    assert told(engine, 91.0, 2) == ["cleared"]
+    assert told(engine, 96.0, 3) == []
+    engine.use(Judgement((replace_condition(HOT, above=95.0, clear_at=92.0, for_s=20.0),), ()), 4_000)
+    assert told(engine, 96.0, 14) == []
+    assert told(engine, 96.0, 34) == ["raised"]

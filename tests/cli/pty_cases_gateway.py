@@ -71,6 +71,7 @@ BESIDE: dict[str, tuple[Case, ...]] = {
         Case("alarms ack voltage_there --meter sim-0001 --by Ana", ("^voltage_there: acknowledged",)),
         Case("alarms ack voltage_there --meter sim-0001", ("^voltage_there: was acknowledged already",), reads=True),
         Case("alarms ack flood", ("no alarm 'flood' stands at the gateway; `halow-gateway alarms list` shows which do",), 1, reads=True)),
+    "config reload": (Case("config reload", ("^Nothing else is in force than before.",), reads=True), Case("config reload --json", ('"needs_restart"',), reads=True)),
     "page code": (Case("page code", ("give this code, within 15 minutes:", "^    [A-Z0-9]{{5}}-[A-Z0-9]{{5}}$")), Case("page code --json", ('"code"',), reads=True)),
     "page token add": (Case("page token add s1", ("^[A-Za-z0-9_-]{{40,}}$",)), Case("page token add s1", ("a token is named s1 already",), 1, reads=True)),
     "page token list": (Case("page token list", ("^NAME  ROLE$", "^s1    view$"), reads=True), Case("page token list --json", ('"role": "view"',), reads=True)),

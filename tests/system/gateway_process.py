@@ -44,8 +44,15 @@ class GatewayProcess:
             settings[name] = {**settings.get(name, {}), **section}
         self.state.mkdir(parents=True, exist_ok=True)
         self.state.chmod(0o700)
-        self.config.write_text(toml(settings))
+        self.settings = settings
+        self.configure()
         self.process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, **sections: Mapping[str, object]) -> None:
+        """Write the settings file, with other keys in these sections from now on."""
+        for name, section in sections.items():
+            self.settings[name] = {**self.settings.get(name, {}), **section}
+        self.config.write_text(toml(self.settings))
 
     def command(self, *words: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a `halow-gateway` command on this gateway's configuration."""

@@ -1,0 +1,140 @@
+"""The settings in force: read at the start, changed by a reload, and every change told.
+
+    gateway.toml ─► checked whole ─► merge with what is in force ─► checked again ─► the parts ─► history, event, log
+                      │ no            what needs a restart waits      │ no
+                      └───────────────────────────────────────────────┴─► refused, nothing is changed
+
+One change at a time, and none is left half done: what asked for it may go away meanwhile.
+"""
+
+import asyncio
+import contextlib
+import logging
+import pwd
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge import confighistory
+from edge.clock import Clock
+from edge.config import Settings
+from edge.configchange import Changed, merge
+from edge.configfile import contradictions, load
+from edge.confighistory import Entry
+from edge.control import PEER_UID
+from edge.daemon.vitals import event
+from edge.errors import EdgeError, LocalStateError, SettingsError
+from edge.health.promise import Pulse
+from edge.identity import named
+from edge.model import Record
+
+if TYPE_CHECKING:
+    from edge.daemon.applying import Applying
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 60.0
+SPARE_S = 60.0
+DETAIL_LIMIT = 400
+BY_LIMIT = 100
+
+
+class SettingsDesk:
+    """Owns what is in force. `run` is its worker."""
+
+    def __init__(self, path: Path | None, settings: Settings, identity: str, clock: Clock,
+                 tell: Callable[[Record], object]) -> None:
+        """`settings` were read from `path` (None: there is no file). `tell` keeps an event."""
+        self.applying: Applying | None = None      # put there when all parts are made
+        self.in_force = named(settings, identity)
+        self._path, self._identity, self._clock, self._tell = path, identity, clock, tell
+        self._state_dir = Path(settings.gateway.state_dir)
+        self._waits: tuple[Changed, ...] = ()       # for a restart
+        self._asked: asyncio.Queue[tuple[str, asyncio.Future[dict[str, Any]] | None]] = asyncio.Queue()
+
+    def now(self) -> Settings:
+        """Return the settings in force."""
+        return self.in_force
+
+    async def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Control request `config_reload`: what has changed. SettingsError, ConfigError: why nothing has."""
+        outcome: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._asked.put_nowait((_by(request), outcome))
+        return await outcome
+
+    def hangup(self) -> None:
+        """Reload; what comes of it is in the log."""
+        self._asked.put_nowait(("signal", None))
+
+    async def run(self, pulse: Pulse) -> None:
+        """Reload when asked, until cancelled."""
+        while True:
+            pulse(LOOK_S + SPARE_S)
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    by, outcome = await self._asked.get()
+            except TimeoutError:
+                continue
+            await self._serve(by, outcome or asyncio.get_running_loop().create_future())
+
+    async def _serve(self, by: str, outcome: asyncio.Future[dict[str, Any]]) -> None:
+        try:
+            answer = await self._reload(by)
+        except EdgeError as error:
+            log.warning("settings are not reloaded: %s", "; ".join(str(error).splitlines()))
+            if not outcome.done():
+                outcome.set_exception(error)
+                outcome.exception()      # looked at: after a signal nobody waits
+        else:
+            if not outcome.done():
+                outcome.set_result(answer)
+
+    async def _reload(self, by: str) -> dict[str, Any]:
+        wanted = named(await asyncio.to_thread(load, self._path), self._identity)
+        return await self._bring(wanted, by)
+
+    async def _bring(self, wanted: Settings, by: str) -> dict[str, Any]:
+        """Put in force what can be of `wanted`. Raises before anything is changed."""
+        if self.applying is None:
+            raise LocalStateError("the gateway is just starting; try again")
+        before, merged = self.in_force, merge(self.in_force, wanted)
+        if problems := contradictions(merged.settings):
+            raise SettingsError("\n".join(f"{problem}; what is in force with it needs a restart to change"
+                                          for problem in problems))
+        conditions = await asyncio.to_thread(self.applying.prepare, merged.settings)
+        self.in_force = merged.settings
+        restarted = await self.applying.apply(before, merged.settings, conditions)
+        if merged.applied or merged.needs_restart != self._waits:
+            self._waits = merged.needs_restart
+            await self._record(Entry(self._now_ms(), by, "applied", _shown(merged.applied),
+                                     _shown(merged.needs_restart), synchronised=self._clock.synchronised()))
+        return {"file": str(self._path or ""), "changed": _shown(merged.applied), "restarted": restarted,
+                "needs_restart": _shown(merged.needs_restart)}
+
+    async def _record(self, entry: Entry) -> None:
+        """Tell of a change: log, event, history. It is in force by then, so a full disk only costs the history."""
+        detail = entry.words()
+        log.warning("settings changed by %s: %s", entry.by, detail)
+        self._tell(event("settings_changed", f"by {entry.by}: {detail}"[:DETAIL_LIMIT], self._clock))
+        try:
+            await asyncio.to_thread(confighistory.add, self._state_dir, entry)
+        except OSError as error:
+            log.warning("the change is not in the history: %s: %s", error.filename, error.strerror)
+
+    def _now_ms(self) -> int:
+        return self._clock.stamp().wall_ms
+
+
+def _shown(changes: Sequence[Changed]) -> tuple[dict[str, Any], ...]:
+    return tuple(each.shown() for each in changes)
+
+
+def _by(request: dict[str, Any]) -> str:
+    """Return who is at the socket's other end: the kernel's word, and behind it what the command says of itself."""
+    uid, says = PEER_UID.get(), request.get("by")
+    user = f"uid {uid}"
+    if uid is not None:
+        with contextlib.suppress(KeyError):      # a user without an entry, as in a container
+            user = f"uid {uid} ({pwd.getpwuid(uid).pw_name})"
+    text = f"{user}: {says}" if isinstance(says, str) and says else user
+    return "".join(char if char.isprintable() else "?" for char in text)[:BY_LIMIT]
