@@ -466,7 +466,8 @@ RingMachine.TestCase.settings = settings(
     # shrinking takes longer than finding; the history as it was found is printed in any case
     phases=list(Phase) if os.environ.get("RING_SHRINK") else [Phase.generate],
 )
-TestRingMachine = pytest.mark.timeout(900)(RingMachine.TestCase)      # a minute and a half of a quiet core
+# 400 histories take a minute and a half of a quiet core
+TestRingMachine = pytest.mark.timeout(900 * max(1, EXAMPLES // 400))(RingMachine.TestCase)
 
 
 def test_the_machine_really_crashed_and_evicted() -> None:
