@@ -35,7 +35,7 @@ from edge.config import Settings
 from edge.control import serve
 from edge.daemon import storage
 from edge.daemon.air import AirDesk
-from edge.daemon.alarms import AlarmDesk, judgement
+from edge.daemon.alarms import AlarmDesk, judges, supply_by
 from edge.daemon.applying import Applying
 from edge.daemon.applying import Parts as Told
 from edge.daemon.backfill import BackfillDesk
@@ -123,8 +123,9 @@ async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> 
         links = LinkDesk(lambda: enrolment.meters, keep, clock, settings.radio.record_interval_s,
                          tell=lambda record: alarms.hear(record),      # noqa: PLW0108 - made below, as the fleet
                          pollers=lambda: fleet.states())      # noqa: PLW0108 - the fleet is made below
-        alarms = AlarmDesk(judgement(settings.alarms), functools.partial(_keep, ring, Stream.ALARM), enrolment,
-                           lambda: fleet.ages_s(), clock, links.alarms.stand)      # noqa: PLW0108 - as above
+        alarms = AlarmDesk(judges(settings.alarms, supply_by(profiles, enrolment.profile_of)),
+                           functools.partial(_keep, ring, Stream.ALARM), enrolment, lambda: fleet.ages_s(), clock,      # noqa: PLW0108 - as above
+                           links.alarms.stand)
         heard = functools.partial(_keep_heard, ring, alarms)
         means = Means(heard, enrolment.progress, enrolment.keep_progress, clock,
                       ring.meter_clock)
@@ -163,7 +164,8 @@ async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> 
         radio = RadioWatch(lambda: desk.in_force.radio, links.heard)
         desk.applying = Applying(Told(
             fleet=fleet, upstream=upstream, links=links, radio=radio, finder=finder, pushes=pushes, orders=orders,
-            images=images, backfill=backfill, alarms=alarms, ota=ota, remote=remote, vitals=vitals))
+            images=images, backfill=backfill, alarms=alarms, ota=ota, remote=remote, vitals=vitals,
+            supply_of=supply_by(profiles, enrolment.profile_of)))
         page = await resources.enter_async_context(_page(
             desk.now, clock=clock, status=status, enrolment=enrolment, library=profiles, orders=orders, alarms=alarms,
             latest=latest, links=links, ring=ring))

@@ -277,6 +277,18 @@ def page_fingerprint(path: Path) -> str:
     return hashlib.sha256(der).digest().hex(":").upper()
 
 
+def page_certificate_ends(path: Path) -> dt.datetime:
+    """Return when the page's certificate ends. Raises ConfigError, also where its key is not the one beside it."""
+    from cryptography import x509  # noqa: PLC0415 - slow to load, needed once in a life
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)
+        return x509.load_pem_x509_certificate(_read(path, CERTIFICATE_LIMIT_BYTES, "certificate")).not_valid_after_utc
+    except (OSError, ValueError):      # ssl.SSLError is an OSError
+        raise ConfigError(f"{path}: key and certificate do not belong together, or one is missing; "
+                          "remove the file, and the gateway makes both") from None
+
+
 def _new_page_certificate(name: str, listen: str) -> bytes:
     from cryptography import x509  # noqa: PLC0415 - slow to load, needed once in a life
     from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415 - same

@@ -57,7 +57,7 @@ ALLOWED: dict[str, set[str]] = {
                     "edge.control"},
     "edge.app": {"edge.daemon", "edge.ota", "edge.errands", "edge.poll", "edge.uplink", "edge.ring", "edge.store", "edge.meters", "edge.health",
                  "edge.control", "halow", "edge.api"},
-    "edge.commands": {"edge.app", "edge.configfile", "edge.configchange", "edge.confighistory", "edge.store", "edge.ring", "edge.poll", "edge.errands", "edge.meters", "edge.dlms",
+    "edge.commands": {"edge.alarms", "edge.api", "edge.app", "edge.configfile", "edge.configchange", "edge.confighistory", "edge.store", "edge.ring", "edge.poll", "edge.errands", "edge.meters", "edge.dlms",
                       "edge.demo", "edge.discovery", "edge.capture",
                       "edge.control", "edge.log", "edge.health", "edge.support", "halow"},
     "edge.cli": {"edge.commands", "edge.app", "edge.log"},
@@ -76,7 +76,7 @@ FORBIDDEN_LEAVES = {
 PURE = [
     "edge/model.py", "edge/errors.py", "edge/config.py", "edge/configchange.py", "edge/endpoint.py", "edge/templates.py", "edge/uplink/dialect.py", "edge/uplink/plain.py",
     "edge/dlms/*.py",
-    "edge/meters/reading.py", "edge/meters/layout.py", "edge/meters/selftold.py", "edge/meters/push*.py", "edge/meters/events.py",
+    "edge/meters/reading.py", "edge/meters/layout.py", "edge/meters/supply.py", "edge/meters/selftold.py", "edge/meters/push*.py", "edge/meters/events.py",
     "edge/capture/cut.py", "edge/capture/redact.py", "edge/capture/reseal.py", "edge/capture/standin.py",
     "edge/capture/expect.py", "edge/capture/document.py",
     "edge/discovery/doors.py", "edge/discovery/pace.py", "edge/discovery/greeting.py", "edge/discovery/objects.py",

@@ -1,4 +1,4 @@
-"""What an alarm is: one table of shipped.toml, or of the operator's own file (pure but for the shipped file).
+"""What an alarm is: one table of shipped.toml, or of the operator's own file (pure but for the files).
 
     [[alarm]]
     name = "over_voltage"                # of the record, and what an operator acknowledges
@@ -6,7 +6,8 @@
     figures = ["voltage_l1"]             # keys as in cloud/keys.toml; any of them raises, all that are known clear
     above = 110.0                        # one of: above, below, one_of (texts), rises, falls (against the value before)
     clear_at = 109.0                     # hysteresis: holds until the figure is back here; the limit itself if without
-    of = "nominal_voltage_v"             # the limits are per cent of this setting, which is off at 0
+    of = "nominal_voltage_v"             # limits are per cent of this setting, or of what the meter type says; 0: off
+    meters = ["m1", "m2"]                # only these; all if without
     for_s = 60                           # on-delay: it has to hold for so long
     severity = "major"                   # critical, major, minor, warning
     latched = false                      # true: stands until it is gone and somebody has acknowledged it
@@ -16,10 +17,11 @@ A condition of the operator with a shipped one's name replaces it; with `enabled
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import resources
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -27,6 +29,7 @@ from edge.errors import ConfigError
 
 EVENT_FIGURE = "event"
 SHIPPED = "shipped.toml"
+FILE_LIMIT_BYTES = 262_144
 Severity = Literal["critical", "major", "minor", "warning"]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -45,6 +48,7 @@ class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     falls: bool = False
     clear_at: float | None = None
     of: str = ""
+    meters: tuple[str, ...] = ()
     for_s: float = 0.0
     latched: bool = False
     enabled: bool = True
@@ -68,21 +72,67 @@ class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         return value < (self.below if not standing or self.clear_at is None else self.clear_at)
 
 
+class Judges(Protocol):
+    """Tells which conditions concern a device, their limits absolute; "" is the gateway."""
+
+    def of(self, device: str) -> tuple[Condition, ...]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The conditions in force, their limits absolute, by whom they concern."""
+    """The conditions in force for one supply, by whom they concern."""
 
     meter: tuple[Condition, ...]
     gateway: tuple[Condition, ...]
 
     def of(self, device: str) -> tuple[Condition, ...]:
-        """Return those of a device; "" is the gateway."""
-        return self.meter if device else self.gateway
+        """Return those of a device."""
+        return tuple(one for one in self.meter if not one.meters or device in one.meters) if device else self.gateway
+
+
+Supply = tuple[tuple[str, float], ...]
+"""What a meter type says of its supply, in the words of the settings: (("nominal_voltage_v", 120.0), ...)."""
+
+
+@dataclass(slots=True)
+class BySupply:
+    """Judges each meter by the supply of its type, and by the settings where that says nothing.
+
+    Equal are two that judge by the same. `supply_of` is asked for each record of a meter. ConfigError as `in_force`.
+    """
+
+    conditions: Mapping[str, Condition]
+    nominal: Mapping[str, float]
+    supply_of: Callable[[str], Supply] = field(compare=False)
+    _made: dict[Supply, Judgement] = field(default_factory=dict, init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Judge by the settings alone at first, so that what is wrong with them is said at once."""
+        self._made[()] = in_force(self.conditions, self.nominal)
+
+    def of(self, device: str) -> tuple[Condition, ...]:
+        """Return those of a device."""
+        supply = self.supply_of(device) if device else ()
+        made = self._made.get(supply)
+        if made is None:
+            made = self._made[supply] = in_force(self.conditions, {**self.nominal, **dict(supply)})
+        return made.of(device)
 
 
 def shipped() -> dict[str, Condition]:
     """Return the shipped conditions by name."""
     return parse((resources.files("edge.alarms") / SHIPPED).read_text("utf-8"), SHIPPED)
+
+
+def own(file: str) -> dict[str, Condition]:
+    """Return the operator's own conditions, none without a file. ConfigError names each that is wrong, and why."""
+    if not file:
+        return {}
+    try:
+        with Path(file).open("rb") as opened:
+            return parse(opened.read(FILE_LIMIT_BYTES).decode(), file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"alarms.file = {file}: cannot be read: {error}") from error
 
 
 def parse(text: str, where: str) -> dict[str, Condition]:
@@ -138,6 +188,7 @@ def _faults(one: Condition) -> list[str]:
         "needs a figure": not one.figures,
         "needs just one of above, below, one_of, rises, falls": sum(ways) != 1,
         "a limit is not a finite number": not all(map(math.isfinite, limits)),
+        'meters needs device = "meter"': bool(one.meters) and one.device != "meter",
         "for_s is below 0": one.for_s < 0,
         "clear_at lies beyond the limit": one.clear_at is not None and not (
             (-math.inf if one.below is None else one.below) <= one.clear_at

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from edge.alarms.conditions import Condition, Judgement
+from edge.alarms.conditions import Condition, Judges
 from edge.errors import EdgeError
 from edge.model import Field, Kind, Record, Schema, Stamp
 
@@ -59,28 +59,31 @@ class Change:
 class Engine:
     """Judges figures. `now` is monotonic seconds, `now_ms` what the wall clock says."""
 
-    def __init__(self, judgement: Judgement, standing: Iterable[Standing] = ()) -> None:
+    def __init__(self, judges: Judges, standing: Iterable[Standing] = ()) -> None:
         """`standing` is what stood when the gateway stopped: it stands, and is not raised again."""
         self.version = 0            # grows with everything that has to be kept
-        self._judgement = judgement
+        self._judges = judges
         self._standing = {(alarm.device, alarm.name): alarm for alarm in standing}
         self._pending: dict[tuple[str, str], float] = {}
         self._beyond: dict[tuple[str, str], set[str]] = {}
         self._before: dict[tuple[str, str], float] = {}      # (device, figure) -> number of the last look
 
-    def use(self, judgement: Judgement, now_ms: int) -> list[Change]:
+    def use(self, judges: Judges, now_ms: int) -> list[Change]:
         """Judge by other conditions; return what is cleared because nobody judges it any more.
 
         What stands by a condition that is another now is judged by that; its delay begins anew.
         """
-        before, after = ({one.name: one for one in (*each.meter, *each.gateway)}
-                         for each in (self._judgement, judgement))
-        self._judgement = judgement
-        changed = {name for name in before if after.get(name) != before[name]}
-        self._pending = {key: since for key, since in self._pending.items() if key[1] not in changed}
-        self._beyond = {key: figures for key, figures in self._beyond.items() if key[1] not in changed}
-        return [self._clear(alarm, now_ms, "its condition is there no longer")
-                for alarm in self.standing() if alarm.name in changed and alarm.name not in after]
+        before, self._judges = self._judges, judges
+
+        def found(by: Judges, key: tuple[str, str]) -> Condition | None:
+            return next((one for one in by.of(key[0]) if one.name == key[1]), None)
+
+        changed = {key for key in (*self._standing, *self._pending, *self._beyond)
+                   if found(before, key) != found(judges, key)}
+        self._pending = {key: since for key, since in self._pending.items() if key not in changed}
+        self._beyond = {key: figures for key, figures in self._beyond.items() if key not in changed}
+        return [self._clear(alarm, now_ms, "its condition is there no longer") for alarm in self.standing()
+                if (key := (alarm.device, alarm.name)) in changed and found(judges, key) is None]
 
     def standing(self) -> tuple[Standing, ...]:
         """Return what stands, oldest first."""
@@ -89,7 +92,7 @@ class Engine:
     def look(self, device: str, figures: Figures, now: float, now_ms: int) -> list[Change]:
         """Judge the figures of a device that are known now; return what changed."""
         changes = []
-        for one in self._judgement.of(device):
+        for one in self._judges.of(device):
             known = [(key, figures[key]) for key in one.figures if key in figures]
             if known:
                 changes += self._judge(device, one, known, now, now_ms)

@@ -14,6 +14,10 @@ PHASES = ("voltage_l1", "voltage_l2", "voltage_l3")
 LOST_SHARE = 0.10
 """A phase below a tenth of the highest one is lost: what an open phase still shows is induced."""
 
+DERIVED = frozenset(("voltage_present_min", "phases_lost", "voltage_unbalance_pct", "clock_off_s", "silent_s",
+                     "poll_fail_reason", EVENT_FIGURE))
+"""What is known of meters besides what their types read."""
+
 Figures = dict[str, float | str]
 
 

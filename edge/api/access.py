@@ -51,6 +51,19 @@ class _File(msgspec.Struct, frozen=True):
     tokens: tuple[Token, ...] = ()
 
 
+def _load(path: Path) -> _File:
+    with path.open("rb") as file:
+        return msgspec.json.decode(file.read(FILE_LIMIT_BYTES), type=_File)
+
+
+def password_is_set(state_dir: Path) -> bool:
+    """Tell whether somebody owns the page. Raises OSError, msgspec.DecodeError, UnicodeDecodeError."""
+    try:
+        return _load(state_dir / FILE_NAME).admin is not None
+    except FileNotFoundError:
+        return False
+
+
 class Access:
     """The desk at the door. One loop; `open` it before anybody asks."""
 
@@ -81,7 +94,7 @@ class Access:
     async def open(self) -> None:
         """Read the file. One that is damaged lets nobody in; a code from the box mends that."""
         try:
-            self._kept = await self._off_loop(self._load)
+            self._kept = await self._off_loop(lambda: _load(self._path))
         except FileNotFoundError:
             self._kept = _File()
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -207,10 +220,6 @@ class Access:
         except OSError as error:
             raise Problem(503, f"{self._path}: cannot be written: {error.strerror}") from error
         self._kept = new
-
-    def _load(self) -> _File:
-        with self._path.open("rb") as file:
-            return msgspec.json.decode(file.read(FILE_LIMIT_BYTES), type=_File)
 
     async def _off_loop(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

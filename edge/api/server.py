@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from uvicorn import Config, Server
 
 from edge.api.connection import Connection, Patience
+from edge.api.listener import bound, why_not
 from edge.api.seats import Seats
 from edge.errors import EdgeError
 from edge.health.promise import Pulse
@@ -149,11 +150,10 @@ class PageServer:
         while True:
             pulse(RETRY_S + SPARE_S)
             try:
-                listener = self._bind()
+                listener = bound(self._listen, self._port)
                 config = self._config(await asyncio.to_thread(self._certificate))
             except (OSError, EdgeError) as error:
-                told = str(error) if isinstance(error, EdgeError) else (
-                    f"the page cannot listen on {self._listen} port {self._port}: {error.strerror or error}")
+                told = str(error) if isinstance(error, EdgeError) else why_not(self._listen, self._port, error)
                 log.log(logging.DEBUG if told == self.problem else logging.WARNING,
                         "%s; tried again every %g s", told, RETRY_S)
                 self.problem = told
@@ -164,22 +164,6 @@ class PageServer:
                     pulse(BEAT_S + SPARE_S)
                     await asyncio.wait({ended}, timeout=BEAT_S)
                 await ended      # it never ends by itself: what it raises is a bug
-
-    def _bind(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._listen else socket.AF_INET
-        where = socket.getaddrinfo(self._listen, self._port, family, socket.SOCK_STREAM,
-                                   flags=socket.AI_NUMERICHOST | socket.AI_PASSIVE)[0][4]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(self._listen != "::"))
-            listener.bind(where)
-            listener.setblocking(False)
-        except BaseException:
-            listener.close()
-            raise
-        return listener
 
     def _config(self, certificate: Path | None) -> Config:
         file = None if certificate is None else str(certificate)

@@ -5,11 +5,13 @@ import shlex
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import click
 
+from edge.commands.checkalarms import alarm_findings
+from edge.commands.checkpage import page_findings
 from edge.commands.context import State, pass_state
+from edge.commands.finding import Finding
 from edge.config import MIB, Settings
 from edge.credentials import (
     TOKEN_LIMIT_BYTES,
@@ -26,13 +28,6 @@ from edge.model import Meter
 NET = Path("/sys/class/net")
 UNPRIVILEGED_PORT = 1024
 _MARKS = {"good": "ok  ", "note": "note", "bad": "BAD "}
-
-
-class Finding(NamedTuple):
-    """One thing looked at. `bad` makes the gateway fail or lose its purpose; `note` is worth knowing."""
-
-    level: Literal["good", "note", "bad"]
-    text: str
 
 
 @click.command()
@@ -67,7 +62,8 @@ def examine(state: State) -> Iterator[Finding]:
         yield Finding("bad", str(error))
         return
     yield Finding("good", f"settings: {path}" if path else "settings: built-in defaults, no file")
-    for step in (_state_dir, _registry, _push, _token, _authority, _radio, _clock, _daemon):
+    for step in (_state_dir, _registry, _push, _token, _authority, _radio, alarm_findings, page_findings, _clock,
+                 _daemon):
         yield from _guarded(step, settings, state)
 
 

@@ -10,20 +10,21 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from edge.alarms.conditions import Judgement, in_force, parse, shipped
+from edge.alarms.conditions import BySupply, Judgement, Judges, Supply, own, shipped
 from edge.alarms.engine import Change, Engine, Standing
 from edge.alarms.figures import of_record
 from edge.clock import Clock
 from edge.config import AlarmSettings
 from edge.daemon.enrolment import Enrolment
-from edge.errors import ConfigError, EdgeError, RegistryError
+from edge.errors import EdgeError, RegistryError
 from edge.health.linkalarms import NAMES as LINK_NAMES
 from edge.health.promise import Pulse
+from edge.meters.profile import Profile
+from edge.meters.supply import Supplied
 from edge.model import Kind, Record
 
 log = logging.getLogger(__name__)
@@ -35,29 +36,37 @@ WAITING = 256
 """Records that are held until it is known what stood before the restart; the newest ones, if there are more."""
 
 HISTORY = 50
-FILE_LIMIT_BYTES = 262_144
 
 
-def judgement(settings: AlarmSettings) -> Judgement:
-    """Return the conditions of the settings. ConfigError names what is wrong in the operator's file."""
+def judges(settings: AlarmSettings, supply_of: Callable[[str], Supply]) -> Judges:
+    """Return the conditions of the settings. ConfigError names what is wrong in the operator's file.
+
+    `supply_of` tells what the type of a meter says of its supply.
+    """
     if not settings.enabled:
         return Judgement((), ())
-    own = {}
-    if settings.file:
-        try:
-            with Path(settings.file).open("rb") as file:
-                own = parse(file.read(FILE_LIMIT_BYTES).decode(), settings.file)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"alarms.file = {settings.file}: cannot be read: {error}") from error
-    nominal = {name: getattr(settings, name) for name in (
-        "nominal_voltage_v", "nominal_frequency_hz", "max_current_a", "max_power_w")}
-    return in_force({**shipped(), **own}, nominal)
+    return BySupply({**shipped(), **own(settings.file)}, nominal(settings), supply_of)
+
+
+def supply_by(library: Mapping[str, Profile], profile_of: Callable[[str], str]) -> Callable[[str], Supply]:
+    """Return who tells a meter's supply; `profile_of` tells its type, "" where it is not known."""
+
+    def supply_of(meter: str) -> Supply:
+        profile = library.get(profile_of(meter))
+        return () if profile is None else profile.supply.told
+
+    return supply_of
+
+
+def nominal(settings: AlarmSettings) -> dict[str, float]:
+    """Return the settings that limits are per cent of."""
+    return {name: getattr(settings, name) for name in Supplied.__struct_fields__}
 
 
 class AlarmDesk:
     """Owns the engine. `hear` never waits; everything runs in one loop."""
 
-    def __init__(self, conditions: Judgement, keep: Callable[[Record], object], enrolment: Enrolment,
+    def __init__(self, conditions: Judges, keep: Callable[[Record], object], enrolment: Enrolment,
                  ages_s: Callable[[], Mapping[str, float | None]], clock: Clock,
                  restored: Callable[[Iterable[tuple[str, str]]], object]) -> None:
         """`keep` takes alarm records for the ring; `ages_s` tells how old each polled meter's newest reading is.
@@ -78,7 +87,7 @@ class AlarmDesk:
         self._saving = asyncio.Lock()
         self._started_at = clock.monotonic()
 
-    def use(self, conditions: Judgement) -> None:
+    def use(self, conditions: Judges) -> None:
         """Judge by other conditions from now on; what nobody judges any more is cleared."""
         self.conditions = conditions
         if self._engine is not None:

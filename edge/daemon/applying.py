@@ -6,9 +6,9 @@ Which keys are live stands in `edge/configchange.py`. A part is told only where 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from edge.alarms.conditions import Judgement
+from edge.alarms.conditions import Judges, Supply
 from edge.config import Settings
-from edge.daemon.alarms import AlarmDesk, judgement
+from edge.daemon.alarms import AlarmDesk, judges
 from edge.daemon.backfill import BackfillDesk
 from edge.daemon.images import ImageDesk
 from edge.daemon.links import LinkDesk
@@ -41,6 +41,7 @@ class Parts:
     ota: OtaDesk
     remote: RemoteDesk
     vitals: Vitals
+    supply_of: Callable[[str], Supply]
 
 
 class Applying:
@@ -50,11 +51,11 @@ class Applying:
         """`parts` work by the settings in force at the start."""
         self._parts = parts
 
-    def prepare(self, settings: Settings) -> Judgement:
+    def prepare(self, settings: Settings) -> Judges:
         """Make what may fail, from flash (blocks). ConfigError: then nothing has been told to anybody."""
-        return judgement(settings.alarms)
+        return judges(settings.alarms, self._parts.supply_of)
 
-    async def apply(self, before: Settings, after: Settings, conditions: Judgement) -> tuple[str, ...]:
+    async def apply(self, before: Settings, after: Settings, conditions: Judges) -> tuple[str, ...]:
         """Have everybody work by `after`, which is in force already; return the meters that were connected anew."""
         restarted: tuple[str, ...] = ()
         if before.poll != after.poll:

@@ -22,6 +22,7 @@ from edge.errors import ConfigError
 from edge.meters.dutyspec import ClockSpec, EventCode, EventLogSpec, ImageSpec, RelaySpec, duty_problems
 from edge.meters.layout import TIME_DOUBT, PushLayout, push_problems
 from edge.meters.localtime import DAY_S
+from edge.meters.supply import Supplied
 from edge.meters.table import UNITLESS, Key, Name, NotNegative, ObisText, Positive, Sap, Table, bad_obis
 
 SHIPPED = files("edge.meters").joinpath("profiles")      # a folder in the source tree, a part of the file in the binary
@@ -216,6 +217,7 @@ class Profile(Table, frozen=True):
     association: AssociationDefaults = AssociationDefaults()
     timing: Timing = Timing()
     quirks: Quirks = Quirks()
+    supply: Supplied = Supplied()
     identity: Identity | None = None
     clock: ClockSpec | None = None
     relay: RelaySpec | None = None

@@ -180,3 +180,12 @@ def test_other_conditions_clear_what_nobody_judges_any_more_and_begin_delays_ane
     engine.use(Judgement((replace_condition(HOT, above=95.0, clear_at=92.0, for_s=20.0),), ()), 4_000)
     assert told(engine, 96.0, 14) == []
     assert told(engine, 96.0, 34) == ["raised"]
+
+
+def test_a_condition_may_concern_some_meters_only():
+    one = parse('[[alarm]]\nname = "load"\ndevice = "meter"\nfigures = ["active_power"]\nabove = 5.0\nseverity = "minor"\nmeters = ["a"]', "own")
+    engine = Engine(in_force(one, NOMINAL))
+    assert [change.state for change in engine.look("a", {"active_power": 6.0}, 0, 0)] == ["raised"]
+    assert engine.look("b", {"active_power": 6.0}, 0, 0) == []
+    with pytest.raises(ConfigError, match="meters needs device"):
+        parse('[[alarm]]\nname = "load"\ndevice = "gateway"\nfigures = ["x"]\nabove = 5.0\nseverity = "minor"\nmeters = ["a"]', "own")

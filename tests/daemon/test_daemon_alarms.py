@@ -1,13 +1,14 @@
 """The alarm desk: records in, alarm records and kept alarms out, over restarts; own conditions from a file."""
 
 import asyncio
+from importlib.resources import files
 
 import pytest
 
 from edge.alarms.conditions import Condition, Judgement
 from edge.clock import SystemClock
 from edge.config import AlarmSettings
-from edge.daemon.alarms import AlarmDesk, judgement
+from edge.daemon.alarms import AlarmDesk, judges, supply_by
 from edge.daemon.enrolment import Enrolment
 from edge.errors import ConfigError, EdgeError
 from edge.health.linkalarms import SCHEMA as LINK_ALARM
@@ -16,6 +17,10 @@ from edge.model import Field, Kind, Record, Schema, Stamp
 
 HIGH = Condition(name="high", device="meter", figures=("voltage_l1",), severity="major", above=253.0, latched=True)
 STAMP = Stamp(0, 0, "b", synchronised=True)
+
+
+def NO_SUPPLY(_meter):
+    return ()
 
 
 class Site:
@@ -112,9 +117,23 @@ def test_own_conditions_replace_shipped_ones_and_a_wrong_file_is_named(tmp_path)
     own.write_text('[[alarm]]\nname = "board_hot"\ndevice = "gateway"\nfigures = ["soc_temperature_c"]\nabove = 70.0\n'
                    'severity = "minor"\n[[alarm]]\nname = "tamper"\ndevice = "meter"\nfigures = ["event"]\none_of = ["x"]\n'
                    'severity = "minor"\nlatched = true\nenabled = false\n')
-    force = judgement(AlarmSettings(file=str(own)))
-    assert [one.above for one in force.gateway if one.name == "board_hot"] == [70.0]
-    assert "tamper" not in {one.name for one in force.meter}
-    assert judgement(AlarmSettings(enabled=False)) == Judgement((), ())
+    force = judges(AlarmSettings(file=str(own)), NO_SUPPLY)
+    assert [one.above for one in force.of("") if one.name == "board_hot"] == [70.0]
+    assert "tamper" not in {one.name for one in force.of("m")}
+    assert judges(AlarmSettings(enabled=False), NO_SUPPLY) == Judgement((), ())
     with pytest.raises(ConfigError, match=r"alarms\.file"):
-        judgement(AlarmSettings(file=str(tmp_path / "none.toml")))
+        judges(AlarmSettings(file=str(tmp_path / "none.toml")), NO_SUPPLY)
+
+
+def test_a_meter_is_judged_by_the_supply_of_its_type(tmp_path):
+    """Colombia has 120 V at 60 Hz behind one meter and 208 V behind the next; the site's own is what the settings say."""
+    text = (files("edge.meters") / "profiles" / "generic-three-phase.toml").read_text()
+    own = tmp_path / "us.toml"
+    own.write_text(text.replace('name = "generic-three-phase"', 'name = "us"').replace("[association]", "[supply]\nnominal_voltage_v = 120.0\nmax_power_w = 2000.0\n\n[association]", 1))
+    library = Library(tmp_path)
+    assert library.problems == {}
+    force = judges(AlarmSettings(nominal_frequency_hz=60.0), supply_by(library, {"a": "us", "b": "generic-three-phase"}.get))
+    limits = {meter: {one.name: one.above or one.below for one in force.of(meter)} for meter in ("a", "b")}
+    assert (limits["a"]["over_voltage"], limits["a"]["under_voltage"], limits["a"]["over_power"]) == (132.0, 108.0, 2000.0)
+    assert (limits["b"]["over_voltage"], limits["b"]["under_voltage"], limits["b"].get("over_power")) == (253.0, 207.0, None)
+    assert limits["a"]["under_frequency"] == limits["b"]["under_frequency"] == 59.4
