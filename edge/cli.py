@@ -49,6 +49,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "claim": ("edge.commands.claim:claim", "Let a customer claim the gateway at ThingsBoard."),
     "ota": ("edge.commands.ota:ota", "Show how an update from ThingsBoard goes; try a failed one again."),
     "bundle": ("edge.commands.bundle:bundle", "Make a support archive, without secrets."),
+    "backup": ("edge.commands.backup:backup", "Write meters, settings and keys into one encrypted file."),
+    "restore": ("edge.commands.backup:restore", "Put a backup in place, all of it or nothing."),
     "config": ("edge.commands.config:config", "Show, check or print default settings."),
     "simulate": ("edge.commands.simulate:simulate", "Run simulated meters on this machine."),
     "demo": ("edge.commands.demo:demo", "Show the whole gateway at work on this machine, in two minutes."),

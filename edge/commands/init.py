@@ -22,6 +22,7 @@ import click
 
 from edge.commands import table
 from edge.commands.context import State, pass_state, poke, read_input
+from edge.commands.run import finished
 from edge.errors import EdgeError, RegistryError, RingBusy
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def init(state: State, /, meters: str | None, as_json: bool, **secrets: str | No
     settings file is wrong. Run it as the gateway's user.
     """
     settings = state.settings()
+    if finished(settings):
+        settings = state.settings()
     work = _Work(settings, state, meters, secrets)
     parts: list[Part] = []
     for part in work.parts():

@@ -1,8 +1,27 @@
 """`halow-gateway run`: the daemon."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from edge.commands.context import State, pass_state
+
+if TYPE_CHECKING:
+    from edge.config import Settings
+
+
+def finished(settings: "Settings") -> bool:
+    """Put the rest of a restore in place that the power cut; tell whether there was one."""
+    state_dir = Path(settings.gateway.state_dir)
+    if not (state_dir / "restoring").exists():      # nothing of it is loaded then
+        return False
+    from edge.support.restore import finish
+
+    left = finish(state_dir)
+    for line in left or ():
+        click.echo(f"halow-gateway: a restore was cut, and this user cannot end it: {line}; run init as root", err=True)
+    return left is not None
 
 
 @click.command()
@@ -12,6 +31,8 @@ def run(state: State) -> int:
     from edge import log
 
     settings = state.settings()      # before the half second of imports: what is wrong is told at once
+    if finished(settings):
+        settings = state.settings()
     log.configure("debug" if state.debug else settings.gateway.log_level)
     from edge.app import run as run_app
 

@@ -6,13 +6,13 @@ A row of ours, as one of the client's counters, holds the lowest number that is 
 import sqlite3
 from collections.abc import Mapping
 
-_PREFIX = "heard:"
+PREFIX = "heard:"
 
 
 def heard(connection: sqlite3.Connection) -> dict[str, int]:
     """Return the highest counter of each scope."""
-    rows = connection.execute("SELECT scope, next FROM counters WHERE scope GLOB ?", (f"{_PREFIX}*",)).fetchall()
-    return {str(scope).removeprefix(_PREFIX): int(following) - 1 for scope, following in rows}
+    rows = connection.execute("SELECT scope, next FROM counters WHERE scope GLOB ?", (f"{PREFIX}*",)).fetchall()
+    return {str(scope).removeprefix(PREFIX): int(following) - 1 for scope, following in rows}
 
 
 def keep(connection: sqlite3.Connection, marks: Mapping[str, int]) -> None:
@@ -20,4 +20,4 @@ def keep(connection: sqlite3.Connection, marks: Mapping[str, int]) -> None:
     connection.executemany(
         "INSERT INTO counters (scope, next) VALUES (?, ?)"
         " ON CONFLICT (scope) DO UPDATE SET next = max(next, excluded.next)",
-        [(_PREFIX + scope, counter + 1) for scope, counter in marks.items()])
+        [(PREFIX + scope, counter + 1) for scope, counter in marks.items()])

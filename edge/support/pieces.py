@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import edge
 from edge.config import Settings
 from edge.configfile import to_toml
+from edge.confighistory import read as read_history
 from edge.health import wear
 from edge.model import Stream
 from edge.redaction import redacted_settings
@@ -43,6 +44,7 @@ def pieces(settings: Settings, ask: Ask, *, source: str) -> Iterator[Piece]:
     """Yield them. `source` says where the settings come from."""
     yield Piece("version.json", lambda: host.as_json(version()))
     yield Piece("settings.toml", lambda: f"# from {source}\n{to_toml(redacted_settings(settings))}")
+    yield Piece("changes.json", lambda: host.as_json(read_history(Path(settings.gateway.state_dir))))
     for name in ("status", "alarms", "backfill", "ota"):
         yield Piece(f"{name}.json", lambda name=name: host.as_json(ask(name)))      # type: ignore[misc]  # bound now
     yield Piece("registry.json", lambda: host.as_json(_registry(settings)))

@@ -140,6 +140,19 @@ ALONE: dict[str, tuple[Case, ...]] = {
         Case("credentials rotate", ("one of --from FILE and --drop",), 2)),
     "claim": (Case("claim", (NO_GATEWAY,), 1, reads=True), Case("claim --minutes -1", ("'--minutes': -1.0 is not in the range",), 2)),
     "ota": (Case("ota", (NO_GATEWAY,), 1, reads=True), Case("ota now", ("unexpected extra",), 2)),
+    "backup": (
+        Case("backup {tmp}/b", ("^{tmp}/b: 1 meters, ", "encrypted; without its passphrase nobody opens it"), first=("init", ADD),
+             typed=(("Passphrase:", "correct horse\n"), ("Repeat for confirmation:", "correct horse\n"))),
+        Case("backup {tmp}/b", ("a passphrase has at least 10 characters",), 1, first=(ADD,),
+             typed=(("Passphrase:", "short\n"), ("Repeat for confirmation:", "short\n"))),
+        Case("backup {tmp}/b --without-secrets", ("registry.db: there is no registry yet",), 1, reads=True),
+        Case("backup {tmp}/b --without-secrets --passphrase-file x", ("exclude each other",), 2), Case("backup", (MISSING,), 2)),
+    "restore": (
+        Case("restore {tmp}/b", ("^Backup of gate-7 .*: 1 meters, without secrets.", "^Restored gate-7: 1 meters"), typed=(("[y/N]:", "y\n"),),
+             first=("init", ADD, "backup {tmp}/b --without-secrets", "meter remove m1 --yes")),
+        Case("restore {tmp}/b", ("interrupted",), 130, typed=(("[y/N]:", "n\n"),), first=(ADD, "backup {tmp}/b --without-secrets")),
+        Case("restore {tmp}/b", ("b: is no backup of this gateway's kind",), 1, files={"b": "x"}, reads=True),
+        Case("restore {tmp}/none", ("none: cannot be read: No such file",), 1, reads=True), Case("restore", (MISSING,), 2)),
     "bundle": (
         Case("bundle {tmp}/out.tar.gz", ("^{tmp}/out.tar.gz: [0-9.]+ KiB, SHA-256 [0-9a-f]{{64}}$", "^Missing: status.json: .* no gateway is running")),
         Case("bundle {tmp}/there.tar.gz", ("there.tar.gz: is there already; an archive replaces nothing",), 1, files={"there.tar.gz": ""}, reads=True),

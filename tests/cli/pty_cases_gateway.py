@@ -62,6 +62,9 @@ BESIDE: dict[str, tuple[Case, ...]] = {
     "ring status": (Case("ring status", ("^alarm +2 ",), reads=True),),
     "ring dump": (Case("ring dump --stream alarm --limit 1", ('"event": "gateway_started"',), reads=True),),
     "ring salvage": (Case("ring salvage {state}/ring", ('"event": "gateway_started"', r"1 rings; 0 things damaged"), reads=True),),
+    "backup": (Case("backup {tmp}/b --without-secrets", ("^{tmp}/b: [23] meters, .* without secrets, not encrypted.",)),),
+    "restore": (Case("restore {tmp}/b --yes", ("the gateway runs: ring .* is open in another process; stop it first",), 1,
+                     first=("backup {tmp}/b --without-secrets",)),),
     "bundle": (Case("bundle {tmp}/out.tar.gz", ("^{tmp}/out.tar.gz: ", "^No secrets are in it")),
                Case("bundle {tmp}/json.tar.gz --json", ('"sha256": "[0-9a-f]{{64}}"',))),
     "alarms list": (
