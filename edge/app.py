@@ -146,7 +146,7 @@ async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> 
         ota = OtaDesk(settings.ota, state_dir, updaters(settings.ota), running(), functools.partial(
             _keep, ring, Stream.ALARM), clock, settings.uplink.ack_timeout_s)
         upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of,
-                            functools.partial(_keep, ring, Stream.ALARM), talks=(ota.intake, ota.chunks))
+                            functools.partial(_keep, ring, Stream.ALARM), talks=(ota.intake, ota.chunks), keep=keep)
         vitals = Vitals(lambda: figures_of(ring, upstream.state(), pushes.figures(), wear.look(
             state_dir, settings.ring.flash_overwrites), clock), fleet.states, functools.partial(heard, Stream.INSTANT),
                         functools.partial(_keep, ring, Stream.ALARM), clock, state_dir,

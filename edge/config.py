@@ -41,6 +41,19 @@ Zone = Annotated[str, Meta(pattern=r"^([+-](0[0-9]|1[0-4]):[0-5][0-9]( eu)?)?\Z"
                            description='like "+01:00", "-05:00", "+01:00 eu" with European daylight saving, or ""')]
 
 
+PathName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,15}\Z",
+                               description="1 to 16 letters, digits, dashes or underscores")]
+Interface = Annotated[str, Meta(pattern=r"^[^\x00-\x20\x7f/:]{0,15}\Z", description='a network interface, or ""')]
+AnyHost = Annotated[str, Meta(pattern=r"^([A-Za-z0-9_:%-][A-Za-z0-9._:%-]{0,252})?\Z",
+                              description='a host name, an IP address, or ""')]
+BacklogHours = Annotated[str, Meta(
+    pattern=r"^(always|never|([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9])\Z",
+    description='"always", "never", or hours like "22:00-06:00"')]
+NamedZone = Annotated[str, Meta(
+    pattern=r"^(UTC|[+-](0[0-9]|1[0-4]):[0-5][0-9]( eu)?|[A-Z][A-Za-z_]{1,30}(/[A-Za-z0-9_+-]{1,30}){1,2})\Z",
+    description='"UTC", an offset like "-05:00", "+01:00 eu", or a name like "America/Bogota"')]
+
+
 class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who this gateway is and where it keeps things."""
 
@@ -143,6 +156,32 @@ class UplinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     payload_per: Annotated[Literal["batch", "record"], "mqtt: batch: an array of such records; record: one alone"
                            ] = "batch"
     attributes_topic: Annotated[Text, "mqtt: of nameplates; empty: they are not sent"] = ""
+
+
+class PathSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One way to the server."""
+
+    name: Annotated[PathName, "as status, events and telemetry call it"]
+    interface: Annotated[Interface, "connections leave by it, and only by it; empty: as the routing table says"] = ""
+    host: Annotated[AnyHost, "of the server on this path; empty: uplink.host"] = ""
+    port: Annotated[int, Meta(ge=0, le=65_535), "of the server on this path; 0: uplink.port"] = 0
+    metered: Annotated[bool, "bytes cost: fewer, larger messages, and fewer probes"] = False
+    backlog: Annotated[BacklogHours, "when older values go by this path; alarms and new values always do"] = "always"
+
+
+class PathsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Several ways to the server, the best one first, as [[paths.path]] tables (docs/uplink.md)."""
+
+    dead_after_s: Annotated[Period, "not a word from the server for so long: the next path is taken"] = 60.0
+    return_after_s: Annotated[Period, "a better path must have answered for so long before it is taken again"] = 300.0
+    probe_interval_s: Annotated[Period, "paths not in use are tried this often, metered ones 15 times as seldom"] = 60.0
+    gather_s: Annotated[float, Meta(ge=0, le=3_600), "metered paths: values wait so long for others; alarms never"
+                        ] = 60.0
+    thin_s: Annotated[float, Meta(ge=0, le=86_400),
+                      "outside a path's backlog hours one value of each meter in this time; 0: all"] = 0.0
+    zone: Annotated[NamedZone, "of the backlog hours"] = "UTC"
+    path: Annotated[tuple[PathSettings, ...], Meta(max_length=8, description="up to 8 tables"),
+                    "none: the routing table's way is the only one"] = ()
 
 
 class RadioSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -315,6 +354,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ring: RingSettings = RingSettings()
     poll: PollSettings = PollSettings()
     uplink: UplinkSettings = UplinkSettings()
+    paths: PathsSettings = PathsSettings()
     radio: RadioSettings = RadioSettings()
     recovery: RecoverySettings = RecoverySettings()
     discovery: DiscoverySettings = DiscoverySettings()

@@ -43,6 +43,7 @@ TABLE: Mapping[str, Keys] = {
              "tls ca_file client_id topic payload payload_per attributes_topic",
         remote="host port keepalive_s connect_timeout_s ack_timeout_s window_messages window_bytes batch_bytes order "
                "backoff_first_s backoff_max_s refused_backoff_s health_interval_s"),
+    "paths": Keys(live="path zone", remote="dead_after_s return_after_s probe_interval_s gather_s thin_s"),
     "radio": Keys(
         restart="kind width_mhz",
         live="interface driver mac trace control_dir vendor_tool external_command external_file",

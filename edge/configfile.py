@@ -23,6 +23,7 @@ from edge.config import (
     MIB,
     ApiSettings,
     DiscoverySettings,
+    PathsSettings,
     PushSettings,
     RadioSettings,
     RingSettings,
@@ -38,6 +39,8 @@ SOCKET_PATH_LIMIT_BYTES = 107     # sockaddr_un.sun_path without its closing zer
 STORAGE_FAILS = (errno.EIO, errno.ENXIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 NAME_LIMIT = 64
 SUBNET_LIMIT = 1_024
+NO_ZONE = ("this machine's time zone database has no such zone, or there is none (Debian: package tzdata); an offset "
+           'like "-05:00" or "+01:00 eu" needs none')
 PULSE_LIMIT_S = 25.0      # the radio's watchdog allows a look 30 s (halow.monitor.PULSE_SPARE_S)
 
 
@@ -152,17 +155,44 @@ def _sections(data: dict[str, Any], problems: list[str]) -> Settings:
 
 
 def _section(section: str, struct: type[msgspec.Struct], table: dict[str, Any], problems: list[str]) -> msgspec.Struct:
+    return struct(**_keys(section, struct, table, problems))
+
+
+def _keys(section: str, struct: type[msgspec.Struct], table: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    """Return what is right of a table, converted."""
     hints = get_type_hints(struct, include_extras=True)
     good: dict[str, Any] = {}
     for key, value in table.items():
         if key not in hints:      # the value stays unsaid: it may be a token in the wrong place
             problems.append(f"{section}.{_key(key)}: unknown key{_suggestion(key, hints)}")
             continue
+        whole, before = value, len(problems)
+        if (kind := _kind_of_tables(hints[key])) and isinstance(value, list):
+            whole = [_table(f"{section}.{key}[{at}]", kind, one, problems) for at, one in enumerate(value, 1)]
+        if len(problems) > before:
+            continue
         try:
-            good[key] = msgspec.convert(value, hints[key])
+            good[key] = msgspec.convert(whole, hints[key])
         except msgspec.ValidationError:
             problems.append(f"{section}.{key} = {_shown(value)}: must be {_allowed(hints[key])}")
-    return struct(**good)
+    return good
+
+
+def _kind_of_tables(hint: Any) -> type[msgspec.Struct] | None:
+    """Return what a key holds an array of, [[section.key]]; None where it holds no tables."""
+    base = get_args(hint)[0] if _notes(hint) else hint
+    first = get_args(base)[0] if get_origin(base) is tuple else None
+    return first if isinstance(first, type) and issubclass(first, msgspec.Struct) else None
+
+
+def _table(path: str, struct: type[msgspec.Struct], table: Any, problems: list[str]) -> dict[str, Any]:
+    """Return what is right of one table of an array; what is missing is a problem too."""
+    if not isinstance(table, dict):
+        problems.append(f"{path} = {_shown(table)}: must be a table")
+        return {}
+    problems += [f"{path}.{field.name}: missing" for field in msgspec.structs.fields(struct)
+                 if field.required and field.name not in table]
+    return _keys(path, struct, table, problems)
 
 
 def _relations(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -189,6 +219,7 @@ def _relations(settings: Settings) -> Iterator[tuple[str, str]]:
         yield (f"gateway.name = {_shown(settings.gateway.name)}",
                f"too long: at most {NAME_LIMIT} characters, of which {IDENTITY} takes up to {IDENTITY_LIMIT}")
     yield from _dialect_relations(uplink)
+    yield from _path_relations(settings.paths, uplink)
     if uplink.tls and not uplink.ca_file:
         yield "uplink.tls = true", "needs uplink.ca_file, the CA certificate that the server is checked against"
     if uplink.credentials == "x509" and not uplink.tls:
@@ -217,6 +248,33 @@ def _dialect_relations(uplink: UplinkSettings) -> Iterator[tuple[str, str]]:
             yield f"uplink.{key} = {_shown(text)}", str(error)
     if uplink.dialect == "mqtt" and uplink.provision_key:
         yield "uplink.provision_key", 'ThingsBoard knows it, no other broker: not with dialect = "mqtt"'
+
+
+def _path_relations(paths: PathsSettings, uplink: UplinkSettings) -> Iterator[tuple[str, str]]:
+    names = [path.name for path in paths.path]
+    for at, path in enumerate(paths.path, 1):
+        if path.name in names[:at - 1]:
+            yield f"paths.path[{at}].name = {_shown(path.name)}", "there is another path of this name"
+        if path.backlog != "always" and uplink.order == "oldest":
+            yield (f"paths.path[{at}].backlog = {_shown(path.backlog)}",
+                   'with uplink.order = "oldest" new values wait behind older ones; set "live+backfill" or "newest"')
+    if paths.path and paths.dead_after_s < 2 * uplink.keepalive_s:
+        yield (f"paths.dead_after_s = {paths.dead_after_s:g}",
+               f"must be at least twice uplink.keepalive_s = {uplink.keepalive_s}: no answer is due before")
+    if paths.thin_s and all(path.backlog == "always" for path in paths.path):
+        yield f"paths.thin_s = {paths.thin_s:g}", 'does nothing where every path has backlog = "always"'
+    if "/" in paths.zone and not _zone_known(paths.zone):
+        yield f"paths.zone = {_shown(paths.zone)}", NO_ZONE
+
+
+def _zone_known(name: str) -> bool:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 - few have one
+
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
 
 
 def _radio_relations(radio: RadioSettings) -> Iterator[tuple[str, str]]:
@@ -318,8 +376,12 @@ def _shown(value: Any) -> str:
 
 
 def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, msgspec.Struct):
+        return f"{{{', '.join(f'{key} = {_toml(each)}' for key, each in _members(value))}}}"
     # TOML's basic strings are JSON's but for DEL, which no setting may hold
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool | tuple) else repr(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)
 
 
 def _key(key: str) -> str:

@@ -92,7 +92,7 @@ PURE = [
     "edge/ring/frame.py", "edge/ring/layout.py", "edge/ring/timebase.py",
     "edge/ring/ackset.py", "edge/ring/losses.py", "edge/ring/dictionary.py", "edge/ring/segment.py", "edge/ring/records.py",
     "edge/uplink/thingsboard.py", "edge/uplink/pace.py", "edge/uplink/poison.py", "edge/uplink/reasons.py",
-    "edge/uplink/versions.py", "edge/uplink/settling.py", "edge/uplink/arrivals.py", "edge/uplink/nostore.py",
+    "edge/uplink/versions.py", "edge/uplink/paths.py", "edge/uplink/way.py", "edge/uplink/traffic.py", "edge/uplink/settling.py", "edge/uplink/arrivals.py", "edge/uplink/nostore.py",
     "edge/uplink/delivered.py", "edge/uplink/attributes.py", "edge/uplink/provisionwords.py", "edge/uplink/talk.py", "edge/uplink/flight.py",
     "edge/ota/offer.py", "edge/ota/checksum.py", "edge/ota/chunks.py", "edge/ota/intake.py",
     "edge/remote/calls.py", "edge/remote/hands.py",

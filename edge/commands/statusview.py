@@ -27,6 +27,9 @@ def compact(answer: Data) -> dict[str, Any]:
         for key, title in (("unknown_senders", "push unknown senders"), ("refusals", "push refusals")):
             if answer["push"].get(key):
                 shown[title] = answer["push"][key]
+    paths = (answer.get("uplink") or {}).get("paths") or ()
+    if len(paths) > 1:
+        shown["uplink paths"] = list(paths)
     peers = (answer.get("radio") or {}).get("peers")
     if peers:
         shown["radio peers"] = [{key: peer.get(key) for key in _PEER} for peer in peers]
@@ -50,7 +53,8 @@ def _gateway(gateway: Data) -> dict[str, Any]:
 
 def _uplink(uplink: Data) -> dict[str, Any]:
     keep = {key: value for key, value in uplink.items() if value or key in ("connected", "acked_records")}
-    keep.pop("since", None)
+    for key in ("since", "paths", *(() if len(uplink.get("paths") or ()) > 1 else ("path", "path_why", "path_for_s"))):
+        keep.pop(key, None)
     return keep
 
 

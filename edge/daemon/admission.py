@@ -33,6 +33,7 @@ from edge.daemon.vitals import event
 from edge.errors import ConfigError, EdgeError, Rejected, Retryable
 from edge.model import Record
 from edge.uplink.pace import Rng, backoff
+from edge.uplink.pathwatch import PathWatch
 from edge.uplink.provisioning import accepted, ask
 from edge.uplink.provisionwords import AlreadyThere, Credential
 
@@ -45,10 +46,11 @@ TRIAL_WAIT_S = 18.0      # of a person, for the outcome of a trial
 class Admission:
     """Owns which credentials are in use. All calls belong to one loop."""
 
-    def __init__(self, settings: Settings, clock: Clock, rng: Rng, tell: Callable[[Record], object]) -> None:
+    def __init__(self, settings: Settings, clock: Clock, rng: Rng, tell: Callable[[Record], object],
+                 paths: PathWatch | None = None) -> None:
         """`tell` keeps an event. Nothing is asked before `login`."""
         self.nudged = asyncio.Event()      # somebody waits for the outcome of a trial
-        self._settings, self._clock, self._rng, self._tell = settings, clock, rng, tell
+        self._settings, self._clock, self._rng, self._tell, self._paths = settings, clock, rng, tell, paths
         self._name = settings.gateway.name
         self._delays = self._backoff()
         self._ask_at = self._try_at = float("-inf")      # not before, clock.monotonic()
@@ -132,7 +134,7 @@ class Admission:
     async def _try(self, new: Login) -> None:
         now, uplink = self._clock.monotonic(), self._settings.uplink
         try:
-            await accepted(uplink, self._name, new)
+            await accepted(uplink, self._name, new, self._paths)
         except Retryable as error:
             # Each trial ends a session that works: where nothing is ever proven it must become rare.
             self._try_at = now + min(uplink.backoff_max_s * 2**self._unproven, TRIAL_REST_MAX_S)
@@ -174,11 +176,11 @@ class Admission:
         secret = read_provision_secret(settings)
         wanted = await asyncio.to_thread(self._wanted)
         try:
-            given = await ask(uplink, self._name, secret, wanted)
+            given = await ask(uplink, self._name, secret, wanted, self._paths)
         except AlreadyThere as refusal:
             # Made by a request of ours whose answer was lost in a cut?
             try:
-                await accepted(uplink, self._name, read_login(settings, at=candidate.beside(settings)))
+                await accepted(uplink, self._name, read_login(settings, at=candidate.beside(settings)), self._paths)
             except Rejected:
                 raise refusal from None
             given = wanted

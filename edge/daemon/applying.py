@@ -78,6 +78,7 @@ class Applying:
             "gateway": lambda _, after: set_level(after.gateway.log_level),
             "poll": lambda _, after: parts.backfill.use(after),
             "uplink": self._uplink,
+            "paths": lambda _, after: parts.upstream.use(after),
             "radio": self._radio,
             "discovery": lambda *_: parts.finder.renew(),
             "push": lambda _, after: parts.pushes.use(after.push),

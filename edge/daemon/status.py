@@ -108,7 +108,9 @@ class StatusDesk:
         if isinstance(state, str):
             return {"connected": False, "last_error": state}
         answer: dict[str, Any] = msgspec.to_builtins(state)
-        answer["for_s"] = self._clock.monotonic() - answer.pop("since")
+        now = self._clock.monotonic()
+        answer["for_s"] = now - answer.pop("since")
+        answer["path_for_s"] = now - answer.pop("path_since")
         return answer
 
     def _radio_answer(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import msgspec
 
@@ -19,6 +20,7 @@ from edge.remote.hands import Hands
 from edge.ring.store import Ring
 from edge.uplink.attributes import Attributes
 from edge.uplink.claiming import Claiming
+from edge.uplink.pathwatch import PathWatch
 from edge.uplink.talk import Talk
 from edge.uplink.uplink import Uplink, UplinkState
 
@@ -33,12 +35,13 @@ class Upstream:
 
     def __init__(self, settings: Settings, ring: Ring, clock: Clock, rng: random.Random,
                  profile_of: Callable[[str], str], tell: Callable[[Record], object],
-                 talks: Sequence[Talk] = ()) -> None:
+                 talks: Sequence[Talk] = (), keep: Callable[[Record], object] = lambda _record: None) -> None:
         """`profile_of` names a meter's device profile, for ThingsBoard's device creation; `tell` keeps an event.
 
-        `talks` take turns on each connection (edge.uplink.talk).
+        `keep` takes the gateway's own figures. `talks` take turns on each connection (edge.uplink.talk).
         """
-        self.admission = Admission(settings, clock, rng, tell)
+        self.paths = PathWatch(settings.uplink, settings.paths, clock, rng, tell, keep)
+        self.admission = Admission(settings, clock, rng, tell, self.paths)
         self.attributes = Attributes()      # any part of the gateway tells here what is so now
         self._settings = settings
         self._ring = ring
@@ -55,8 +58,9 @@ class Upstream:
 
     def use(self, settings: Settings) -> None:
         """Go on by other settings: a session that is open ends, and one by these begins at once."""
-        before, self._settings = self._settings.uplink, settings
-        if msgspec.structs.replace(before, health_interval_s=settings.uplink.health_interval_s) != settings.uplink:
+        before, self._settings = self._settings, settings
+        uplink = msgspec.structs.replace(before.uplink, health_interval_s=settings.uplink.health_interval_s)
+        if (uplink, before.paths) != (settings.uplink, settings.paths):
             self._renewed.set()
 
     def state(self) -> UplinkState | str:
@@ -68,6 +72,11 @@ class Upstream:
 
         Other credentials in the file begin a new session with it, so that a wrong one is mended without a restart.
         """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.paths.run(), name="uplink paths")
+            await self._drain_for_ever(pulse)
+
+    async def _drain_for_ever(self, pulse: Pulse) -> NoReturn:
         while True:
             self._uplink = None
             login, self._uplink = await self._made(pulse)
@@ -101,6 +110,7 @@ class Upstream:
             if self._renewed.is_set():
                 self._renewed.clear()
                 self.admission.use(self._settings)
+                self.paths.use(self._settings.uplink, self._settings.paths)
                 told = ""
             settings = self._settings
             # provisioning is a connection, an answer, and at the worst a login to be sure; each in MQTT 5, then 3.1.1
@@ -110,7 +120,7 @@ class Upstream:
                 return login, Uplink(
                     self._ring, settings.uplink, gateway_name=settings.gateway.name, login=login, clock=self._clock,
                     promise=pulse, rng=self._rng, profile_of=self._profile_of,
-                    attributes=self.attributes, talks=self._talks)
+                    attributes=self.attributes, talks=self._talks, paths=self.paths)
             except (ConfigError, UplinkError) as error:
                 self._waits_for = str(error)
                 log.log(logging.DEBUG if told == self._waits_for else logging.WARNING,

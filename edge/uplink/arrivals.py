@@ -48,3 +48,7 @@ class OtherVersion(Rejected):
 
 class ClosedAtOnce(Retryable):
     """The server closed the connection before its CONNACK, which may be its way of saying the same."""
+
+
+class Moved(Retryable):
+    """The connection ended because another path to the server is taken."""

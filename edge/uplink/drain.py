@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from edge.errors import Rejected, Retryable
 from edge.model import Batch, Publish, SeqSpan, Stored
-from edge.uplink.arrivals import Ack
+from edge.uplink.arrivals import Ack, Moved
 from edge.uplink.attributes import Report
 from edge.uplink.dialect import Packed
 from edge.uplink.flight import Flight, InFlight, Pending
@@ -187,6 +187,8 @@ class Drain:
                 talk.heard(message.topic, message.payload, self._now())
 
     def _raise_if_over(self) -> None:
+        if why := self._shared.leaving():
+            raise Moved(why)
         if self._refusal:
             raise Retryable(self._refusal)
         if reason := self._shared.poison.everything_refused():

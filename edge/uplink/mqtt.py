@@ -16,19 +16,23 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 import gmqtt
+from gmqtt.mqtt.connection import MQTTConnection
 from gmqtt.mqtt.constants import MQTTv50, MQTTv311
 from gmqtt.mqtt.handler import MQTTConnectError
+from gmqtt.mqtt.protocol import MQTTProtocol
 
 from edge.config import UplinkSettings
 from edge.credentials import Login
 from edge.errors import Rejected, Retryable
 from edge.model import Publish
 from edge.uplink.arrivals import NO_MQTT, Ack, ClosedAtOnce, Loss, Message, OtherVersion, ended
+from edge.uplink.dial import Dialer
 from edge.uplink.nostore import NoStore
 from edge.uplink.reasons import REFUSED_LOGIN, reason_text
 from edge.uplink.settling import Settling
 from edge.uplink.tls import certificate_refused, handshake_failed
 from edge.uplink.versions import Version
+from edge.uplink.way import Way, way_of
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +58,19 @@ class Session:
     """
 
     def __init__(self, settings: UplinkSettings, *, client_id: str, login: Login, activity: asyncio.Event,
-                 tls: ssl.SSLContext | None = None, version: Version = "5") -> None:
-        """Prepare only. The secrets of `login` are handed to gmqtt and kept nowhere else here."""
+                 tls: ssl.SSLContext | None = None, version: Version = "5", way: Way | None = None,
+                 dialer: Dialer | None = None) -> None:
+        """Prepare only. The secrets of `login` are handed to gmqtt and kept nowhere else here.
+
+        `way` None: as the settings say. `dialer` makes the connection, and knows more than a fresh one.
+        """
         self.activity = activity
         self.version = version
         self.loss: Loss | None = None
+        self.answered = False          # by a CONNACK, whichever
         self._settings = settings
+        self._way = way or way_of(settings)
+        self._dialer = dialer or Dialer()
         self._tls = tls
         self._login_source = login.source
         self._acks: deque[Ack] = deque()
@@ -75,6 +86,7 @@ class Session:
         self._client.set_config(NO_RECONNECT)
         if login.username or login.password is not None:
             self._client.set_auth_credentials(login.username, login.password)
+        self._client._create_connection = self._connected
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         self._handler: Any = self._client._package_handler
@@ -83,7 +95,7 @@ class Session:
         self._handler._handle_packet = self._on_packet
 
     def __repr__(self) -> str:
-        return f"Session({self._settings.host}:{self._settings.port})"
+        return f"Session({self._way})"
 
     async def open(self) -> None:
         """Connect and log in. Raises Retryable (ClosedAtOnce), or Rejected for what only the operator can change.
@@ -91,10 +103,10 @@ class Session:
         OtherVersion, a Rejected, is the server's word that it does not speak this version. Ends within
         `connect_timeout_s`; cancelling leaves no socket behind.
         """
-        where = f"{self._settings.host}:{self._settings.port}"
+        where = str(self._way)
         connecting = asyncio.ensure_future(self._client.connect(
-            self._settings.host, self._settings.port, ssl=self._tls or False,
-            keepalive=self._settings.keepalive_s, version=MQTTv50 if self.version == "5" else MQTTv311))
+            self._way.host, self._way.port, ssl=self._tls or False, keepalive=self._settings.keepalive_s,
+            version=MQTTv50 if self.version == "5" else MQTTv311))
         lost = asyncio.ensure_future(self._lost.wait())
         try:
             # gmqtt's connect() never returns if the server closes before its CONNACK, hence the race.
@@ -109,6 +121,17 @@ class Session:
             for task in (connecting, lost):
                 task.cancel()
             await asyncio.gather(connecting, lost, return_exceptions=True)
+
+    async def _connected(self, *_: Any, ssl: "ssl.SSLContext | bool", clean_session: bool, keepalive: int,
+                         **_others: Any) -> MQTTConnection:
+        """Make gmqtt's connection in its place: over this way, within a time, and so that its bytes are counted."""
+        connected = await self._dialer.connected(self._way, self._settings.connect_timeout_s)
+        transport, protocol = await asyncio.get_running_loop().create_connection(
+            lambda: MQTTProtocol(connection_state=self._client._connection_state,
+                                 id_generator=self._handler.id_generator),
+            sock=connected, ssl=ssl or None, server_hostname=self._way.tls_name if ssl else None)
+        return MQTTConnection(transport, protocol, clean_session, keepalive, package_handler=self._handler,
+                              logger=_gmqtt_log)
 
     def _tend(self, connection: Any) -> None:
         """Set what gmqtt leaves to the server: how often to ping, and how large a packet may become."""
@@ -133,13 +156,13 @@ class Session:
                 raise Rejected(f"{where} refused the login: {reason_text(code)}; it was {self._login_source}") from None
             raise Retryable(f"{where} refused the login: {reason_text(code)}") from None
         except ssl.SSLCertVerificationError as error:
-            raise certificate_refused(error, where, self._settings.host) from None
+            raise certificate_refused(error, where, self._way.tls_name) from None
         except ssl.SSLError as error:
             raise handshake_failed(error, where) from None
         except OSError as error:
             raise Retryable(f"cannot reach {where}: {error.strerror or error}") from None
         except UnicodeError:
-            raise Rejected(f"uplink.host: {self._settings.host!r} cannot be a host name") from None
+            raise Rejected(f"uplink.host: {self._way.host!r} cannot be a host name") from None
 
     def _raise_unfinished(self, where: str) -> NoReturn:
         """Raise for a connection on which no CONNACK came."""
@@ -241,6 +264,7 @@ class Session:
     def abort(self) -> None:
         """End the connection now. transport.close() would wait for its write buffer, on a dead link for ever."""
         self.loss = self.loss or Loss("given up by the gateway")
+        self._dialer.look()
         self._client._is_active = False
         connection = self._client._connection
         if connection is not None:
@@ -266,6 +290,7 @@ class Session:
         if self.loss is not None:
             return
         if command >> 4 == CONNACK:
+            self.answered = True
             if self._client._connack_received.is_set():
                 self._malformed()           # a second one
                 return

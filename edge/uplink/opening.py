@@ -7,8 +7,11 @@ from edge.config import UplinkSettings
 from edge.credentials import Login
 from edge.errors import Rejected
 from edge.uplink.arrivals import ClosedAtOnce, OtherVersion
+from edge.uplink.dial import Dialer
 from edge.uplink.mqtt import Session
+from edge.uplink.pathwatch import PathWatch
 from edge.uplink.versions import Versions
+from edge.uplink.way import way_of
 
 
 def versions_of(settings: UplinkSettings) -> Versions:
@@ -17,16 +20,18 @@ def versions_of(settings: UplinkSettings) -> Versions:
 
 
 async def opened(settings: UplinkSettings, versions: Versions, now: float, *, client_id: str, login: Login,
-                 activity: asyncio.Event, tls: ssl.SSLContext | None) -> Session:
-    """Return an open session in the version that the server speaks.
+                 activity: asyncio.Event, tls: ssl.SSLContext | None, paths: PathWatch | None = None) -> Session:
+    """Return an open session over the path that is to be taken, in the version that the server speaks.
 
     Raises Rejected or Retryable, see Session.open; within twice its time, as a server that refuses the one version is
-    asked in the other at once. Cancelling leaves no socket behind.
+    asked in the other at once. Cancelling leaves no socket behind. `paths` None: as the settings say.
     """
-    server = settings.host, settings.port
+    way, dialer = (paths.way, paths.dialer) if paths is not None else (way_of(settings), Dialer())
+    server = way.host, way.port
     for _ in range(2):
         version = versions.next(server, now)
-        session = Session(settings, client_id=client_id, login=login, activity=activity, tls=tls, version=version)
+        session = Session(settings, client_id=client_id, login=login, activity=activity, tls=tls, version=version,
+                          way=way, dialer=dialer)
         try:
             await session.open()
         except OtherVersion:
@@ -38,4 +43,7 @@ async def opened(settings: UplinkSettings, versions: Versions, now: float, *, cl
         else:
             versions.taken(server, version)
             return session
-    raise Rejected(f"{settings.host}:{settings.port} speaks neither MQTT 5 nor MQTT 3.1.1")
+        finally:
+            if session.answered and paths is not None:
+                paths.answered()
+    raise Rejected(f"{way} speaks neither MQTT 5 nor MQTT 3.1.1")

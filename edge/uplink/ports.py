@@ -110,6 +110,7 @@ class Shared:
     clock: Clock
     promise: Callable[[float], None]
     dialect: Dialect
+    leaving: Callable[[], str] = lambda: ""      # why the connection must end for another path
     attributes: Attributes = field(default_factory=Attributes)
     activity: asyncio.Event = field(default_factory=asyncio.Event)
     commits: int = 0               # of the ring, so far

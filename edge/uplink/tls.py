@@ -65,6 +65,15 @@ def certificate_refused(error: ssl.SSLCertVerificationError, where: str, host: s
     return Rejected(f"{where} shows a certificate that uplink.ca_file does not vouch for: {error.verify_message}")
 
 
+def asked_for_certificate(error: ssl.SSLError) -> bool:
+    """Tell whether the server ended a handshake for want of a good certificate of ours: it was the server, then.
+
+    Its own certificate was checked before. 1.2 says "handshake failure" where 1.3 says "certificate required".
+    """
+    reason = error.reason or ""
+    return reason.endswith(("_ALERT_HANDSHAKE_FAILURE", *(f"_ALERT_{name}" for name in ALERTS)))
+
+
 def handshake_failed(error: ssl.SSLError, where: str) -> Retryable | Rejected:
     """Say what a failed handshake means: an alert about our certificate is for the operator, the rest may pass."""
     reason = error.reason or ""

@@ -7,6 +7,7 @@ and never end `run`.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from edge.clock import Clock
@@ -14,12 +15,14 @@ from edge.config import UplinkSettings
 from edge.credentials import Login
 from edge.errors import Rejected, Retryable, UplinkError
 from edge.model import Field, Kind, Record, Schema, Stream
+from edge.uplink.arrivals import Moved
 from edge.uplink.attributes import Attributes
 from edge.uplink.dialect import Dialect
 from edge.uplink.drain import SLACK_S, Drain
 from edge.uplink.mqtt import Session
 from edge.uplink.opening import opened, versions_of
 from edge.uplink.pace import Rng, backoff
+from edge.uplink.pathwatch import PathState, PathWatch, only_path
 from edge.uplink.plain import PlainMqtt
 from edge.uplink.ports import RingPort, Shared
 from edge.uplink.quarantine import report_for_ever
@@ -53,6 +56,10 @@ class UplinkState:
     last_error: str                # "" after a good connection
     mqtt: str = ""                 # the version spoken on the last connection
     rejected: bool = False         # the last one was for the operator: a refused login, above all
+    path: str = ""                 # the one in use, and why and since when; "" where there is only one
+    path_why: str = ""
+    path_since: float = 0.0
+    paths: tuple[PathState, ...] = ()
 
 
 def dialect_of(settings: UplinkSettings, gateway_name: str, profile_of: Callable[[str], str]) -> Dialect:
@@ -65,15 +72,20 @@ class Uplink:
 
     def __init__(self, ring: RingPort, settings: UplinkSettings, *, gateway_name: str, login: Login, clock: Clock,
                  promise: Callable[[float], None], rng: Rng, profile_of: Callable[[str], str] | None = None,
-                 attributes: Attributes | None = None, talks: Sequence[Talk] = ()) -> None:
+                 attributes: Attributes | None = None, talks: Sequence[Talk] = (),
+                 paths: PathWatch | None = None) -> None:
         """Read the CA file, and certificate and key, if there are any; raises ConfigError.
 
         `profile_of` names a meter's device profile where its records do not (link samples, failures); ThingsBoard looks
         at it only when it creates the device. `attributes` are kept up to date at the server while one is connected;
-        `talks` take turns on the connection with the telemetry.
+        `talks` take turns on the connection with the telemetry. `paths` say where to connect (None: as the settings
+        say), and run elsewhere.
         """
         dialect = dialect_of(settings, gateway_name, profile_of or (lambda _device: ""))
-        self._shared = Shared(ring, settings, clock, promise, dialect, attributes or Attributes(), talks=tuple(talks))
+        self._paths = paths or only_path(settings, clock, rng)
+        self._shared = Shared(ring, settings, clock, promise, dialect, self._paths.leaving, attributes or Attributes(),
+                              talks=tuple(talks))
+        self._paths.wake = self._shared.activity.set
         for talk in talks:
             talk.wake = self._shared.activity.set
         self._shared.attributes.wake = self._shared.activity.set
@@ -100,7 +112,8 @@ class Uplink:
             sent_records=shared.tally.sent_records, acked_records=shared.tally.acked_records,
             refused=shared.tally.refused, quarantined=shared.tally.quarantined,
             parked=shared.parking.names(shared.clock.monotonic()), last_error=self._last_error,
-            mqtt=self._mqtt, rejected=self._rejected)
+            mqtt=self._mqtt, rejected=self._rejected, path=self._paths.way.name, path_why=self._paths.why,
+            path_since=self._paths.since, paths=self._paths.states())
 
     async def drained(self) -> None:
         """Return when nothing durable is un-acknowledged. Cancelling is harmless."""
@@ -136,17 +149,23 @@ class Uplink:
             self._rejected = isinstance(end, Rejected)
             if self._rejected:
                 delay_s = self._rng.uniform(settings.refused_backoff_s / 2, settings.refused_backoff_s)
+            if isinstance(end, Moved):
+                delays, delay_s = backoff(settings.backoff_first_s, settings.backoff_max_s, self._rng), 0.0
+                log.info("uplink: %s", end)
+                continue
             self._tell(end, delay_s)
             self._shared.promise(delay_s + SLACK_S)
-            await asyncio.sleep(delay_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    await self._paths.moved.wait()
 
     async def _connection(self) -> tuple[UplinkError, bool]:
         """Run one connection to its end; return why it ended, and whether the next may follow at once."""
         settings = self._shared.settings
         self._shared.promise(2 * settings.connect_timeout_s + SLACK_S)      # MQTT 5, then 3.1.1
+        self._paths.moved.clear()
         try:
-            session = await opened(settings, self._versions, self._shared.clock.monotonic(), client_id=self._client_id,
-                                   login=self._login, tls=self._tls, activity=self._shared.activity)
+            session = await self._opened()
         except (Retryable, Rejected) as end:
             return end, False
         try:
@@ -155,18 +174,43 @@ class Uplink:
             await drain.run()
         except (Retryable, Rejected) as end:
             progress = self._ended(session, drain)
-            session.abort()
+            if not isinstance(end, Moved):      # then the link may be good for a word of farewell
+                session.abort()
             return end, progress
         finally:
             self._drain, self._since = None, self._shared.clock.monotonic()
+            self._paths.ended()
             await session.close()
+
+    async def _opened(self) -> Session:
+        """Return an open session. Raises as `opened` does, and Moved once another path is taken meanwhile."""
+        opening = asyncio.ensure_future(opened(
+            self._shared.settings, self._versions, self._shared.clock.monotonic(), client_id=self._client_id,
+            login=self._login, tls=self._tls, activity=self._shared.activity, paths=self._paths))
+        moving = asyncio.ensure_future(self._paths.moved.wait())
+        session: Session | None = None
+        try:
+            await asyncio.wait({opening, moving}, return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():
+                raise Moved(self._paths.leaving())
+            session = opening.result()
+            return session
+        finally:
+            moving.cancel()
+            opening.cancel()
+            found, _ = await asyncio.gather(opening, moving, return_exceptions=True)
+            if isinstance(found, Session) and session is None:      # it came in the moment in which this was cancelled
+                found.abort()
 
     def _connected(self, session: Session) -> None:
         self._connections += 1
         self._mqtt = session.version
         self._last_error, self._rejected = "", False
         self._since = self._shared.clock.monotonic()
-        log.info("connected to %s:%d by MQTT %s", self._shared.settings.host, self._shared.settings.port, self._mqtt)
+        self._paths.began(session)
+        if len(self._paths.paths) > 1:
+            self._shared.attributes.tell("", {"uplink_path": self._paths.way.name})
+        log.info("connected to %s by MQTT %s", self._paths.way, self._mqtt)
 
     def _ended(self, session: Session, drain: Drain) -> bool:
         """Draw the conclusions of an end; True when the connection was good for something and nobody said "later"."""

@@ -18,7 +18,7 @@ class Mosquitto:
     def __init__(self, binary, directory, **options):
         self.port = free_port()
         self.process = None
-        self._binary = binary
+        self.binary = binary
         self._config = directory / "mosquitto.conf"
         lines = {"listener": f"{self.port} 127.0.0.1", "allow_anonymous": "true", "persistence": "false",
                  "max_queued_messages": "0"} | options
@@ -26,7 +26,7 @@ class Mosquitto:
 
     async def start(self):
         self.process = await asyncio.create_subprocess_exec(
-            self._binary, "-c", str(self._config), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL)
+            self.binary, "-c", str(self._config), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL)
         async with asyncio.timeout(60):
             while True:
                 try:

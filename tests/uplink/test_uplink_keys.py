@@ -16,7 +16,7 @@ from edge.meters.layout import TIME_DOUBT
 from edge.meters.profile import NOT_READ, load_profiles
 from edge.model import Field, Kind, Record, Schema, Stamp
 from edge.ring.losses import GAP_SCHEMA
-from edge.uplink import quarantine, uplink
+from edge.uplink import pathwatch, quarantine, uplink
 from edge.uplink.thingsboard import TEXT_MARK, element, key_of
 
 CONTRACT = tomllib.loads((Path(__file__).parents[2] / "cloud/keys.toml").read_text())
@@ -34,6 +34,8 @@ SCHEMAS = {
     "takeover": (uplink.TAKEOVER, "gateway"),
     "quarantine": (quarantine.SCHEMA, "gateway"),
     "alarm": (alarm_engine.SCHEMA, "any"),
+    "paths": (pathwatch.schema(["modem", "site-wifi"]), "gateway"),
+    "path event": (pathwatch.EVENT, "gateway"),
     "gap": (GAP_SCHEMA, "gateway"),
     "clock": (clock_keeper.schema("p"), "meter"),
     "deed": (means.deed_schema("p"), "meter"),
