@@ -126,12 +126,20 @@ class Session:
                          **_others: Any) -> MQTTConnection:
         """Make gmqtt's connection in its place: over this way, within a time, and so that its bytes are counted."""
         connected = await self._dialer.connected(self._way, self._settings.connect_timeout_s)
-        transport, protocol = await asyncio.get_running_loop().create_connection(
-            lambda: MQTTProtocol(connection_state=self._client._connection_state,
-                                 id_generator=self._handler.id_generator),
-            sock=connected, ssl=ssl or None, server_hostname=self._way.tls_name if ssl else None)
-        return MQTTConnection(transport, protocol, clean_session, keepalive, package_handler=self._handler,
-                              logger=_gmqtt_log)
+        protocol: Any = MQTTProtocol(connection_state=self._client._connection_state,
+                                     id_generator=self._handler.id_generator)
+        made = protocol.connection_made
+
+        def connection_made(transport: asyncio.Transport) -> None:
+            made(transport)
+            # Now, not after the wait below: lost in between, gmqtt's protocol misses its connection.
+            MQTTConnection(transport, protocol, clean_session, keepalive, package_handler=self._handler,
+                           logger=_gmqtt_log)
+
+        protocol.connection_made = connection_made
+        await asyncio.get_running_loop().create_connection(
+            lambda: protocol, sock=connected, ssl=ssl or None, server_hostname=self._way.tls_name if ssl else None)
+        return protocol._connection
 
     def _tend(self, connection: Any) -> None:
         """Set what gmqtt leaves to the server: how often to ping, and how large a packet may become."""

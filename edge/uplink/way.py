@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from edge.config import PathSettings, UplinkSettings
 
-
 ONLY = "uplink"            # what the path is called where the settings name none
 
 

@@ -44,6 +44,13 @@ def test_names_of_the_connection():
         assert f"self.{name} =" in source, name
 
 
+def test_who_makes_a_connection():
+    """edge/uplink/mqtt.py puts its own in this place: bound to an interface, within a time, its bytes counted."""
+    assert "self._connection = await self._create_connection(" in inspect.getsource(gmqtt.Client.connect)
+    assert "self._protocol.set_connection(self)" in inspect.getsource(MQTTConnection.__init__)
+    assert "self._connection = conn" in inspect.getsource(MQTTProtocol.set_connection)
+
+
 def test_how_a_stream_ended_is_kept_by_the_protocol():
     """A TLS alert that comes after the handshake: asyncio's own future, which gmqtt does not touch on Python 3.7 and later."""
     assert issubclass(MQTTProtocol, asyncio.StreamReaderProtocol)
