@@ -1,6 +1,6 @@
 """Thirty meters over a shared radio link with real packet loss: what finding out how many to ask at once is worth.
 
-    sudo python benchmarks/poll_radio_links.py [--meters 30] [--seconds 30] [--profiles fair,poor] [--json]
+    sudo python benchmarks/poll_radio_links.py [--meters 30] [--seconds 30] [--profiles fair,poor] [--fixed 1,4,16] [--json]
 
 Two network namespaces with an emulated HaLow channel between (tools/netns): real TCP, half duplex, one channel for all.
 Each profile is polled as fast as it lets by the gateway as shipped, and by the same with 1, 4 and 16 meters at once,
@@ -37,7 +37,6 @@ from halow.regions import region_of  # noqa: E402
 
 ORDER = ("good", "fair", "poor", "eu-duty", "sleepy", "outage")
 OUTAGE_S, PERIOD_S = 5.0, 15.0        # of "outage": gone for so long in each period
-FIXED = (1, 4, 16)
 HEADERS_BYTES = 14 + 20 + 32          # Ethernet, IPv4, TCP with time stamps
 POLL_BYTES = 102 + 54 + 2 * HEADERS_BYTES
 CHANCE = 0.9
@@ -140,15 +139,17 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--warm-up", type=float, default=15.0)
     parser.add_argument("--profiles", default=",".join(ORDER))
+    parser.add_argument("--fixed", default="1,4,16", help="numbers at once to compare with; none: only as shipped")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
+    fixed_numbers = [int(word) for word in asked.fixed.split(",") if word]
     good = True
     print("profile    ideal  at once  per min of ideal failed fewest/mean  late p95   CPU machine")
     for name in asked.profiles.split(","):
         ideal = ideal_per_min(name, asked.meters)
         found: dict[int | None, float] = {}
-        lawful = set(FIXED)
-        for at_once in (None, *FIXED):
+        lawful = set(fixed_numbers)
+        for at_once in (None, *fixed_numbers):
             told = run(name, meters=asked.meters, at_once=at_once, seconds=asked.seconds, warm_up_s=asked.warm_up)
             if asked.json:
                 print(json.dumps({"profile": name, **told}))

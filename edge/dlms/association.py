@@ -54,6 +54,7 @@ class Association:
         """Prepare; nothing is sent yet. `counters` are the reserved invocation counters where keys are set."""
         self.state = State.NEW
         self.offers_list = False            # GET-with-list was negotiated; known after Opened
+        self.exchange_timeout_s = settings.exchange_timeout_s      # of requests from now on; may be changed at any time
         self._list_capacity = 1
         self._settings = settings
         self._link = link_for(settings)
@@ -134,7 +135,7 @@ class Association:
         # what `_begin` does, with a frame that is made already, and an exchange only if it is needed
         self.state = _WAITING
         self._invoke_id = (invoke_id + 1) & 0x0F
-        self._deadline = deadline = now + self._settings.exchange_timeout_s
+        self._deadline = deadline = now + self.exchange_timeout_s
         return short.request(invoke_id), deadline
 
     def answered(self, data: bytes) -> tuple[GetResult, ...] | None:
@@ -188,7 +189,7 @@ class Association:
         if self.state in (State.CLOSING, State.CLOSED):
             return
         self._move(Trigger.CLOSE)
-        self._deadline = now + self._settings.exchange_timeout_s
+        self._deadline = now + self.exchange_timeout_s
         self._act(self._link.close(now), now)
 
     def receive_data(self, data: bytes, now: float) -> None:
@@ -278,7 +279,7 @@ class Association:
         self._move(Trigger.ASK)
         self._invoke_id = (self._invoke_id + 1) & 0x0F
         self._exchange = exchange
-        self._deadline = now + self._settings.exchange_timeout_s
+        self._deadline = now + self.exchange_timeout_s
         self._send(exchange.request, now)
 
     def _send(self, message: bytes, now: float) -> None:

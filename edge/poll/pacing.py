@@ -50,6 +50,9 @@ HOPELESS_SHARE = 0.5
 RELIEF = 0.7
 """To what a halved limit must bring that share down, or the crowd was not the reason."""
 
+SILENCE_S = 2.0
+"""With no answer of anybody for so long it was the link that was gone, and no crowd."""
+
 HOLD_ROUNDS = 8
 """Rounds without a new try after one that brought nothing."""
 
@@ -88,6 +91,8 @@ class Pacing:
         self._blameless = 0                 # rounds in which misses are not laid to the crowd
         self._rate = 0.0
         self._moved_at = float("-inf")      # what was asked before says nothing of this limit
+        self._heard_at = float("-inf")
+        self._back_at = float("-inf")       # when the link came back last
         self._begin(None)
 
     def answered(self, now: float, took_s: float, inside: int, *, waiting: bool) -> int:
@@ -95,6 +100,9 @@ class Pacing:
 
         `inside`: so many meters are being asked, this one included. `waiting`: somebody queues for a place.
         """
+        if now - self._heard_at > SILENCE_S:
+            self._back_at = now
+        self._heard_at = now
         self._answers += 1
         self._waited += waiting
         if now - took_s >= self._moved_at:
@@ -103,8 +111,11 @@ class Pacing:
         return self._look(now)
 
     def missed(self, now: float, took_s: float) -> int:
-        """Note an exchange without an answer, of a meter that has answered before. Returns the limit from now on."""
-        if now - took_s < self._moved_at:
+        """Note an exchange without an answer, of a meter that has answered before. Returns the limit from now on.
+
+        One that began before the link came back says nothing of the crowd.
+        """
+        if now - took_s < max(self._moved_at, self._back_at):
             return self.limit
         self._misses += 1
         return self._look(now)
@@ -190,26 +201,78 @@ class Pacing:
 PATIENCE_STEP, PATIENCE_MOST = 1.5, 4.0
 CALM_ANSWERS = 20
 
+REPEAT_LEAST_S = 0.2
+"""Least margin over a round trip after which Linux sends a segment again (TCP_RTO_MIN)."""
+
+REPEAT_WAIT_MOST = 1.5
+"""So far a deadline is moved to have the next copy of a segment, which TCP sends after twice the time each time."""
+
+REPEAT_SLACK = 1.1
+"""That a copy may be so much later than reckoned."""
+
+STRETCH_ANEW = 0.05
+"""Deadlines are reckoned anew where TCP's time-out has moved by more than that."""
+
 
 class Patience:
-    """By what a meter's deadlines are stretched: longer after each silence, back after answers that came early.
+    """By what a meter's deadlines are stretched: for TCP's copies of what was lost, and after silences.
 
-    Only what an associated meter leaves unanswered counts: one that does not even associate is not slow, it is away.
+    TCP sends a lost segment again when the smoothed round trip and four deviations have passed (RFC 6298), and then
+    after twice that time, four times, eight times. With stations that sleep for seconds the first copy goes after 8 s;
+    after a fade of 5 s it may be the fifth that finds the link back, after 8.5 s. A deadline of 8 s ends just before
+    either, and pays with a new association for what a moment more brings. So round trips are reckoned here as well,
+    from connecting on, and a deadline has the first copy's answer in it, and ends before no copy that is near.
+
+    Of silences only what an associated meter leaves unanswered counts: one that does not even associate is not slow,
+    it is away. Answers that come early take that back.
     """
 
-    def __init__(self) -> None:
-        """Begin with the configured deadlines."""
-        self.factor = 1.0
-        self._early = 0
+    def __init__(self, deadline_s: float) -> None:
+        """Begin with the configured deadline of an exchange."""
+        self.factor = 1.0                   # from 1 to PATIENCE_MOST
+        self._deadline_s = deadline_s
+        self._grown, self._early = 1.0, 0
+        self._smooth_s = self._deviation_s = 0.0
+        self._repeat_s = REPEAT_LEAST_S     # after what time TCP sends a lost segment again
+        self._stretched_for_s = 0.0         # of which the factor was made
 
-    def answered(self, took_s: float, deadline_s: float) -> None:
+    def connected(self, took_s: float) -> None:
+        """Note how long a new connection took: a round trip, and the first time all that is known of this way."""
+        if self._smooth_s:
+            self._reckon(took_s)
+        else:
+            self._smooth_s, self._deviation_s = took_s, took_s / 2
+            self._repeat_s = took_s + max(REPEAT_LEAST_S, 2 * took_s)
+            self._stretch()
+
+    def answered(self, took_s: float) -> None:
         """Note an answer; one within a quarter of the deadline is early."""
-        if self.factor == 1.0:      # as nearly always
+        self._reckon(took_s)
+        if self._grown == 1.0:      # as nearly always
             return
-        self._early = self._early + 1 if took_s * 4 < deadline_s else 0
+        self._early = self._early + 1 if took_s * 4 < self._deadline_s else 0
         if self._early >= CALM_ANSWERS:
-            self.factor, self._early = max(1.0, self.factor / PATIENCE_STEP), 0
+            self._grown, self._early = max(1.0, self._grown / PATIENCE_STEP), 0
+            self._stretch()
 
     def missed(self) -> None:
         """Note a deadline that passed in silence."""
-        self.factor, self._early = min(PATIENCE_MOST, self.factor * PATIENCE_STEP), 0
+        self._grown, self._early = min(PATIENCE_MOST, self._grown * PATIENCE_STEP), 0
+        self._stretch()
+
+    def _reckon(self, took_s: float) -> None:
+        off_s = min(took_s, self._repeat_s) - self._smooth_s      # what takes longer was lost once (Karn)
+        self._deviation_s += (abs(off_s) - self._deviation_s) / 4
+        self._smooth_s += off_s / 8
+        self._repeat_s = self._smooth_s + max(REPEAT_LEAST_S, 4 * self._deviation_s)
+        if abs(self._repeat_s - self._stretched_for_s) > STRETCH_ANEW * self._stretched_for_s:
+            self._stretch()
+
+    def _stretch(self) -> None:
+        answer_s = copy_s = self._stretched_for_s = self._repeat_s
+        while copy_s + answer_s < self._deadline_s:
+            copy_s *= 2
+        wanted = (copy_s * REPEAT_SLACK + answer_s) / self._deadline_s
+        if wanted > REPEAT_WAIT_MOST and copy_s > answer_s:      # not the first copy, and too far away
+            wanted = 1.0
+        self.factor = min(PATIENCE_MOST, max(self._grown, wanted))

@@ -82,7 +82,7 @@ class MeterSession:
         self._loop = asyncio.get_running_loop()
         # Anywhere, so that the process before this one did not ask its last question under the id of our first.
         self._invoke_id = random.randrange(INVOKE_IDS)  # noqa: S311 - keeps apart what is late, guards nothing
-        self._patience = Patience()
+        self._patience = Patience(settings.exchange_timeout_s)
         self._association: Association | None = None
         self._transport: Transport | None = None
 
@@ -135,7 +135,9 @@ class MeterSession:
     async def _open_once(self) -> None:
         if self.counters is not None:
             await self._conversation.reserve(self.counters)
+        began = self._loop.time()
         transport, named = await self._connect(), ""
+        self._patience.connected(self._loop.time() - began)
         self._transport = transport
         try:
             if self._settle_s:
@@ -337,7 +339,10 @@ class MeterSession:
     def _went_well(self, began: float) -> None:
         """Note an exchange that ended with its answer; `began` is loop time."""
         self.took_s = self._conversation.last_heard_at - began
-        self._patience.answered(self.took_s, self.settings.exchange_timeout_s)
+        self._patience.answered(self.took_s)
+        association = self._association
+        assert association is not None
+        association.exchange_timeout_s = self.settings.exchange_timeout_s * self._patience.factor
         self.round_trips += 1
 
     async def _say_goodbye(self, association: Association, transport: Transport) -> None:

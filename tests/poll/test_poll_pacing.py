@@ -162,14 +162,64 @@ def test_the_limit_stays_within_its_bounds_whatever_happens(first: int, most: in
 
 
 def test_patience_grows_with_silence_and_comes_back_with_early_answers() -> None:
-    patience = Patience()
+    patience = Patience(8.0)
     for _ in range(10):
         patience.missed()
     assert patience.factor == PATIENCE_MOST
     for _ in range(CALM_ANSWERS - 1):
-        patience.answered(1.0, 8.0)
-    patience.answered(7.0, 8.0)      # late: counted anew
+        patience.answered(1.0)
+    patience.answered(7.0)      # late: counted anew
     assert patience.factor == PATIENCE_MOST
     for _ in range(CALM_ANSWERS * 10):
-        patience.answered(1.0, 8.0)
-    assert patience.factor == 1.0
+        patience.answered(1.0)
+    assert patience.factor < 1.5
+
+
+@given(st.floats(0.001, 6.0), st.floats(0.0, 1.0), st.floats(2.0, 20.0), st.integers(0, 99))
+@example(3.9, 0.5, 8.0, 1)
+@example(0.065, 0.1, 8.0, 1)
+def test_a_deadline_holds_the_answer_to_a_first_copy_and_ends_just_before_no_other(
+    round_trip_s: float, spread: float, deadline_s: float, seed: int,
+) -> None:
+    """Against Linux's reckoning of the same round trips (RFC 6298; 0.2 s at least over the round trip; the first copy a probe)."""
+    rng = random.Random(seed)
+    patience = Patience(deadline_s)
+    patience.connected(round_trip_s)
+    smooth_s, deviation_s = round_trip_s, round_trip_s / 2
+    for _ in range(60):
+        took_s = round_trip_s * (1 + spread * rng.uniform(-1, 1))
+        patience.answered(took_s)
+        deviation_s += (abs(took_s - smooth_s) - deviation_s) / 4
+        smooth_s += (took_s - smooth_s) / 8
+    timeout_s = smooth_s + max(0.2, 4 * deviation_s)
+    longest_s = round_trip_s * (1 + spread)
+    limit_s = patience.factor * deadline_s
+    assert deadline_s <= limit_s <= PATIENCE_MOST * deadline_s
+    assert limit_s >= min(timeout_s + longest_s, PATIENCE_MOST * deadline_s) * 0.9
+    copies = [timeout_s * 2**n for n in range(12)]
+    near = next(copy for copy in copies if copy + longest_s > deadline_s)
+    if near + longest_s <= 1.25 * deadline_s:
+        assert limit_s >= near + longest_s
+
+
+def test_a_round_trip_that_was_a_fade_makes_no_deadline_long() -> None:
+    patience = Patience(8.0)
+    patience.connected(0.06)
+    for _ in range(50):
+        patience.answered(0.06)
+    before = patience.factor
+    patience.answered(7.9)
+    assert patience.factor <= 1.5 * before
+
+
+def test_what_began_before_the_link_was_back_accuses_no_crowd() -> None:
+    pacing = Pacing(16, 64)
+    for n in range(60):
+        pacing.answered(n / 100, 0.05, 16, waiting=False)
+    pacing.answered(9.0, 8.4, 16, waiting=False)      # the first one after 8 s of silence
+    for n in range(12):
+        pacing.missed(9.1 + n / 10, 9.0)
+    assert pacing.limit == 16
+    for n in range(12):
+        pacing.missed(12.0 + n / 10, 2.5)
+    assert pacing.limit < 16
