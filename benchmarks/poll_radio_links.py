@@ -1,6 +1,6 @@
 """Thirty meters over a shared radio link with real packet loss: what finding out how many to ask at once is worth.
 
-    sudo python benchmarks/poll_radio_links.py [--meters 30] [--seconds 30] [--profiles fair,poor] [--fixed 1,4,16] [--json]
+    sudo python benchmarks/poll_radio_links.py [--meters 30] [--seconds 30] [--profiles fair] [--fixed 1,4,16] [--json]
 
 Two network namespaces with an emulated HaLow channel between (tools/netns): real TCP, half duplex, one channel for all.
 Each profile is polled as fast as it lets by the gateway as shipped, and by the same with 1, 4 and 16 meters at once,
