@@ -54,6 +54,7 @@ from edge.daemon.radioinventory import RadioInventory
 from edge.daemon.radiorecovery import RadioRecovery
 from edge.daemon.radiowatch import RadioWatch
 from edge.daemon.remote import Parts, RemoteDesk
+from edge.daemon.remoteconfig import RemoteConfig
 from edge.daemon.renewable import Renewable
 from edge.daemon.settings import SettingsDesk
 from edge.daemon.status import StatusDesk
@@ -69,13 +70,14 @@ from edge.health.notify import Notifier, Watchdog
 from edge.health.promise import Promises
 from edge.health.signals import on_hangup, stop_signals
 from edge.health.supervise import EXPENDABLE, VITAL, RestartPolicy, Worker, WorkerState, supervise
-from edge.identity import identify, named
+from edge.identity import identify
 from edge.meters.library import Library, own_directory
 from edge.model import Record, Stream
 from edge.poll.fleet import Fleet
 from edge.ring.lane import Ticket
 from edge.ring.store import Ring
 from edge.store.registry import FILE_NAME
+from edge.uplink.shared import SharedAttributes
 
 if TYPE_CHECKING:
     from edge.api.page import Page
@@ -105,7 +107,8 @@ async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> 
     clock = SystemClock(trust_wall=settings.clock.trust_wall)
     state_dir = Path(settings.gateway.state_dir)
     identity = identify(state_dir)
-    settings = named(settings, identity)
+    desk = SettingsDesk(path, settings, identity, clock, lambda record: _keep(ring, Stream.ALARM, record))
+    settings = desk.in_force
     promises, workers = Promises(), dict[str, WorkerState]()
     profiles = Library(own_directory(settings.gateway))
     rng = random.Random()      # noqa: S311 - spreads retries, guards nothing
@@ -113,13 +116,12 @@ async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> 
 
     async with AsyncExitStack() as resources:
         stop = resources.enter_context(stop_signals(at_first=deadline.start))
-        desk = SettingsDesk(path, settings, identity, clock, lambda record: _keep(ring, Stream.ALARM, record))
         resources.enter_context(on_hangup(desk.hangup))
         ring = await resources.enter_async_context(
             Ring.open(state_dir / "ring", settings.ring, clock, hold_s=settings.clock.hold_s))
         resources.push_async_callback(enrolment.close)
-        keep = functools.partial(_keep, ring, Stream.INSTANT)
         latest = Latest(clock)
+        keep = functools.partial(_keep, ring, Stream.INSTANT)
         links = LinkDesk(lambda: enrolment.meters, keep, clock, settings.radio.record_interval_s,
                          tell=lambda record: alarms.hear(record),      # noqa: PLW0108 - made below, as the fleet
                          pollers=lambda: fleet.states())      # noqa: PLW0108 - the fleet is made below
@@ -143,10 +145,11 @@ async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> 
         images.nudge = fleet.nudge
         recovery = RadioRecovery(settings.recovery, lambda: links.radio, functools.partial(_keep, ring, Stream.ALARM),
                                  clock, state_dir)
-        ota = OtaDesk(settings.ota, state_dir, updaters(settings.ota), running(), functools.partial(
+        shared = SharedAttributes()
+        ota = OtaDesk(settings.ota, state_dir, updaters(settings.ota), running(), shared, functools.partial(
             _keep, ring, Stream.ALARM), clock, settings.uplink.ack_timeout_s)
         upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of,
-                            functools.partial(_keep, ring, Stream.ALARM), talks=(ota.intake, ota.chunks), keep=keep)
+                            functools.partial(_keep, ring, Stream.ALARM), talks=(shared, ota.chunks), keep=keep)
         vitals = Vitals(lambda: figures_of(ring, upstream.state(), pushes.figures(), wear.look(
             state_dir, settings.ring.flash_overwrites), clock), fleet.states, functools.partial(heard, Stream.INSTANT),
                         functools.partial(_keep, ring, Stream.ALARM), clock, state_dir,
@@ -187,10 +190,11 @@ async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> 
             ("watchdog", Watchdog(notifier, promises, status=status.line, monotonic=clock.monotonic).run, VITAL),
             *((name, worker, EXPENDABLE) for name, worker in page.workers),
         ]
-        if settings.uplink.enabled:
-            crew += [("upstream", upstream.run, VITAL),
-                     ("nameplates", Nameplates(identity, enrolment, profiles, upstream.attributes).run, EXPENDABLE),
-                     ("ota", ota.run, EXPENDABLE), ("remote", remote.run, EXPENDABLE)]
+        crew += [("upstream", upstream.run, VITAL),
+                 ("nameplates", Nameplates(identity, enrolment, profiles, upstream.attributes).run, EXPENDABLE),
+                 ("ota", ota.run, EXPENDABLE), ("remote", remote.run, EXPENDABLE),
+                 ("remote configuration", RemoteConfig(desk, shared, upstream.proof, functools.partial(
+                     upstream.attributes.tell, "")).run, EXPENDABLE)] if settings.uplink.enabled else []
         crew += _radio_crew(settings.radio.kind, radio, links, recovery, upstream)
         notifier.ready()
         status.ready()

@@ -340,10 +340,14 @@ RemoteMethod = Literal["status", "links", "log_level", "latest", "read", "relay_
 
 
 class RemoteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What may be called for through ThingsBoard (docs/uplink.md). Switching also wants what [relay] asks for."""
+    """What may be called for and set through ThingsBoard: docs/uplink.md. Switching wants [relay]'s permission, too."""
 
     allow: Annotated[tuple[RemoteMethod, ...], "methods; at first those that only read"] = (
         "status", "links", "latest", "read", "relay_status")
+    configurable: Annotated[tuple[Text, ...], "what the shared attribute config may set: sections, or section.key"] = (
+        "poll", "alarms", "radio", "discovery", "duties", "backfill", "gateway.log_level")
+    config_trial_s: Annotated[Period, "settings from there stay, if the server acknowledges in this time; else they go"
+                              ] = 300.0
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -66,7 +66,7 @@ TABLE: Mapping[str, Keys] = {
     "ota": Keys(live="firmware_command reboot_command software_command install_timeout_s size_max_mib",
                 remote="chunk_bytes link_share"),
     "api": Keys(restart="enabled listen port tls", live="language"),
-    "remote": Keys(live="allow"),
+    "remote": Keys(live="allow configurable config_trial_s"),
 }
 
 REACHES: tuple[Reach, ...] = ("restart", "live", "remote")      # the fields of Keys

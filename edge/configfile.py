@@ -10,7 +10,7 @@ import json
 import math
 import shlex
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -26,10 +26,12 @@ from edge.config import (
     PathsSettings,
     PushSettings,
     RadioSettings,
+    RemoteSettings,
     RingSettings,
     Settings,
     UplinkSettings,
 )
+from edge.configchange import REACH
 from edge.errors import ConfigError, SettingsError
 from edge.templates import Payload, Topic
 
@@ -66,6 +68,12 @@ def examine(data: dict[str, Any]) -> tuple[Settings, list[str]]:
     if not problems:
         problems = contradictions(settings)
     return settings, problems
+
+
+def written(path: Path | None) -> frozenset[str]:
+    """Return which "section.key" a settings file holds, whatever their values. Raises as `load` does."""
+    data = _parse(_read(path), str(path)) if path is not None else {}
+    return frozenset(f"{section}.{key}" for section, table in data.items() if isinstance(table, dict) for key in table)
 
 
 def contradictions(settings: Settings) -> list[str]:
@@ -107,15 +115,21 @@ def default_toml() -> str:
     return head + to_toml(Settings())
 
 
-def to_toml(settings: Settings) -> str:
-    """Return settings as commented TOML; `load` gives equal ones back from it."""
+def to_toml(settings: Settings, origins: Mapping[str, str] | None = None) -> str:
+    """Return settings as commented TOML; `load` gives equal ones back from it.
+
+    `origins` says of "section.key" where its value comes from, in words for a comment behind it.
+    """
     lines: list[str] = []
+    known = origins or {}
     for section, value in _members(settings):
         lines += ["", f"# {(type(value).__doc__ or '').strip()}", f"[{section}]"]
         hints = get_type_hints(type(value), include_extras=True)
         for key, default in _members(value):
             comment = next((note for note in _notes(hints[key]) if isinstance(note, str)), "")
-            lines += [f"# {comment or _allowed(hints[key])}", f"{key} = {_toml(default)}"]
+            origin = known.get(f"{section}.{key}", "")
+            lines += [f"# {comment or _allowed(hints[key])}",
+                      f"{key} = {_toml(default)}" + (f"      # {origin}" if origin else "")]
     return "\n".join(lines) + "\n"
 
 
@@ -233,6 +247,7 @@ def _relations(settings: Settings) -> Iterator[tuple[str, str]]:
     for key in ("firmware_command", "reboot_command", "software_command"):
         yield from _is_command(f"ota.{key}", getattr(ota, key))
     yield from _api_relations(settings.api)
+    yield from _remote_relations(settings.remote)
     if len(settings.gateway.runtime_dir.encode()) + len("/control.sock") > SOCKET_PATH_LIMIT_BYTES:
         yield f"gateway.runtime_dir = {_shown(settings.gateway.runtime_dir)}", "too long for the path of a Unix socket"
 
@@ -339,6 +354,15 @@ def _api_relations(api: ApiSettings) -> Iterator[tuple[str, str]]:
         return
     if not api.tls and not loopback:
         yield "api.tls = false", f"passwords would be in clear on the network; {_shown(api.listen)} wants tls"
+
+
+def _remote_relations(remote: RemoteSettings) -> Iterator[tuple[str, str]]:
+    possible = {key for key, reach in REACH.items() if reach == "remote"}
+    sections = {key.partition(".")[0] for key in possible}
+    for name in remote.configurable:
+        if name not in possible | sections:
+            yield (f"remote.configurable: {_shown(name)}",
+                   f"nothing of it is taken from a server; possible are {', '.join(sorted(sections))}, or section.key")
 
 
 def _members(struct: msgspec.Struct) -> list[tuple[str, Any]]:

@@ -10,6 +10,7 @@ import click
 
 from edge.commands.checkalarms import alarm_findings
 from edge.commands.checkpage import page_findings
+from edge.commands.checkremote import remote_findings
 from edge.commands.context import State, pass_state
 from edge.commands.finding import Finding
 from edge.config import MIB, Settings
@@ -62,8 +63,9 @@ def examine(state: State) -> Iterator[Finding]:
         yield Finding("bad", str(error))
         return
     yield Finding("good", f"settings: {path}" if path else "settings: built-in defaults, no file")
-    for step in (_state_dir, _registry, _push, _token, _authority, _radio, alarm_findings, page_findings, _clock,
-                 _daemon):
+    settings = state.in_force().settings
+    for step in (remote_findings, _state_dir, _registry, _push, _token, _authority, _radio, alarm_findings,
+                 page_findings, _clock, _daemon):
         yield from _guarded(step, settings, state)
 
 

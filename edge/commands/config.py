@@ -24,17 +24,26 @@ def config() -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON instead of TOML.")
 @pass_state
 def show(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
-    """Print the settings in force: the file's, and the defaults for what it leaves out."""
+    """Print the settings in force: ThingsBoard's over the file's, and the defaults for what both leave out.
+
+    Behind what is no default stands where it comes from; as JSON under "origins".
+    """
     import msgspec
 
-    from edge.configfile import to_toml
+    from edge.configfile import to_toml, written
 
-    settings = state.settings()
+    look, path = state.in_force(), state.config_path()
+    remote = "ThingsBoard, on trial" if look.trial else "ThingsBoard"
+    origins = dict.fromkeys(written(path), "file") | {
+        f"{section}.{key}": remote for section, keys in look.layer.settings.items() for key in keys}
+    if look.problem:
+        click.echo(f"What ThingsBoard has set is left out: {look.problem}", err=True)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(settings)).decode())
+        shown = {**msgspec.to_builtins(look.settings), "origins": origins}
+        click.echo(msgspec.json.format(msgspec.json.encode(shown)).decode())
     else:
-        click.echo(f"# from {state.config_path() or 'the built-in defaults'}")
-        click.echo(to_toml(settings), nl=False)
+        click.echo(f"# from {path or 'the built-in defaults'}{f' and {remote}' if look.layer.settings else ''}")
+        click.echo(to_toml(look.settings, origins), nl=False)
 
 
 @config.command(short_help="Print single settings in force, for scripts.")
@@ -44,7 +53,7 @@ def get(state: State, keys: tuple[str, ...]) -> None:
     """Print the value of each SECTION.KEY in force, one to a line: text as it is, everything else as in JSON."""
     import msgspec
 
-    known: dict[str, dict[str, object]] = msgspec.to_builtins(state.settings())
+    known: dict[str, dict[str, object]] = msgspec.to_builtins(state.in_force().settings)
     for key in keys:
         section, _, name = key.partition(".")
         if name not in known.get(section, {}):
@@ -95,6 +104,8 @@ def reload(state: State, as_json: bool) -> None:      # noqa: FBT001 - click pas
         click.echo(f"{change['key']}: {_value(change['before'])} -> {_value(change['after'])}")
     if answer["restarted"]:
         click.echo(f"Connected anew: {', '.join(answer['restarted'])}")
+    if answer["objection"]:
+        click.echo(f"What ThingsBoard has set is left out: {answer['objection']}")
     if not answer["changed"]:
         click.echo("Nothing else is in force than before.")
     for change in answer["needs_restart"]:

@@ -16,6 +16,7 @@ from edge.errors import EdgeError
 
 if TYPE_CHECKING:
     from edge.config import Settings
+    from edge.configlayer import Look
     from edge.meters.library import Library
     from edge.store.registry import Registry
 
@@ -48,6 +49,13 @@ class State:
         from edge.configfile import load
 
         return load(self.config_path())
+
+    def in_force(self) -> "Look":
+        """Load the settings, and what ThingsBoard has set over them. Raises ConfigError for the file only."""
+        from edge.configlayer import look
+
+        settings = self.settings()
+        return look(Path(settings.gateway.state_dir), settings)
 
     def registry(self, settings: "Settings") -> "Registry":
         """Open the registry; use it in a `with`. Raises RegistryError."""

@@ -24,10 +24,10 @@ from edge.errors import ConfigError
 from edge.health.promise import Pulse
 from edge.model import Field, Kind, Record, Schema
 from edge.ota.chunks import Chunks, Piece
-from edge.ota.intake import Intake
-from edge.ota.offer import WHATS, Offer, What, offered
+from edge.ota.offer import KEYS, WHATS, Offer, What, offered
 from edge.ota.store import Kept, NoRoom, PackageStore
 from edge.ota.updater import NotInstalled, Running, Updater
+from edge.uplink.shared import SharedAttributes
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +44,14 @@ T = TypeVar("T")
 
 
 class OtaDesk:
-    """One worker, and the two talks that it has with the server."""
+    """One worker, and the talk by which packages come."""
 
     def __init__(self, settings: OtaSettings, state_dir: Path, updaters: Mapping[What, Updater],
-                 running: Mapping[What, Running], tell: Callable[[Record], object], clock: Clock,
-                 answer_timeout_s: float) -> None:
-        """`tell` keeps a record of the gateway; a chunk is waited for `answer_timeout_s`."""
+                 running: Mapping[What, Running], shared: SharedAttributes, tell: Callable[[Record], object],
+                 clock: Clock, answer_timeout_s: float) -> None:
+        """`shared` says what is offered, `tell` keeps a record of the gateway; a chunk may take `answer_timeout_s`."""
         self.chunks = Chunks(settings.chunk_bytes, answer_timeout_s, settings.link_share)
-        self.intake = Intake(self.changed)
+        shared.follow(KEYS, self.changed)
         self._settings, self._store = settings, PackageStore(state_dir)
         self._updaters, self._running, self._tell, self._clock = updaters, running, tell, clock
         self._attributes: Mapping[str, object] | None = None      # None: the server has not said
@@ -69,7 +69,7 @@ class OtaDesk:
         self.chunks.use(settings.chunk_bytes, answer_timeout_s, settings.link_share)
 
     def changed(self, attributes: Mapping[str, object]) -> None:
-        """Take the shared attributes of KEYS as they are now; whoever dispatches them calls this."""
+        """Take the shared attributes of KEYS as they are now."""
         self._attributes = attributes
         self._woken.set()
         if self._pieces.empty():

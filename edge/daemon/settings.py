@@ -1,8 +1,11 @@
 """The settings in force: read at the start, changed by a reload, and every change told.
 
-    gateway.toml ─► checked whole ─► merge with what is in force ─► checked again ─► the parts ─► history, event, log
+    gateway.toml ─┐
+    remote layer ─┴► checked whole ─► merge with what is in force ─► checked again ─► the parts ─► history, event, log
                       │ no            what needs a restart waits      │ no
                       └───────────────────────────────────────────────┴─► refused, nothing is changed
+
+The layer comes from ThingsBoard (edge/daemon/remoteconfig.py). Where it does not go with the file, the file wins.
 
 One change at a time, and none is left half done: what asked for it may go away meanwhile.
 """
@@ -15,15 +18,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge import confighistory
+from edge import confighistory, configlayer
 from edge.clock import Clock
 from edge.config import Settings
 from edge.configchange import Changed, merge
 from edge.configfile import contradictions, load
 from edge.confighistory import Entry
+from edge.configlayer import Kept, Layer, Refused, over
 from edge.control import PEER_UID
 from edge.daemon.vitals import event
-from edge.errors import EdgeError, LocalStateError, SettingsError
+from edge.errors import ConfigError, EdgeError, LocalStateError, SettingsError
 from edge.health.promise import Pulse
 from edge.identity import named
 from edge.model import Record
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+REMOTE = "thingsboard"
+INTERRUPTED = "the gateway was started anew before the server had acknowledged anything"
 LOOK_S = 60.0
 SPARE_S = 60.0
 DETAIL_LIMIT = 400
@@ -44,11 +50,19 @@ class SettingsDesk:
 
     def __init__(self, path: Path | None, settings: Settings, identity: str, clock: Clock,
                  tell: Callable[[Record], object]) -> None:
-        """`settings` were read from `path` (None: there is no file). `tell` keeps an event."""
+        """`settings` were read from `path` (None: there is no file). `tell` keeps an event.
+
+        What is kept of the remote layer is read from flash. One that was on trial has had its try, and is dropped.
+        """
         self.applying: Applying | None = None      # put there when all parts are made
-        self.in_force = named(settings, identity)
+        self.reloaded: Callable[[], object] = lambda: None
+        self.state_dir = Path(settings.gateway.state_dir)
+        self.file = named(settings, identity)
+        self.kept, self.dropped = settled(self.state_dir)
+        self.layer, self.objection = Layer(), ""   # what lies over the file, and why not what is kept
+        self.in_force = self._layered(self.file, self.kept.applied)
         self._path, self._identity, self._clock, self._tell = path, identity, clock, tell
-        self._state_dir = Path(settings.gateway.state_dir)
+        self._changing = asyncio.Lock()
         self._waits: tuple[Changed, ...] = ()       # for a restart
         self._asked: asyncio.Queue[tuple[str, asyncio.Future[dict[str, Any]] | None]] = asyncio.Queue()
 
@@ -89,11 +103,44 @@ class SettingsDesk:
             if not outcome.done():
                 outcome.set_result(answer)
 
-    async def _reload(self, by: str) -> dict[str, Any]:
-        wanted = named(await asyncio.to_thread(load, self._path), self._identity)
-        return await self._bring(wanted, by)
+    async def lay(self, layer: Layer, outcome: str, detail: str = "") -> None:
+        """Put another layer over the file. SettingsError where it does not go with it; then nothing is changed."""
+        async with self._changing:
+            await self._bring(over(self.file, layer.settings), REMOTE, outcome, detail)
+            self.layer, self.objection = layer, ""
 
-    async def _bring(self, wanted: Settings, by: str) -> dict[str, Any]:
+    async def keep(self, kept: Kept) -> None:
+        """Have this on flash of what ThingsBoard has set. Raises OSError; then it is what it was."""
+        await asyncio.to_thread(configlayer.keep, self.state_dir, kept)
+        self.kept = kept
+
+    async def record(self, outcome: str, detail: str) -> None:
+        """Tell what became of something that ThingsBoard has set."""
+        await self._record(Entry(self._now_ms(), REMOTE, outcome, (), (), detail, self._clock.synchronised()))
+
+    async def _reload(self, by: str) -> dict[str, Any]:
+        async with self._changing:
+            file = named(await asyncio.to_thread(load, self._path), self._identity)
+            before = self.layer, self.objection
+            try:
+                answer = await self._bring(self._layered(file, self.layer), by)
+            except EdgeError:
+                self.layer, self.objection = before
+                raise
+            self.file = file
+        self.reloaded()
+        return answer | {"objection": self.objection}
+
+    def _layered(self, file: Settings, layer: Layer) -> Settings:
+        """Return the layer over the file; where it does not go with it, the file alone."""
+        try:
+            settings, self.layer, self.objection = over(file, layer.settings), layer, ""
+        except SettingsError as error:
+            settings, self.layer, self.objection = file, Layer(), "; ".join(str(error).splitlines())
+            log.warning("what ThingsBoard has set is left out: %s", self.objection)
+        return settings
+
+    async def _bring(self, wanted: Settings, by: str, outcome: str = "applied", detail: str = "") -> dict[str, Any]:
         """Put in force what can be of `wanted`. Raises before anything is changed."""
         if self.applying is None:
             raise LocalStateError("the gateway is just starting; try again")
@@ -106,23 +153,41 @@ class SettingsDesk:
         restarted = await self.applying.apply(before, merged.settings, conditions)
         if merged.applied or merged.needs_restart != self._waits:
             self._waits = merged.needs_restart
-            await self._record(Entry(self._now_ms(), by, "applied", _shown(merged.applied),
-                                     _shown(merged.needs_restart), synchronised=self._clock.synchronised()))
+            await self._record(Entry(self._now_ms(), by, outcome, _shown(merged.applied),
+                                     _shown(merged.needs_restart), detail, self._clock.synchronised()))
         return {"file": str(self._path or ""), "changed": _shown(merged.applied), "restarted": restarted,
                 "needs_restart": _shown(merged.needs_restart)}
 
     async def _record(self, entry: Entry) -> None:
         """Tell of a change: log, event, history. It is in force by then, so a full disk only costs the history."""
         detail = entry.words()
-        log.warning("settings changed by %s: %s", entry.by, detail)
-        self._tell(event("settings_changed", f"by {entry.by}: {detail}"[:DETAIL_LIMIT], self._clock))
+        log.warning("settings %s by %s: %s", entry.outcome, entry.by, detail)
+        self._tell(event("settings_changed", f"{entry.outcome} by {entry.by}: {detail}"[:DETAIL_LIMIT], self._clock))
         try:
-            await asyncio.to_thread(confighistory.add, self._state_dir, entry)
+            await asyncio.to_thread(confighistory.add, self.state_dir, entry)
         except OSError as error:
             log.warning("the change is not in the history: %s: %s", error.filename, error.strerror)
 
     def _now_ms(self) -> int:
         return self._clock.stamp().wall_ms
+
+
+def settled(state_dir: Path) -> tuple[Kept, Layer | None]:
+    """Return what is kept of the remote layer, and what was on trial when the gateway ended: it is dropped (blocks)."""
+    try:
+        kept = configlayer.load(state_dir)
+    except ConfigError as error:
+        log.warning("%s", error)
+        return Kept(), None
+    if kept.trial is None:
+        return kept, None
+    dropped = kept.trial
+    kept = Kept(kept.applied, refused=Refused(dropped.hash, "rolled_back", INTERRUPTED))
+    try:
+        configlayer.keep(state_dir, kept)
+    except OSError as error:      # the next start drops it again
+        log.warning("%s: cannot be written: %s", error.filename, error.strerror)
+    return kept, dropped
 
 
 def _shown(changes: Sequence[Changed]) -> tuple[dict[str, Any], ...]:

@@ -21,6 +21,7 @@ from edge.ring.store import Ring
 from edge.uplink.attributes import Attributes
 from edge.uplink.claiming import Claiming
 from edge.uplink.pathwatch import PathWatch
+from edge.uplink.proof import Proof
 from edge.uplink.talk import Talk
 from edge.uplink.uplink import Uplink, UplinkState
 
@@ -48,9 +49,9 @@ class Upstream:
         self._clock = clock
         self._rng = rng
         self._profile_of = profile_of
-        self.claiming, self.hands = Claiming(), Hands()
+        self.claiming, self.hands, self.proof = Claiming(), Hands(), Proof()
         # another broker knows nothing of these, and one that guards its topics would end the connection
-        everything: tuple[Talk, ...] = (self.hands, self.claiming, *talks)
+        everything: tuple[Talk, ...] = (self.hands, self.claiming, self.proof, *talks)
         self._talks = everything if settings.uplink.dialect == "thingsboard" else ()
         self._renewed = asyncio.Event()
         self._uplink: Uplink | None = None
@@ -62,6 +63,7 @@ class Upstream:
         uplink = msgspec.structs.replace(before.uplink, health_interval_s=settings.uplink.health_interval_s)
         if (uplink, before.paths) != (settings.uplink, settings.paths):
             self._renewed.set()
+            self.proof.ended()      # the connection that is there proves nothing of these settings
 
     def state(self) -> UplinkState | str:
         """Return the uplink's state, or one line on why there is none."""

@@ -146,7 +146,8 @@ def test_config_default_is_what_a_file_starts_from(site: Site) -> None:
     assert site.good("config", "check") == f"{site.config}: good\n"
     shown = site.good("config", "show")
     assert shown.startswith(f"# from {site.config}\n")
-    assert shown.splitlines()[2:] == text.splitlines()[2:]
+    assert [line.removesuffix("      # file") for line in shown.splitlines()[2:]] == text.splitlines()[2:]
+    assert "interval_s = 60.0      # file" in shown
 
 
 def test_config_show_brings_what_is_in_force(site: Site) -> None:

@@ -22,6 +22,7 @@ from edge.ota.offer import Offer
 from edge.ota.store import SYNC_BYTES, PackageStore
 from edge.ota.updater import NotInstalled, Running
 from edge.ring.store import Ring
+from edge.uplink.shared import SharedAttributes
 from edge.uplink.uplink import Uplink
 
 IMAGE = random.Random(3).randbytes(300_000)
@@ -75,11 +76,12 @@ class Gateway:
     @asynccontextmanager
     async def start(self, runs=OLD, what="fw"):
         clock = SystemClock(trust_wall=True)
+        shared = SharedAttributes()
         desk = OtaDesk(OtaSettings(**self.settings), self.path, {what: self.updater} if self.updater else {}, {"fw": runs, "sw": Running("", "", *runs[2:])},
-                       self.tell, clock, 2.0)
+                       shared, self.tell, clock, 2.0)
         quick = UplinkSettings(host="127.0.0.1", port=self.port, backoff_first_s=0.02, backoff_max_s=0.05, refused_backoff_s=0.1)
         uplink = Uplink(self.ring, quick, gateway_name="gw", login=Login("a test", "t"), clock=clock, promise=lambda _s: None, rng=random.Random(1),
-                        talks=(desk.intake, desk.chunks))
+                        talks=(shared, desk.chunks))
         tasks = [asyncio.create_task(uplink.run()), asyncio.create_task(desk.run(lambda _s: None))]
         try:
             yield desk

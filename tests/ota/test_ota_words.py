@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from edge.errors import ConfigError
 from edge.ota.checksum import ALGORITHMS, digest
 from edge.ota.chunks import ERRORS_LIMIT, FLOOR_S, SILENCES, Chunks
-from edge.ota.intake import REQUEST_ID, RESPONSES, UPDATES, Intake
 from edge.ota.offer import Offer, offered
 
 FOX = b"The quick brown fox jumps over the lazy dog"
@@ -151,32 +150,11 @@ def test_a_server_with_less_room_gets_smaller_chunks_by_their_own_numbers(chunks
     assert (topic.split("/")[-1], size) == ("2", b"256")
 
 
-def test_the_offer_is_asked_for_on_each_connection_and_followed():
-    seen = []
-    intake = Intake(seen.append)
-    assert intake.due(0.0, idle=True, limit_bytes=1000) is None
-    intake.began()
-    said = intake.due(0.0, idle=True, limit_bytes=1000)
-    assert said.publish.topic.endswith(f"/{REQUEST_ID}")
-    assert intake.due(1.0, idle=True, limit_bytes=1000) is None
-    assert intake.rest_s(1.0) == 59.0
-    intake.heard(f"{RESPONSES}{REQUEST_ID}", b'{"shared":{"fw_title":"a","fw_version":"1","other":1}}', 1.0)
-    intake.heard(UPDATES, b'{"other":2}', 1.0)
-    intake.heard(UPDATES, b'{"fw_version":"2"}', 1.0)
-    intake.heard(UPDATES, b'{"deleted":["fw_title"]}', 1.0)
-    for wrong in (b"", b"[]", b'{"deleted":7}', b"\xff"):
-        intake.heard(UPDATES, wrong, 1.0)
-        intake.heard(f"{RESPONSES}{REQUEST_ID}", wrong, 1.0) if not wrong.startswith(b"{") else None
-    assert seen == [{"fw_title": "a", "fw_version": "1"}, {"fw_title": "a", "fw_version": "2"}, {"fw_version": "2"}]
-
-
 @given(st.text(), st.binary(), st.integers(0, 3))
 def test_no_bytes_of_the_server_raise(topic, payload, which):
     made = Chunks(300, 30.0, 0.5)
     made.began()
     made.begin(OFFER, 0)
     said = made.due(0.0, idle=True, limit_bytes=1000)
-    intake = Intake(lambda _values: None)
-    for each in (topic, said.publish.topic.replace("request", "response"), "v2/fw/error", UPDATES, f"{RESPONSES}{REQUEST_ID}"):
+    for each in (topic, said.publish.topic.replace("request", "response"), "v2/fw/error"):
         made.heard(each, payload, random.Random(which).random())
-        intake.heard(each, payload, 0.0)

@@ -1,19 +1,19 @@
-"""Hears what ThingsBoard offers (pure): a talk that asks for the shared attributes and follows their changes.
+"""Hears what ThingsBoard sets for this gateway (pure): the talk about shared attributes, one for all who follow some.
 
     v1/devices/me/attributes/request/{id}   {"sharedKeys":"fw_title,..."} ─► the server
     v1/devices/me/attributes/response/{id}  ◄─ {"shared":{"fw_title":..,..}}
     v1/devices/me/attributes                ◄─ {"fw_title":..,..} or {"deleted":["fw_title",..]}
 
-Source: ThingsBoard "MQTT Device API", attributes; the server keeps no session, so both again on each connection.
+Source: ThingsBoard "MQTT Device API", attributes; the server keeps no session, so both again on each connection. What
+it does not answer with is not set there; before its first answer nothing is known.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
 from edge.model import Publish
-from edge.ota.offer import KEYS
 from edge.uplink.talk import Said
 
 UPDATES = "v1/devices/me/attributes"
@@ -22,17 +22,33 @@ REQUEST_ID = 78_000      # others ask too, and everybody hears every answer
 ASK_AGAIN_S = 60.0
 
 
-class Intake:
-    """The talk. `attributes` is what the server has of KEYS; `changed` is called when it may be something else."""
+class _Follower(NamedTuple):
+    keys: tuple[str, ...]
+    changed: Callable[[Mapping[str, object]], object]
+
+
+class SharedAttributes:
+    """The talk."""
 
     topics: tuple[str, ...] = (UPDATES, f"{RESPONSES}+")
 
-    def __init__(self, changed: Callable[[Mapping[str, object]], object]) -> None:
-        """Nothing is known before the first answer."""
+    def __init__(self) -> None:
+        """Nobody follows anything, and nothing is known before the first answer."""
         self.wake: Callable[[], object] = lambda: None
-        self._changed = changed
+        self._followers: tuple[_Follower, ...] = ()
         self._attributes: dict[str, object] = {}
         self._ask_at = float("inf")
+
+    def follow(self, keys: Sequence[str], changed: Callable[[Mapping[str, object]], object]) -> None:
+        """Have `changed` called with those of `keys` that are set, when they may be others than before.
+
+        Before the first connection.
+        """
+        self._followers = (*self._followers, _Follower(tuple(keys), changed))
+
+    @property
+    def _keys(self) -> tuple[str, ...]:
+        return tuple(key for follower in self._followers for key in follower.keys)
 
     def began(self) -> None:
         """Ask anew."""
@@ -49,29 +65,29 @@ class Intake:
             return
         try:
             body = msgspec.json.decode(payload, type=dict[str, Any])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return
         if ours:
             self._ask_at = float("inf")
             shared = body.get("shared")
-            self._take(shared if isinstance(shared, dict) else {}, forgotten=KEYS)
+            self._take(shared if isinstance(shared, dict) else {}, forgotten=self._keys)
             return
         deleted = body.get("deleted")
-        gone = tuple(str(key) for key in deleted) if isinstance(deleted, list) else ()
-        if set(KEYS) & {*body, *gone}:
-            self._take(body, forgotten=gone)
+        self._take(body, forgotten=tuple(str(key) for key in deleted) if isinstance(deleted, list) else ())
 
-    def _take(self, values: Mapping[str, object], forgotten: tuple[str, ...]) -> None:
+    def _take(self, values: Mapping[str, object], forgotten: Sequence[str]) -> None:
         kept = {key: value for key, value in self._attributes.items() if key not in forgotten}
-        self._attributes = kept | {key: value for key, value in values.items() if key in KEYS}
-        self._changed(dict(self._attributes))
+        self._attributes = kept | {key: value for key, value in values.items() if key in self._keys}
+        for follower in self._followers:
+            if not {*values, *forgotten}.isdisjoint(follower.keys):
+                follower.changed({key: self._attributes[key] for key in follower.keys if key in self._attributes})
 
     def due(self, now: float, *, idle: bool, limit_bytes: int) -> Said | None:      # noqa: ARG002 - same
         """Return the question once per connection, again while it is not answered."""
         if now < self._ask_at:
             return None
         self._ask_at = now + ASK_AGAIN_S
-        body = msgspec.json.encode({"sharedKeys": ",".join(KEYS)})
+        body = msgspec.json.encode({"sharedKeys": ",".join(self._keys)})
         return Said(Publish(f"v1/devices/me/attributes/request/{REQUEST_ID}", body))
 
     def rest_s(self, now: float) -> float:
