@@ -39,6 +39,7 @@ from edge.daemon.alarms import AlarmDesk, judges, supply_by
 from edge.daemon.applying import Applying
 from edge.daemon.applying import Parts as Told
 from edge.daemon.backfill import BackfillDesk
+from edge.daemon.box import Box
 from edge.daemon.duties import standing
 from edge.daemon.enrolment import Enrolment
 from edge.daemon.errands import ErrandDesk
@@ -160,7 +161,11 @@ async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> 
                             backfill=backfill.states)
         orders = OrderDesk(settings, profiles, enrolment, fleet.order, latest, means)
         remote = RemoteDesk(settings.remote, upstream.hands, state_dir, Parts(
-            orders, enrolment, latest, means, status.answer, backfill.handlers(fleet.nudge)["backfill_again"]))
+            orders, enrolment, latest, means, status.answer, backfill.handlers(fleet.nudge)["backfill_again"],
+            Box(lambda: desk.in_force, lambda: links.states, {
+                "status": status.answer, "ota": ota.answer, "alarms": alarms.handlers["alarms"],
+                "backfill": backfill.handlers(fleet.nudge)["backfill"]},
+                functools.partial(ring.append, Stream.ALARM), clock)))
         finder = Renewable(lambda: Finder(
             desk.in_force.discovery, enrolment, profiles, fleet.states, fleet.turnstile.gate,
             functools.partial(_keep, ring, Stream.ALARM), clock).run if desk.in_force.discovery.subnet else None)

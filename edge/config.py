@@ -336,14 +336,14 @@ class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 RemoteMethod = Literal["status", "links", "log_level", "latest", "read", "relay_status", "relay", "backfill", "pause",
-                       "resume"]
+                       "resume", "clock_sync", "link_survey", "bundle", "bundle_part", "reboot"]
 
 
 class RemoteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What may be called for and set through ThingsBoard: docs/uplink.md. Switching wants [relay]'s permission, too."""
 
     allow: Annotated[tuple[RemoteMethod, ...], "methods; at first those that only read"] = (
-        "status", "links", "latest", "read", "relay_status")
+        "status", "links", "link_survey", "latest", "read", "relay_status")
     configurable: Annotated[tuple[Text, ...], "what the shared attribute config may set: sections, or section.key"] = (
         "poll", "alarms", "radio", "discovery", "duties", "backfill", "gateway.log_level")
     config_trial_s: Annotated[Period, "settings from there stay, if the server acknowledges in this time; else they go"

@@ -55,7 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "edge.api": {"edge.store", "edge.meters", "edge.health", "edge.configfile", "edge.log"},
     "edge.demo": {"edge.dlms", "edge.meters", "edge.control"},
     "edge.daemon": {"edge.push", "edge.remote", "edge.log", "edge.ota", "edge.poll", "edge.errands", "edge.meters", "edge.dlms", "edge.uplink", "edge.ring", "edge.store",
-                    "edge.health", "halow", "edge.discovery", "edge.api", "edge.alarms", "edge.configfile", "edge.configchange", "edge.confighistory",
+                    "edge.health", "halow", "edge.discovery", "edge.api", "edge.alarms", "edge.support", "edge.configfile", "edge.configchange", "edge.confighistory",
                     "edge.configlayer", "edge.control"},
     "edge.app": {"edge.daemon", "edge.ota", "edge.errands", "edge.poll", "edge.uplink", "edge.ring", "edge.store", "edge.meters", "edge.health",
                  "edge.control", "halow", "edge.api"},

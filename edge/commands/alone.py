@@ -45,7 +45,7 @@ async def _carry_out(state: State, way: "Way", ask: "Asked", by: str) -> Outcome
     subject = Subject(way.meter.name, way.profile.name)
     link = link_to(way, Counters())
     async with _means(state, way.settings, clock, recorded=not isinstance(ask, requests.GetAsked)) as means:
-        doing = requests.task(ask, subject, way.profile, means)
+        doing = requests.task(ask, subject, way.profile, means, way.settings)
         try:
             try:
                 facts = await _facts(state, way, ask, link, subject, means) if requests.needs_facts(ask) else None

@@ -73,7 +73,7 @@ class OrderDesk:
         given = _read(request, _Given)
         ask = requests.asked(given.ask)
         subject, profile = self._subject(given.meter)
-        doing = requests.task(ask, subject, profile, self._means)
+        doing = requests.task(ask, subject, profile, self._means, self._settings)
         facts = await self._facts(ask, subject, profile) if requests.needs_facts(ask) else None
         if refused := requests.refusals(ask, doing, self._settings, facts):
             why = "; ".join(refused)

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from edge.config import RemoteSettings
+from edge.daemon.box import Box
 from edge.daemon.enrolment import Enrolment
 from edge.daemon.latest import Latest
 from edge.daemon.orders import OrderDesk
@@ -22,7 +23,7 @@ from edge.errands.means import Means, Subject
 from edge.errors import ConfigError, EdgeError, OrderRefused
 from edge.health.promise import Pulse
 from edge.log import set_level
-from edge.remote.calls import METHODS, Call, Level, Read, Relay, Request, Span, request_of
+from edge.remote.calls import METHODS, Call, Level, Part, Read, Relay, Request, Span, Survey, request_of
 from edge.remote.hands import Hands
 from edge.remote.journal import Journal
 from edge.uplink.thingsboard import decimal_text
@@ -33,6 +34,7 @@ MOST_AT_ONCE = 8
 LONGEST_S = 60.0           # of one call: an order that nobody began by EXPIRES_S has ended by then
 LOOK_S = 30.0
 SPARE_S = 30.0
+ANSWER_S = 10.0            # for the server to take the answer before the board goes down
 INTERRUPTED = "it was begun before the gateway was started anew; whether it was done is not known"
 
 Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -48,6 +50,7 @@ class Parts:
     means: Means
     status: Answer
     backfill_again: Answer
+    box: Box
 
 
 class RemoteDesk:
@@ -106,6 +109,7 @@ class RemoteDesk:
 
     async def _once(self, call: Call, request: Request) -> None:
         begun, answer = self._journal.known(call.key, self._now_ms())
+        taken = asyncio.Event()
         if not begun:
             await asyncio.to_thread(self._journal.begin, call.key, self._now_ms())
             answer = await self._result(call, request)
@@ -115,7 +119,25 @@ class RemoteDesk:
                 await asyncio.to_thread(self._journal.done, call.key, answer)
             except OSError as error:      # it is done: that must be said, and a second delivery finds it begun
                 log.warning("the outcome of a call is not kept: %s", error)
-        self._hands.reply(call, answer or {"error": INTERRUPTED}, lambda: self._journal.taken(call.key))
+
+        def finished() -> None:
+            self._journal.taken(call.key)
+            taken.set()
+
+        self._hands.reply(call, answer or {"error": INTERRUPTED}, finished)
+        if not begun and call.method == "reboot" and "error" not in (answer or {}):
+            await self._go_down(call, taken)
+
+    async def _go_down(self, call: Call, taken: asyncio.Event) -> None:
+        """Reboot, when the server has the answer or has had its time: after a restart the call finds itself done."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await taken.wait()
+        except TimeoutError:
+            log.warning("a reboot was called for by %s; the server has not taken the answer, it is done all the same",
+                        _by(call))
+        if why := await self._parts.box.reboot(_by(call)):
+            self._tell("remote_failed", call, why)
 
     async def _result(self, call: Call, request: Request) -> dict[str, Any]:
         """Return what came of it, {"error": one line} included."""
@@ -139,17 +161,32 @@ class RemoteDesk:
             case Span():
                 return await self._parts.backfill_again(
                     {"meter": call.device, "from_s": request.from_s, "to_s": request.to_s})
-        return await self._look(call)
+        return await (self._look(call) if METHODS[call.method].of_meter else self._box(call, request))
 
     async def _look(self, call: Call) -> dict[str, Any]:
-        """Carry out a method without parameters."""
+        """Carry out a method of a meter without parameters."""
         match call.method:
             case "relay_status":
                 return await self._order(call, {"kind": "relay", "order": "status"})
+            case "clock_sync":
+                return await self._order(call, {"kind": "clock"})
             case "latest":
                 return self._latest(call.device)
-            case "pause" | "resume":
-                return await self._pause(call.device, paused=call.method == "pause")
+        return await self._pause(call.device, paused=call.method == "pause")
+
+    async def _box(self, call: Call, request: Request) -> dict[str, Any]:
+        """Carry out a method of the gateway itself."""
+        box = self._parts.box
+        match request:
+            case Survey():
+                return await box.survey(request.seconds)
+            case Part():
+                return await box.bundle_part(request.part)
+        match call.method:
+            case "bundle":
+                return await box.bundle()
+            case "reboot":
+                return {"summary": f"the board goes down by {box.rebooter()[0]}"}
         whole = await self._parts.status({})
         return dict(whole["radio"]) if call.method == "links" else {
             "gateway": {**whole["gateway"], "workers": len(whole["gateway"]["workers"])},

@@ -46,6 +46,15 @@ class Look:
     boottime_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of looking after a clock. `done`: it is right now, as far as can be known; `look`: the last one."""
+
+    done: bool
+    words: str
+    look: Look | None = None
+
+
 class ClockKeeper:
     """The standing errand of one meter. See `edge.poll.errand.Errand`."""
 
@@ -77,24 +86,28 @@ class ClockKeeper:
 
     async def step(self, ask: Ask) -> None:
         """Look, tell, and move the clock if that is decided: three requests at most beside the looks."""
+        await self.look_after(ask)
+
+    async def look_after(self, ask: Ask) -> Outcome:
+        """See `step`; return what came of it."""
         means = self._means
         self._next_at = means.clock.monotonic() + self._interval_s
         look = await self._look(ask)
         if isinstance(look, str):
             self._cannot_read(look)
-            return
+            return Outcome(done=False, words=f"its clock cannot be read: {look}")
         self._unreadable = ""
         synchronised = means.clock.synchronised()
         if not synchronised:      # then our own clock says nothing about the meter's, and that may help ours
             means.meter_clock(self._subject.meter, wall_ms=look.wall_ms, boottime_ms=look.boottime_ms,
                               sound=look.shown.sound, error_ms=round(look.drift.uncertainty_s * 1000))
             self._next_at = means.clock.monotonic() + min(RETRY_S, self._interval_s)
-            return
+            return Outcome(done=False, words="our own clock is not synchronised, so it moves no other", look=look)
         means.keep(Stream.INSTANT, self._record(look))
         decision = decide(look.shown, look.drift, self._settings, synchronised=synchronised,
                           since_last_s=await since_s(self._subject, DUTY, means), period_s=self._spec.boundary_s,
                           can_shift=self._can_shift)
-        await self._carry_out(decision, look, ask)
+        return await self._carry_out(decision, look, ask)
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
@@ -129,11 +142,12 @@ class ClockKeeper:
 
     # -- moving ----------------------------------------------------------------------------------------------------
 
-    async def _carry_out(self, decision: Decision, look: Look, ask: Ask) -> None:
+    async def _carry_out(self, decision: Decision, look: Look, ask: Ask) -> Outcome:
         now = self._means.clock.monotonic()
         match decision.deed:
             case Deed.RIGHT:
                 self._told_at = None
+                return Outcome(done=True, words=f"is right: {look.drift.seconds:+.1f} s off", look=look)
             case Deed.WAIT:
                 self._next_at = min(now + decision.wait_s, self._next_at)
             case Deed.TELL:
@@ -141,9 +155,10 @@ class ClockKeeper:
                     self._told_at = now
                     self._subject.deed(self._means, "clock_wrong", decision.why)
             case Deed.SHIFT | Deed.SET:
-                await self._move(decision, look, ask)
+                return await self._move(decision, look, ask)
+        return Outcome(done=False, words=decision.why, look=look)
 
-    async def _move(self, decision: Decision, look: Look, ask: Ask) -> None:
+    async def _move(self, decision: Decision, look: Look, ask: Ask) -> Outcome:
         """Move the clock, look at it again, and record it either way. That it was tried is on flash before it is."""
         await mark(self._subject, DUTY, self._means)
         error = await self._shift(decision, ask) if decision.deed is Deed.SHIFT else await self._set(look, ask)
@@ -152,16 +167,18 @@ class ClockKeeper:
         if decision.crosses:
             what += f", over {abs(decision.crosses)} boundary(ies) of the load profile"
         if error:
-            self._subject.deed(self._means, "clock_not_moved", f"{what}: {error}")
-            return
+            return self._moved(Outcome(done=False, words=f"{what}: {error}", look=look))
         again = await self._look(ask)
         if isinstance(again, str):
-            self._subject.deed(self._means, "clock_not_moved", f"{what}; now unreadable: {again}")
-            return
+            return self._moved(Outcome(done=False, words=f"{what}; now unreadable: {again}", look=look))
         right = abs(again.drift.seconds) <= RIGHT_S + again.drift.uncertainty_s
         self._means.keep(Stream.INSTANT, self._record(again))
-        self._subject.deed(self._means, "clock_moved" if right else "clock_not_moved",
-                           f"{what}; now {again.shown.time.text()}, {again.drift.seconds:+.1f} s off")
+        return self._moved(Outcome(
+            done=right, words=f"{what}; now {again.shown.time.text()}, {again.drift.seconds:+.1f} s off", look=again))
+
+    def _moved(self, outcome: Outcome) -> Outcome:
+        self._subject.deed(self._means, "clock_moved" if outcome.done else "clock_not_moved", outcome.words)
+        return outcome
 
     async def _shift(self, decision: Decision, ask: Ask) -> str:
         """Return why the meter did not, "" if it says that it did. Where it has no such method the time is written."""

@@ -11,6 +11,8 @@ import msgspec
 from edge.config import OrderSettings, Settings
 from edge.dlms.action import NO_DATA, ActionRequest
 from edge.errands import lowlevel, relay, relay_policy
+from edge.errands.clock_keeper import ClockKeeper
+from edge.errands.clock_order import ClockSync
 from edge.errands.means import Means, Subject
 from edge.errands.order import Task
 from edge.errands.relay_policy import Facts
@@ -59,7 +61,11 @@ class ActionAsked(_Asked, frozen=True, tag="action"):
         return f"ActionAsked(target={self.target!r})"
 
 
-Asked = RelayAsked | GetAsked | SetAsked | ActionAsked
+class ClockAsked(_Asked, frozen=True, tag="clock"):
+    """Look after the clock now."""
+
+
+Asked = RelayAsked | GetAsked | SetAsked | ActionAsked | ClockAsked
 
 
 def asked(data: Any) -> Asked:
@@ -71,16 +77,18 @@ def asked(data: Any) -> Asked:
     return request
 
 
-def task(request: Asked, subject: Subject, profile: Profile, means: Means) -> Task:
+def task(request: Asked, subject: Subject, profile: Profile, means: Means, settings: Settings) -> Task:
     """Return what is to be done. ConfigError: there is no such thing on this kind of meter, or it cannot be read."""
     try:
-        return _task(request, subject, profile, means)
+        return _task(request, subject, profile, means, settings)
     except ValueError as wrong:
         raise ConfigError(str(wrong)) from wrong
 
 
-def _task(request: Asked, subject: Subject, profile: Profile, means: Means) -> Task:
+def _task(request: Asked, subject: Subject, profile: Profile, means: Means, settings: Settings) -> Task:
     match request:
+        case ClockAsked():
+            return _clock_task(subject, profile, means, settings)
         case RelayAsked():
             if profile.relay is None:
                 raise ConfigError(f"{subject.meter}: the profile {profile.name} names no relay ([relay])")
@@ -98,11 +106,19 @@ def _task(request: Asked, subject: Subject, profile: Profile, means: Means) -> T
     return lowlevel.Action(ActionRequest(method.class_id, method.obis, method.attribute, data))
 
 
+def _clock_task(subject: Subject, profile: Profile, means: Means, settings: Settings) -> Task:
+    if profile.clock is None:
+        raise ConfigError(f"{subject.meter}: the profile {profile.name} names no clock ([clock])")
+    return ClockSync(ClockKeeper(subject, profile.clock, settings.clock_sync, settings.duties.clock_interval_s, means))
+
+
 def refusals(request: Asked, doing: Task, settings: Settings, facts: Facts | None) -> tuple[str, ...]:
     """Return why it is not even sent to the meter; empty = it is. `facts` are needed where `needs_facts`."""
     if isinstance(request, RelayAsked) and request.order != "status":
         assert facts is not None
         return relay_policy.objections(request.order, facts, settings.relay)
+    if isinstance(request, ClockAsked):
+        return () if settings.clock_sync.allow else ("this gateway moves no clocks (clock_sync.allow)",)
     return _not_allowed(doing, settings.orders)
 
 

@@ -8,7 +8,7 @@ restarted, and says nothing of who asked.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -57,7 +57,19 @@ class Level(_Request, frozen=True):
     level: Literal["debug", "info", "warning", "error"]
 
 
-Request = Nothing | Read | Span | Relay | Level
+class Survey(_Request, frozen=True):
+    """How long the radio's peers are watched."""
+
+    seconds: Annotated[int, msgspec.Meta(ge=1, le=45)] = 10
+
+
+class Part(_Request, frozen=True):
+    """Which part of the support archive, from 1."""
+
+    part: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+
+
+Request = Nothing | Read | Span | Relay | Level | Survey | Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +84,17 @@ class Method:
 METHODS = {
     "status": Method(of_meter=False, takes=Nothing, changes=False),
     "links": Method(of_meter=False, takes=Nothing, changes=False),
+    "link_survey": Method(of_meter=False, takes=Survey, changes=False),
+    "bundle": Method(of_meter=False, takes=Nothing, changes=True),
+    "bundle_part": Method(of_meter=False, takes=Part, changes=False),
+    "reboot": Method(of_meter=False, takes=Nothing, changes=True),
     "log_level": Method(of_meter=False, takes=Level, changes=True),
     "latest": Method(of_meter=True, takes=Nothing, changes=False),
     "read": Method(of_meter=True, takes=Read, changes=False),
     "relay_status": Method(of_meter=True, takes=Nothing, changes=False),
     "relay": Method(of_meter=True, takes=Relay, changes=True),
     "backfill": Method(of_meter=True, takes=Span, changes=True),
+    "clock_sync": Method(of_meter=True, takes=Nothing, changes=True),
     "pause": Method(of_meter=True, takes=Nothing, changes=True),
     "resume": Method(of_meter=True, takes=Nothing, changes=True),
 }
