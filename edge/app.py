@@ -228,12 +228,13 @@ async def _work(crew: list[tuple[str, Worker, RestartPolicy]], stop: asyncio.Eve
     return status
 
 
-def _keep(ring: Ring, stream: Stream, record: Record) -> None:
+def _keep(ring: Ring, stream: Stream, record: Record) -> Ticket | None:
     """Give a record of the gateway's own to the ring; one that it refuses is told, and stops nobody."""
     try:
-        ring.put(stream, record)
+        return ring.put(stream, record)
     except RingError as error:
         log.warning("a record of the gateway itself is lost: %s", error)
+        return None
 
 
 def _put_heard(ring: Ring, alarms: AlarmDesk, stream: Stream, record: Record) -> Ticket:

@@ -1,8 +1,10 @@
 """What the documents promise is what the program has: commands, links, the contract word for word."""
 
+import ast
 import re
 import shlex
 import textwrap
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,7 +38,10 @@ def commands_of(text: str) -> set[str]:
     return {" ".join(word for word in words.split() if not re.match(r"meter-|-", word)) for words in found}
 
 
-@pytest.mark.parametrize("words", sorted(commands_of(README) | commands_of(HALOW)))
+FOR_PEOPLE = [ROOT / "docs" / f"{name}.md" for name in ("handbook", "security", "troubleshooting", "commissioning", "local-page")]
+
+
+@pytest.mark.parametrize("words", sorted(set().union(*map(commands_of, (README, HALOW, *(page.read_text() for page in FOR_PEOPLE))))))
 def test_commands_of_the_readme_exist(words: str) -> None:
     done = CliRunner().invoke(root, [*words.split(), "--help"])
     assert done.exit_code == 0, done.output
@@ -69,3 +74,37 @@ def test_the_settings_that_the_radio_page_shows_are_taken(tmp_path: Path) -> Non
     (tmp_path / "gateway.toml").write_text(textwrap.dedent(shown))
     words = shlex.split(load(tmp_path / "gateway.toml").radio.external_command)
     assert words[-4:] == ["call", "iwinfo", "assoclist", '{"device": "wlan0"}']
+
+
+@cache
+def said() -> list[str]:
+    """Every text of the program, with a NUL for each part that differs."""
+    found = []
+    for path in sorted([*ROOT.glob("edge/**/*.py"), *ROOT.glob("halow/**/*.py")]):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                found.append("".join(part.value if isinstance(part, ast.Constant) else "\0" for part in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(re.sub(r"%[-+.\d]*[sdrgf]", "\0", node.value))
+    return found + (ROOT / "edge/api/static/strings/en.json").read_text().splitlines()
+
+
+def test_troubleshooting_quotes_what_the_program_says() -> None:
+    """A message in the first column is one of the program's; an ellipsis stands for what differs."""
+    quotes = set()
+    for row in re.findall(r"^\| (.+?) \| ", (ROOT / "docs/troubleshooting.md").read_text(), re.MULTILINE):
+        quotes |= {quote for quote in re.findall(r"[`*]([^`*]{12,})[`*]", row) if " " in quote}
+    assert len(quotes) > 30
+    missing = {quote for quote in quotes if not spoken(quote)}
+    assert missing == set(), "nothing in the program says so"
+
+
+def spoken(quote: str) -> bool:
+    pieces = [piece.strip(" ;:") for piece in quote.split("…")]
+    wanted = re.compile("[\\s\\S]*?".join(re.escape(piece) for piece in pieces if piece))
+    return any(wanted.search(text) for text in said())
+
+
+@pytest.mark.parametrize("quote", ["no gateway is running there", "the page cannot listen on …: another program has the port"])
+def test_a_message_that_is_not_the_programs_is_found_out(quote: str) -> None:
+    assert not spoken(quote)

@@ -89,6 +89,10 @@ class Engine:
         """Return what stands, oldest first."""
         return tuple(sorted(self._standing.values(), key=lambda alarm: (alarm.raised_ms, alarm.device, alarm.name)))
 
+    def stands(self, device: str, figure: str) -> bool:
+        """Tell whether an alarm over this figure of a device stands."""
+        return any((device, one.name) in self._standing for one in self._judges.of(device) if figure in one.figures)
+
     def look(self, device: str, figures: Figures, now: float, now_ms: int) -> list[Change]:
         """Judge the figures of a device that are known now; return what changed."""
         changes = []

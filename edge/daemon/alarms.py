@@ -20,7 +20,7 @@ from edge.alarms.figures import of_record
 from edge.clock import Clock
 from edge.config import AlarmSettings
 from edge.daemon.enrolment import Enrolment
-from edge.errors import EdgeError, RegistryError
+from edge.errors import EdgeError, RegistryError, RingError
 from edge.health.linkalarms import NAMES as LINK_NAMES
 from edge.health.promise import Pulse
 from edge.meters.profile import Profile
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 LOOK_S = 10.0
 AT_A_TIME = 10        # meters judged without a break
 SPARE_S = 60.0
+FLASH_S = 2.0
+SILENT = "silent_s"
 WAITING = 256
 """Records that are held until it is known what stood before the restart; the newest ones, if there are more."""
 
@@ -66,12 +68,13 @@ def nominal(settings: AlarmSettings) -> dict[str, float]:
 class AlarmDesk:
     """Owns the engine. `hear` never waits; everything runs in one loop."""
 
-    def __init__(self, conditions: Judges, keep: Callable[[Record], object], enrolment: Enrolment,
+    def __init__(self, conditions: Judges, keep: Callable[[Record], Awaitable[int] | None], enrolment: Enrolment,
                  ages_s: Callable[[], Mapping[str, float | None]], clock: Clock,
                  restored: Callable[[Iterable[tuple[str, str]]], object]) -> None:
-        """`keep` takes alarm records for the ring; `ages_s` tells how old each polled meter's newest reading is.
+        """`keep` takes alarm records for the ring; awaiting what it gives waits for the flash, None: it was refused.
 
-        `restored` is told which link alarms stood before the restart.
+        `ages_s` tells how old each polled meter's newest reading is, `restored` is told which link alarms stood before
+        the restart.
         """
         self.conditions = conditions
         self._keep = keep
@@ -82,10 +85,12 @@ class AlarmDesk:
         self._engine: Engine | None = None
         self._waiting: deque[Record] = deque(maxlen=WAITING)
         self._unkept: list[Change] = []
+        self._to_flash: list[Awaitable[int]] = []
         self._kept_version = 0
         self._news = asyncio.Event()
         self._saving = asyncio.Lock()
-        self._started_at = clock.monotonic()
+        self._heard_at: dict[str, float] = {}      # meter -> when it was read last, or first looked for
+        self._never_heard: set[str] = set()
 
     def use(self, conditions: Judges) -> None:
         """Judge by other conditions from now on; what nobody judges any more is cleared."""
@@ -163,12 +168,20 @@ class AlarmDesk:
 
     async def _look(self, engine: Engine) -> None:
         """Judge who is silent; polls that are due go in between."""
-        now = self._clock.monotonic()
-        for number, (name, age_s) in enumerate(self._ages_s().items()):
+        now, ages_s = self._clock.monotonic(), self._ages_s()
+        self._heard_at = {name: at for name, at in self._heard_at.items() if name in ages_s}
+        self._never_heard &= ages_s.keys()
+        for number, (name, age_s) in enumerate(ages_s.items()):
             if number % AT_A_TIME == 0:
                 await asyncio.sleep(0)
-            silent = {"silent_s": now - self._started_at if age_s is None else age_s}
-            self._tell(engine.look(name, silent, now, self._now_ms()))
+            if age_s is not None:
+                self._heard_at[name] = now - age_s
+                self._never_heard.discard(name)
+            elif name not in self._heard_at:      # new, resumed, or the gateway has just started
+                self._heard_at[name] = now
+                self._never_heard.add(name)
+            if name not in self._never_heard or not engine.stands(name, SILENT):      # who was silent before, still is
+                self._tell(engine.look(name, {SILENT: now - self._heard_at[name]}, now, self._now_ms()))
         if self._enrolment.enrolled is not None:
             self._tell(engine.retain((meter.name for meter in self._enrolment.meters), self._now_ms()))
 
@@ -177,7 +190,9 @@ class AlarmDesk:
             alarm = change.alarm
             log.warning("alarm %s %s%s: %s", alarm.name, change.state,
                         f" (meter {alarm.device})" if alarm.device else "", alarm.detail)
-            self._keep(change.record(self._clock.stamp()))
+            ticket = self._keep(change.record(self._clock.stamp()))
+            if ticket is not None:
+                self._to_flash.append(ticket)
             self._unkept.append(change)
             self._news.set()
 
@@ -185,13 +200,26 @@ class AlarmDesk:
         """Keep what stands, where that has changed. RegistryError: then it is tried again."""
         async with self._saving:      # the worker and an answer may want to at once
             version, changes = engine.version, list(self._unkept)
-            if version == self._kept_version:
+            if version == self._kept_version or not await self._on_flash():
                 return
             standing = [msgspec.json.encode(alarm).decode() for alarm in engine.standing()]
             history = [msgspec.json.encode(change).decode() for change in changes]
             await self._enrolment.ask(lambda registry: registry.keep_alarms(standing, history))
             del self._unkept[:len(changes)]
             self._kept_version = version
+
+    async def _on_flash(self) -> bool:
+        """Wait until the ring has what was told so far: kept here first, a power cut would leave it untold for ever."""
+        to_flash = list(self._to_flash)
+        try:
+            async with asyncio.timeout(FLASH_S):
+                for ticket in to_flash:
+                    with contextlib.suppress(RingError):      # lost, and counted as such
+                        await ticket
+        except TimeoutError:      # storage stalls, which the ring tells; the next look tries again
+            return False
+        del self._to_flash[:len(to_flash)]
+        return True
 
     def _now_ms(self) -> int:
         return self._clock.stamp().wall_ms

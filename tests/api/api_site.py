@@ -72,7 +72,7 @@ class Site:
 
     def start(self) -> None:
         self.gateway.start()
-        self.gateway.await_status(lambda status: status["gateway"]["workers"]["page"]["phase"] == "running" and self.listens())
+        self.gateway.await_status(lambda status: status["gateway"]["workers"]["page"]["phase"] == "running" and self.listens(), 90)
 
     def listens(self) -> bool:
         with socket.socket() as probe:

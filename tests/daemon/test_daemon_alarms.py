@@ -2,6 +2,7 @@
 
 import asyncio
 from importlib.resources import files
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +11,7 @@ from edge.clock import SystemClock
 from edge.config import AlarmSettings
 from edge.daemon.alarms import AlarmDesk, judges, supply_by
 from edge.daemon.enrolment import Enrolment
-from edge.errors import ConfigError, EdgeError
+from edge.errors import ConfigError, EdgeError, RingError
 from edge.health.linkalarms import SCHEMA as LINK_ALARM
 from edge.meters.library import Library
 from edge.model import Field, Kind, Record, Schema, Stamp
@@ -109,6 +110,59 @@ async def test_polls_go_in_between_while_a_hundred_meters_are_judged(tmp_path):
     await look
     assert turns >= 10
     assert len(kept) == 100
+    await enrolment.close()
+
+
+class Flash:
+    """A record's ticket; what it comes to is the worst."""
+
+    def __init__(self):
+        self.answers = asyncio.Event()
+
+    def __await__(self):
+        yield from self.answers.wait().__await__()
+        raise RingError("lost: memory full")
+
+
+async def test_an_alarm_is_kept_only_once_the_ring_has_it_on_flash(tmp_path, monkeypatch):
+    """A power cut in between raises it once more; kept first, it would stand and never be told upstream."""
+    monkeypatch.setattr("edge.daemon.alarms.FLASH_S", 0.05)
+    flash, kept = Flash(), []
+    enrolment = Enrolment(tmp_path / "registry.db", Library(tmp_path / "meters"))
+    desk = AlarmDesk(Judgement((HIGH,), ()), lambda record: kept.append(record) or flash, enrolment, dict, SystemClock(trust_wall=True), list)
+    reading = Record(Schema(Kind.READING, (Field("voltage_l1", 0, "V"),)), "m", STAMP, (260,))
+    desk.hear(reading)
+    assert (await desk.answer({}))["history"] == []
+    assert await enrolment.ask(lambda registry: registry.alarms(9)) == ((), ())
+    flash.answers.set()
+    assert [change["state"] for change in (await desk.answer({}))["history"]] == ["raised"]
+    assert len((await enrolment.ask(lambda registry: registry.alarms(9)))[0]) == len(kept) == 1
+    await enrolment.close()
+
+
+async def test_who_was_silent_before_a_restart_is_silent_still_and_who_is_new_is_not(tmp_path):
+    silent = Condition(name="meter_silent", device="meter", figures=("silent_s",), severity="major", above=900.0, clear_at=60.0)
+    clock, ages_s, kept = SimpleNamespace(monotonic=lambda: clock.now, stamp=lambda: STAMP, now=0.0), {"m": None}, []
+    enrolment = Enrolment(tmp_path / "registry.db", Library(tmp_path / "meters"))
+
+    async def look(now: float, **told: float | None) -> list[tuple[str, str]]:
+        clock.now = now
+        ages_s.clear()
+        ages_s.update(told)
+        kept.clear()
+        await desk._look(await desk._ready())
+        await desk._save(await desk._ready())
+        return [(record.device, record.values[1]) for record in kept]
+
+    desk = AlarmDesk(Judgement((silent,), ()), kept.append, enrolment, lambda: ages_s, clock, list)
+    assert await look(0, m=None) == []
+    assert await look(901, m=None) == [("m", "raised")]
+    desk = AlarmDesk(Judgement((silent,), ()), kept.append, enrolment, lambda: ages_s, clock, list)
+    assert await look(1000, m=None) == await look(1010, m=None) == [], "since when is not known; not cleared, not raised again"
+    assert await look(1020, m=2.0) == [("m", "cleared")]
+    assert await look(5000, m=2.0, new=None) == [], "registered late: not silent since the start"
+    assert await look(5010, m=None, new=None) == [], "its poller began anew; it was read 12 s ago"
+    assert await look(5906, m=None, new=None) == [("m", "raised"), ("new", "raised")]
     await enrolment.close()
 
 
