@@ -50,7 +50,7 @@ ALLOWED: dict[str, set[str]] = {
     "edge.capture": {"edge.poll", "edge.dlms"},
     "edge.discovery": {"edge.poll", "edge.meters", "edge.dlms"},
     "edge.health": set(),
-    "edge.support": {"edge.configfile", "edge.confighistory", "edge.store", "edge.ring", "edge.health", "edge.meters", "halow"},
+    "edge.support": {"edge.configfile", "edge.confighistory", "edge.configlayer", "edge.store", "edge.ring", "edge.health", "edge.meters", "halow"},
     "edge.control": set(),
     "edge.api": {"edge.store", "edge.meters", "edge.health", "edge.configfile", "edge.log"},
     "edge.demo": {"edge.dlms", "edge.meters", "edge.control"},

@@ -77,8 +77,9 @@ class SettingsDesk:
         return await outcome
 
     def hangup(self) -> None:
-        """Reload; what comes of it is in the log."""
-        self._asked.put_nowait(("signal", None))
+        """Reload; what comes of it is in the log. One that waits already will read the file as it is then."""
+        if self._asked.empty():
+            self._asked.put_nowait(("signal", None))
 
     async def run(self, pulse: Pulse) -> None:
         """Reload when asked, until cancelled."""

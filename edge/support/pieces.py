@@ -1,6 +1,7 @@
 """The pieces of a support archive, each looked at by itself, so that a dead gateway or a broken file costs one of them.
 
-    version  settings  check  status  alarms  events  registry  ring  radio  clock  board  disks  network  log
+    version  settings  changes  remote-config  check  status  alarms  events
+    registry  ring  radio  clock  board  disks  network  log
 
 None of them reads a secret but `registry`, which asks whether there is one.
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import edge
+from edge import configlayer
 from edge.config import Settings
 from edge.configfile import to_toml
 from edge.confighistory import read as read_history
@@ -45,6 +47,7 @@ def pieces(settings: Settings, ask: Ask, *, source: str) -> Iterator[Piece]:
     yield Piece("version.json", lambda: host.as_json(version()))
     yield Piece("settings.toml", lambda: f"# from {source}\n{to_toml(redacted_settings(settings))}")
     yield Piece("changes.json", lambda: host.as_json(read_history(Path(settings.gateway.state_dir))))
+    yield Piece("remote-config.json", lambda: host.as_json(configlayer.load(Path(settings.gateway.state_dir))))
     for name in ("status", "alarms", "backfill", "ota"):
         yield Piece(f"{name}.json", lambda name=name: host.as_json(ask(name)))      # type: ignore[misc]  # bound now
     yield Piece("registry.json", lambda: host.as_json(_registry(settings)))

@@ -73,7 +73,7 @@ def test_no_secret_is_in_it_in_any_form_and_all_else_is(site: Site, tmp_path: Pa
             for form in forms(secret):
                 assert form not in content, f"{form!r} is in {name}"
     assert {"README.txt", "version.json", "settings.toml", "check.txt", "status.json", "alarms.json", "registry.json", "ring.json", "events.jsonl",
-            "radio.json", "clock.json", "board.txt", "disks.json", "network.txt"} <= set(files)
+            "radio.json", "clock.json", "board.txt", "disks.json", "network.txt", "changes.json", "remote-config.json"} <= set(files)
     assert json.loads(files["status.json"])["gateway"]["name"] == "gate-7"
     assert b"Pieces in which a secret was found and taken out: 1." in files["README.txt"]
     settings = tomllib.loads(files["settings.toml"].decode())

@@ -4,12 +4,23 @@ import asyncio
 import json
 import os
 import signal
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from settings_site import place
 
 from edge.errors import EdgeError
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    with ExitStack() as taken:
+        sockets = [taken.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
 
 
 async def test_what_changed_is_taken_up_and_what_did_not_goes_on(tmp_path: Path) -> None:
@@ -29,6 +40,14 @@ async def test_what_changed_is_taken_up_and_what_did_not_goes_on(tmp_path: Path)
         assert len((await there.reload())["changed"]) == 6
         await there.reads_on()
         assert (there.connections, there.logins) == (connections, logins)
+
+        for port in free_ports(2):      # a listener that was not there, and at another place
+            there.gateway.configure(push={"enabled": True, "listen": "127.0.0.1", "tcp_port": port, "udp_port": 0})
+            await there.reload()
+            await there.until(lambda status, port=port: status["push"]["listening"] == [f"tcp 127.0.0.1:{port}"])
+        there.gateway.configure(push={"enabled": False})
+        await there.reload()
+        await there.until(lambda status: status["push"]["listening"] == [])
 
         there.gateway.configure(uplink={"keepalive_s": 15})      # the uplink's alone
         assert [change["key"] for change in (await there.reload())["changed"]] == ["uplink.keepalive_s"]
