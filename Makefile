@@ -5,7 +5,7 @@
 
 PY := .venv/bin/python
 
-.PHONY: docs demo test lint types unit binary binary-aarch64 test-binary bench crash soak incumbent ota fuzz rehearse rehearse-short rehearse-long test-radio images-amd64 images-arm64 check-buildroot test-page clean
+.PHONY: docs man demo test lint types unit binary binary-aarch64 test-binary bench crash soak incumbent ota fuzz rehearse rehearse-short rehearse-long test-radio images-amd64 images-arm64 check-buildroot test-page clean
 
 demo: .venv/.demo
 	@.venv/bin/halow-gateway demo
@@ -29,9 +29,15 @@ binary-aarch64: build/binary/aarch64/.setup
 	@PYTHONHASHSEED=0 /usr/bin/python3.11 -B tools/binary/build.py --machine aarch64 \
 		--sysroot build/binary/aarch64/sysroot --wheels build/binary/aarch64/wheels build/binary/aarch64/halow-gateway
 
-# Pages that are written from data: docs/meters.md from profiles and captures.
+# Pages that are written from data: docs/meters.md from profiles and captures, docs/commands.md from the commands.
 docs: .venv/.test
 	@$(PY) tools/docs/meters.py
+	@$(PY) tools/docs/commands.py
+
+# The manual page: build/halow-gateway.1.
+man: .venv/.demo
+	@mkdir -p build
+	@.venv/bin/halow-gateway man > build/halow-gateway.1
 
 # What the binary is, proven: one process, nothing written, nothing heavy inside, two builds alike, the daemon at work.
 # With a binary for aarch64 made before, that one too, under user-mode emulation.

@@ -22,13 +22,16 @@ import traceback
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 import edge
 from edge.commands.context import DEFAULT_CONFIG, State
 from edge.errors import EdgeError, SettingsError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 VERSION = edge.__version__ + (f" (build {edge.__build__})" if edge.__build__ else "")
 
@@ -52,6 +55,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backup": ("edge.commands.backup:backup", "Write meters, settings and keys into one encrypted file."),
     "restore": ("edge.commands.backup:restore", "Put a backup in place, all of it or nothing."),
     "config": ("edge.commands.config:config", "Show, check or print default settings."),
+    "completion": ("edge.commands.completion:completion", "Print what a shell needs to complete commands and meters."),
+    "man": ("edge.commands.man:man", "Print the manual page."),
     "simulate": ("edge.commands.simulate:simulate", "Run simulated meters on this machine."),
     "demo": ("edge.commands.demo:demo", "Show the whole gateway at work on this machine, in two minutes."),
 }
@@ -80,6 +85,14 @@ class LazyGroup(click.Group):
             raise click.ClickException(f"{cmd_name}: not part of this build; it runs from the source tree") from None
         assert isinstance(command, click.Command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Complete the table's names with the table's own words: nothing is loaded for it."""
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        return [*(CompletionItem(name, help=COMMANDS[name][1]) for name in names),
+                *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands with the table's own words, so that help loads none of them."""

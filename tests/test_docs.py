@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from edge.cli import COMMANDS, root
+from edge.commands.tree import leaves
 from edge.configfile import load
 
 ROOT = Path(__file__).parent.parent
@@ -57,6 +58,15 @@ def test_make_targets_of_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in set(re.findall(r"^make (\w+)", README, re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
+
+
+def test_the_reference_of_the_commands_has_every_command_and_option() -> None:
+    sections = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n)*)", (ROOT / "docs/commands.md").read_text(), re.MULTILINE))
+    every = list(leaves(root))
+    assert list(sections) == [leaf.name for leaf in every], "docs/commands.md is not fresh: make docs"
+    for leaf in every:
+        for head, _ in leaf.options:
+            assert f"`{head.replace('|', chr(92) + '|')}`" in sections[leaf.name], f"docs/commands.md is not fresh: make docs ({leaf.name}: {head})"
 
 
 def test_the_table_of_commands_is_not_empty() -> None:

@@ -9,6 +9,7 @@ import click
 
 from edge.commands import table
 from edge.commands.context import State, pass_state
+from edge.commands.names import METER
 
 COLUMNS = ("DEVICE", "ALARM", "SEVERITY", "SINCE (UTC)", "STATE", "DETAIL")
 
@@ -41,7 +42,7 @@ def list_(state: State, history: bool, as_json: bool) -> None:      # noqa: FBT0
 
 @alarms.command(short_help="Acknowledge an alarm that stands.")
 @click.argument("name")
-@click.option("--meter", default="", metavar="METER", help="Whose it is; without it the gateway's own.")
+@click.option("--meter", default="", metavar="METER", type=METER, help="Whose it is; without it the gateway's own.")
 @click.option("--by", default="", metavar="WHO", help="Who has seen it; your user name if without.")
 @pass_state
 def ack(state: State, name: str, meter: str, by: str) -> None:

@@ -8,6 +8,7 @@ import click
 
 from edge.commands import table
 from edge.commands.context import State, pass_state
+from edge.commands.names import METER
 from edge.errors import EdgeError
 
 COUNTS = ("expected", "present", "missing", "absent")
@@ -20,7 +21,7 @@ def backfill() -> None:
 
 
 @backfill.command(short_help="Show how many intervals each meter has, and how many are missing upstream.")
-@click.argument("meter", required=False)
+@click.argument("meter", required=False, type=METER)
 @click.option("--json", "as_json", is_flag=True, help="As JSON: times in Unix seconds of the meter's clock.")
 @pass_state
 def status(state: State, meter: str | None, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
@@ -42,7 +43,7 @@ def status(state: State, meter: str | None, as_json: bool) -> None:      # noqa:
 
 
 @backfill.command(short_help="Read the intervals between two times again.")
-@click.argument("meter")
+@click.argument("meter", type=METER)
 @click.option("--from", "begin", required=True, metavar="TIME", help="ISO 8601, as 2026-03-01T00:00Z; UTC if without.")
 @click.option("--to", "end", required=True, metavar="TIME", help="The same.")
 @pass_state

@@ -9,6 +9,7 @@ import click
 
 from edge.commands import adopt
 from edge.commands.context import State, pass_state
+from edge.commands.names import METER
 from edge.commands.password import from_file, password_options
 from edge.errors import EdgeError
 
@@ -25,7 +26,8 @@ USUAL_PORTS = (4059, 3333)
 
 @click.command(short_help="Find out how a meter is spoken to and what it has.")
 @click.argument("address", required=False, metavar="[ADDRESS[:PORT] | serial:DEVICE]")
-@click.option("--as", "registered", metavar="NAME", help="With address, password and keys of a registered meter.")
+@click.option("--as", "registered", metavar="NAME", type=METER,
+              help="With address, password and keys of a registered meter.")
 @click.option("--framing", type=click.Choice(["wrapper", "hdlc"]), help="Try this one only.")
 @click.option("--server-logical", type=click.IntRange(0, 0x3FFF), default=1, show_default=True, help="Logical device.")
 @click.option("--server-physical", "physical", metavar="N[-M]", help="Lower HDLC address, or a range of them.")

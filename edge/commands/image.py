@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge.commands.context import State, pass_state, read_input
+from edge.commands.names import METER
 from edge.commands.orders import print_json
 from edge.commands.who import who
 from edge.errors import ConfigError, EdgeError
@@ -20,7 +21,7 @@ TIMEOUT_S = 20.0
 
 
 @click.command("image", short_help="Send a firmware image, activate it, show how far it is.")
-@click.argument("name", metavar="METER")
+@click.argument("name", metavar="METER", type=METER)
 @click.option("--file", metavar="FILE", help="Transfer this image and let the meter verify it.")
 @click.option("--identifier", metavar="ID", help="How the maker names it: text, or hex:0011aa.")
 @click.option("--sha256", metavar="HEX", help="Refuse the file unless it has this digest.")

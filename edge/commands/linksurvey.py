@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge.commands.context import State, pass_state
+from edge.commands.names import METER
 from edge.commands.radio import chosen_radio, radio_options
 from edge.errors import ConfigError, EdgeError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Watch one peer second by second while an antenna is turned.")
-@click.argument("peer")
+@click.argument("peer", type=METER)
 @radio_options
 @click.option("--seconds", type=click.IntRange(1, 86_400), help="Stop by itself.")
 @click.option("--csv", "csv_path", type=click.Path(dir_okay=False, path_type=Path), help="Also write a CSV file.")

@@ -11,6 +11,7 @@ import click
 from edge.commands import image, orders, table
 from edge.commands.context import State, pass_state, poke, read_input
 from edge.commands.discover import discover
+from edge.commands.names import METER
 from edge.commands.password import from_file, from_prompt, key_from_file, key_from_prompt, password_options
 from edge.commands.scan import scan
 from edge.endpoint import is_serial
@@ -91,7 +92,7 @@ def list_(state: State, as_json: bool) -> None:      # noqa: FBT001 - click pass
 
 
 @meter.command(short_help="Show one meter, and where each setting comes from.")
-@click.argument("name")
+@click.argument("name", type=METER)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @pass_state
 def show(state: State, name: str, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
@@ -162,7 +163,7 @@ def add(
 
 
 @meter.command()
-@click.argument("name")
+@click.argument("name", type=METER)
 @click.option("--host", help="Address of the meter or its serial bridge.")
 @meter_options
 @click.option("--unset", multiple=True, type=click.Choice(UNSETTABLE), metavar="SETTING",
@@ -184,7 +185,7 @@ def edit(state: State, /, name: str, host: str | None, unset: tuple[str, ...], *
 
 
 @meter.command()
-@click.argument("name")
+@click.argument("name", type=METER)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_state
 def remove(state: State, name: str, yes: bool) -> None:      # noqa: FBT001 - click passes flags by name
@@ -201,7 +202,7 @@ def remove(state: State, name: str, yes: bool) -> None:      # noqa: FBT001 - cl
 
 
 @meter.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", type=METER)
 @pass_state
 def pause(state: State, names: tuple[str, ...]) -> None:
     """Stop polling meters; they stay registered."""
@@ -209,7 +210,7 @@ def pause(state: State, names: tuple[str, ...]) -> None:
 
 
 @meter.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", type=METER)
 @pass_state
 def resume(state: State, names: tuple[str, ...]) -> None:
     """Poll paused meters again."""
@@ -217,7 +218,7 @@ def resume(state: State, names: tuple[str, ...]) -> None:
 
 
 @meter.command("set-password")
-@click.argument("name")
+@click.argument("name", type=METER)
 @password_options
 @click.option("--clear", is_flag=True, help="Remove the password.")
 @pass_state
@@ -240,7 +241,7 @@ def set_password(
 
 
 @meter.command("set-key", short_help="Set an encryption or authentication key.")
-@click.argument("name")
+@click.argument("name", type=METER)
 @click.argument("kind", type=click.Choice(KEY_KINDS))
 @click.option("--file", metavar="FILE", help="Take the key from FILE; - is standard input.")
 @click.option("--clear", is_flag=True, help="Remove the key.")

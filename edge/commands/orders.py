@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge.commands.context import State, pass_state
+from edge.commands.names import METER
 from edge.commands.who import who
 from edge.errors import EdgeError
 
@@ -23,7 +24,7 @@ PERMISSIONS = ("relay",)
 
 
 @click.command(short_help="Switch a meter's supply, or show its relay.")
-@click.argument("name", metavar="METER")
+@click.argument("name", metavar="METER", type=METER)
 @click.argument("order", type=click.Choice(["on", "off", "status"]))
 @click.option("--yes", is_flag=True, help="Do not ask for the meter's name once more.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -47,7 +48,7 @@ def relay(state: State, name: str, order: str, yes: bool, as_json: bool) -> None
 
 
 @click.command(short_help="Read attributes of a meter, typed and with units.")
-@click.argument("name", metavar="METER")
+@click.argument("name", metavar="METER", type=METER)
 @click.argument("targets", nargs=-1, required=True, metavar="[CLASS/]OBIS[@ATTRIBUTE]...")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @pass_state
@@ -68,7 +69,7 @@ def get(state: State, name: str, targets: tuple[str, ...], as_json: bool) -> Non
 
 
 @click.command("set", short_help="Write one attribute of a meter.")
-@click.argument("name", metavar="METER")
+@click.argument("name", metavar="METER", type=METER)
 @click.argument("target", metavar="[CLASS/]OBIS[@ATTRIBUTE]")
 @click.argument("value", metavar="TYPE:VALUE")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -83,7 +84,7 @@ def set_(state: State, name: str, target: str, value: str, as_json: bool) -> Non
 
 
 @click.command(short_help="Call one method of a meter's object.")
-@click.argument("name", metavar="METER")
+@click.argument("name", metavar="METER", type=METER)
 @click.argument("target", metavar="[CLASS/]OBIS@METHOD")
 @click.argument("value", required=False, metavar="[TYPE:VALUE]")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -97,7 +98,7 @@ def action(state: State, name: str, target: str, value: str | None, as_json: boo
 
 
 @click.command(short_help="Permit what changes a meter: relay.")
-@click.argument("name", metavar="METER")
+@click.argument("name", metavar="METER", type=METER)
 @click.argument("what", type=click.Choice(PERMISSIONS))
 @pass_state
 def permit(state: State, name: str, what: str) -> None:
@@ -106,7 +107,7 @@ def permit(state: State, name: str, what: str) -> None:
 
 
 @click.command(short_help="Take a permission back.")
-@click.argument("name", metavar="METER")
+@click.argument("name", metavar="METER", type=METER)
 @click.argument("what", type=click.Choice(PERMISSIONS))
 @pass_state
 def forbid(state: State, name: str, what: str) -> None:

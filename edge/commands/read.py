@@ -11,6 +11,7 @@ import click
 
 from edge.commands import recording
 from edge.commands.context import State, pass_state, poke
+from edge.commands.names import METER
 from edge.commands.password import from_file, from_prompt
 from edge.endpoint import port_at, where
 from edge.errors import ConfigError, EdgeError, FailReason, MeterError
@@ -65,7 +66,7 @@ class Outcome:
 
 
 @click.command()
-@click.argument("name", required=False, metavar="[METER]")
+@click.argument("name", required=False, metavar="[METER]", type=METER)
 @click.option("--trace", is_flag=True, help="Show all bytes in hexadecimal on standard error; the password is masked.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.option("--adopt", is_flag=True, help="Another meter stands there now: learn it in place of the former one.")
