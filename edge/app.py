@@ -46,6 +46,7 @@ from edge.daemon.errands import ErrandDesk
 from edge.daemon.finder import Finder
 from edge.daemon.images import ImageDesk
 from edge.daemon.latest import Latest
+from edge.daemon.lifesigns import LifeSigns
 from edge.daemon.links import LinkDesk
 from edge.daemon.nameplates import Nameplates
 from edge.daemon.orders import OrderDesk
@@ -150,7 +151,10 @@ async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> 
         ota = OtaDesk(settings.ota, state_dir, updaters(settings.ota), running(), shared, functools.partial(
             _keep, ring, Stream.ALARM), clock, settings.uplink.ack_timeout_s)
         upstream = Upstream(settings, ring, clock, rng, enrolment.profile_of,
-                            functools.partial(_keep, ring, Stream.ALARM), talks=(shared, ota.chunks), keep=keep)
+                            functools.partial(_keep, ring, Stream.ALARM), talks=(shared, ota.chunks), keep=keep,
+                            silent=LifeSigns(fleet, pushes.of, lambda: enrolment.enrolled is not None, clock,
+                                             lambda: desk.in_force.uplink.silent_after_s).silent,
+                            alarm=alarms.hear)
         vitals = Vitals(lambda: figures_of(ring, upstream.state(), pushes.figures(), wear.look(
             state_dir, settings.ring.flash_overwrites), clock), fleet.states, functools.partial(heard, Stream.INSTANT),
                         functools.partial(_keep, ring, Stream.ALARM), clock, state_dir,

@@ -149,6 +149,8 @@ class UplinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     backoff_max_s: Annotated[Period, "longest rest between two connections"] = 60.0
     refused_backoff_s: Annotated[Period, "rest after a refused login"] = 300.0
     health_interval_s: Annotated[Period, "the gateway's own telemetry"] = 60.0
+    silent_after_s: Annotated[Period, "a meter without a value for so long, and three polls, is disconnected there"] = (
+        300.0)
     topic: Annotated[Text, "mqtt: of telemetry; places {gateway} {device} {kind} {profile}"] = (
         "halow/{gateway}/{device}")
     payload: Annotated[Text, "mqtt: JSON of one record; places as above, and {ts} in ms, {values}"] = (
@@ -336,7 +338,7 @@ class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 RemoteMethod = Literal["status", "links", "log_level", "latest", "read", "relay_status", "relay", "backfill", "pause",
-                       "resume", "clock_sync", "link_survey", "bundle", "bundle_part", "reboot"]
+                       "resume", "resume_meter", "clock_sync", "link_survey", "bundle", "bundle_part", "reboot"]
 
 
 class RemoteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -23,7 +23,7 @@ from edge.errands.means import Means, Subject
 from edge.errors import ConfigError, EdgeError, OrderRefused
 from edge.health.promise import Pulse
 from edge.log import set_level
-from edge.remote.calls import METHODS, Call, Level, Part, Read, Relay, Request, Span, Survey, request_of
+from edge.remote.calls import METHODS, Call, Level, Named, Part, Read, Relay, Request, Span, Survey, request_of
 from edge.remote.hands import Hands
 from edge.remote.journal import Journal
 from edge.uplink.thingsboard import decimal_text
@@ -60,7 +60,7 @@ class RemoteDesk:
         """Calls are taken from now on, and worked on by `run`."""
         self._settings, self._hands, self._parts = settings, hands, parts
         self._journal = Journal(state_dir)
-        self._calls: asyncio.Queue[Call] = asyncio.Queue()
+        self._calls: asyncio.Queue[Call | None] = asyncio.Queue()      # None: one is over, and may be forgotten
         self._open: set[str] = set()
         hands.arrived = self._arrived
 
@@ -87,7 +87,10 @@ class RemoteDesk:
                         call = await self._calls.get()
                 except TimeoutError:
                     continue
-                group.create_task(self._serve(call), name=f"call {call.method[:32]}")
+                if call is None:
+                    group.create_task(self._save(), name="call journal")
+                else:
+                    group.create_task(self._serve(call), name=f"call {call.method[:32]}")
 
     async def _serve(self, call: Call) -> None:
         try:
@@ -122,11 +125,18 @@ class RemoteDesk:
 
         def finished() -> None:
             self._journal.taken(call.key)
+            self._calls.put_nowait(None)
             taken.set()
 
         self._hands.reply(call, answer or {"error": INTERRUPTED}, finished)
         if not begun and call.method == "reboot" and "error" not in (answer or {}):
             await self._go_down(call, taken)
+
+    async def _save(self) -> None:
+        try:
+            await asyncio.to_thread(self._journal.save)
+        except OSError as error:
+            log.warning("a call that is over stays in %s: %s", error.filename, error.strerror or error)
 
     async def _go_down(self, call: Call, taken: asyncio.Event) -> None:
         """Reboot, when the server has the answer or has had its time: after a restart the call finds itself done."""
@@ -154,6 +164,8 @@ class RemoteDesk:
             case Level():
                 set_level(request.level)
                 return {"summary": f"log level {request.level}, until the gateway is started anew"}
+            case Named():
+                return await self._pause(request.meter, paused=False)
             case Read():
                 return await self._order(call, {"kind": "get", "targets": request.targets})
             case Relay():

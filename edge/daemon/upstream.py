@@ -21,6 +21,7 @@ from edge.ring.store import Ring
 from edge.uplink.attributes import Attributes
 from edge.uplink.claiming import Claiming
 from edge.uplink.pathwatch import PathWatch
+from edge.uplink.ports import nobody_is_silent
 from edge.uplink.proof import Proof
 from edge.uplink.talk import Talk
 from edge.uplink.uplink import Uplink, UplinkState
@@ -36,10 +37,13 @@ class Upstream:
 
     def __init__(self, settings: Settings, ring: Ring, clock: Clock, rng: random.Random,
                  profile_of: Callable[[str], str], tell: Callable[[Record], object],
-                 talks: Sequence[Talk] = (), keep: Callable[[Record], object] = lambda _record: None) -> None:
+                 talks: Sequence[Talk] = (), keep: Callable[[Record], object] = lambda _record: None,
+                 silent: Callable[[str], bool] = nobody_is_silent,
+                 alarm: Callable[[Record], object] = lambda _record: None) -> None:
         """`profile_of` names a meter's device profile, for ThingsBoard's device creation; `tell` keeps an event.
 
-        `keep` takes the gateway's own figures. `talks` take turns on each connection (edge.uplink.talk).
+        `keep` takes the gateway's own figures. `talks` take turns on each connection (edge.uplink.talk). `silent` tells
+        which meters are not heard, or gone; `alarm` takes alarm records of the uplink's own.
         """
         self.paths = PathWatch(settings.uplink, settings.paths, clock, rng, tell, keep)
         self.admission = Admission(settings, clock, rng, tell, self.paths)
@@ -48,7 +52,7 @@ class Upstream:
         self._ring = ring
         self._clock = clock
         self._rng = rng
-        self._profile_of = profile_of
+        self._profile_of, self._silent, self._alarm = profile_of, silent, alarm
         self.claiming, self.hands, self.proof = Claiming(), Hands(), Proof()
         # another broker knows nothing of these, and one that guards its topics would end the connection
         everything: tuple[Talk, ...] = (self.hands, self.claiming, self.proof, *talks)
@@ -60,8 +64,10 @@ class Upstream:
     def use(self, settings: Settings) -> None:
         """Go on by other settings: a session that is open ends, and one by these begins at once."""
         before, self._settings = self._settings, settings
-        uplink = msgspec.structs.replace(before.uplink, health_interval_s=settings.uplink.health_interval_s)
-        if (uplink, before.paths) != (settings.uplink, settings.paths):
+        now = settings.uplink
+        uplink = msgspec.structs.replace(before.uplink, health_interval_s=now.health_interval_s,
+                                         silent_after_s=now.silent_after_s)
+        if (uplink, before.paths) != (now, settings.paths):
             self._renewed.set()
             self.proof.ended()      # the connection that is there proves nothing of these settings
 
@@ -122,7 +128,8 @@ class Upstream:
                 return login, Uplink(
                     self._ring, settings.uplink, gateway_name=settings.gateway.name, login=login, clock=self._clock,
                     promise=pulse, rng=self._rng, profile_of=self._profile_of,
-                    attributes=self.attributes, talks=self._talks, paths=self.paths)
+                    attributes=self.attributes, talks=self._talks, paths=self.paths, silent=self._silent,
+                    alarm=self._alarm)
             except (ConfigError, UplinkError) as error:
                 self._waits_for = str(error)
                 log.log(logging.DEBUG if told == self._waits_for else logging.WARNING,

@@ -243,7 +243,7 @@ class Contract:
         return next((verdict for text, verdict in self.rules.poison.items() if text.encode() in payload), None)
 
     def _rpc(self, answer_topic: str, payload: bytes) -> Verdict:
-        if self.rules.limits is not None and b'"getSessionLimits"' in payload:
+        if self.rules.limits is not None and self.rules.tells_limits and b'"getSessionLimits"' in payload:
             return Verdict(answer=(answer_topic, msgspec.json.encode(self.rules.limits)))
         return Verdict()
 

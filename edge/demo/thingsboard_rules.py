@@ -80,6 +80,7 @@ class Rules:
     is_gateway: bool = True
     max_payload_bytes: int = 65_536
     limits: dict[str, Any] | None = None          # answer to getSessionLimits; None: never answers
+    tells_limits: bool = True                     # False: never answers, but may enforce them
     enforce_limits: bool = False                  # and what goes beyond them is refused
     before_4_2_1: bool = False                    # ... and on the gateway API without a PUBACK
     refuse_login: ReasonCode | None = None

@@ -211,6 +211,13 @@ class Fleet:
         return {name: running.poller.last_reading_age_s for name, running in self._running.items()
                 if running.poller is not None}
 
+    def last_heard(self, name: str) -> tuple[float | None, float] | None:
+        """Return the age of a meter's newest reading (None: never) and its interval, seconds; None: not polled."""
+        running = self._running.get(name)
+        if running is None or running.poller is None:
+            return None
+        return running.poller.last_reading_age_s, running.poller.interval_s
+
     def reading(self) -> tuple[int, int]:
         """Return how many meters gave a reading when last polled, and how many are polled; cheap, for many meters."""
         pollers = [running.poller for running in self._running.values() if running.poller is not None]

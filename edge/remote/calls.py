@@ -69,7 +69,13 @@ class Part(_Request, frozen=True):
     part: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 
 
-Request = Nothing | Read | Span | Relay | Level | Survey | Part
+class Named(_Request, frozen=True):
+    """A meter that cannot be called itself."""
+
+    meter: str
+
+
+Request = Nothing | Read | Span | Relay | Level | Survey | Part | Named
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,7 @@ METHODS = {
     "bundle_part": Method(of_meter=False, takes=Part, changes=False),
     "reboot": Method(of_meter=False, takes=Nothing, changes=True),
     "log_level": Method(of_meter=False, takes=Level, changes=True),
+    "resume_meter": Method(of_meter=False, takes=Named, changes=True),
     "latest": Method(of_meter=True, takes=Nothing, changes=False),
     "read": Method(of_meter=True, takes=Read, changes=False),
     "relay_status": Method(of_meter=True, takes=Nothing, changes=False),

@@ -80,9 +80,12 @@ class Hands:
         return float("inf")
 
     def _answered(self, flying: tuple[Publish, Finished | None], reason: int) -> None:
+        judgement = judge(reason)
+        if judgement is Judgement.LATER:
+            return      # it has not got it, and will deliver the call again: the next connection sends the answer again
         if flying in self._flying:
             self._flying.remove(flying)
-        if judge(reason) is not Judgement.TAKEN:
+        if judgement is not Judgement.TAKEN:
             log.warning("the server refuses the answer to a call on %s: %s", flying[0].topic, reason_text(reason))
         if flying[1] is not None:
             flying[1]()

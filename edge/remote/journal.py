@@ -1,11 +1,13 @@
 """What was done by calls that change something: on flash before it is done, so that none is done twice (I/O edge).
 
 An entry without an answer was begun, and a restart came in between: whether it was done is not known, and it is not
-done again. An entry that the server has the answer of is kept for FORGET_S, the others for KEEP_S: ThingsBoard numbers
-anew after a restart of its own, and an old number must not answer a new call for long.
+done again. An entry that the server has the answer of is forgotten at once: it does not deliver that call any more, and
+ThingsBoard numbers anew after a restart of its own, so that the same number is another call then. All others are kept
+for KEEP_S.
 """
 
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,12 @@ log = logging.getLogger(__name__)
 FILE_NAME = "remote.json"
 MOST_KEPT = 64
 KEEP_S = 86_400.0
-FORGET_S = 600.0
 
 
 class _Entry(msgspec.Struct):
     key: str
     at_ms: int                             # Unix milliseconds of our clock
     answer: dict[str, Any] | None = None
-    taken: bool = False                    # the server has the answer
 
 
 class Journal:
@@ -34,6 +34,7 @@ class Journal:
     def __init__(self, state_dir: Path) -> None:
         """Read what is there; a damaged file is as good as none, and is told."""
         self._path = state_dir / FILE_NAME
+        self._writing = threading.Lock()
         self._entries: list[_Entry] = []
         try:
             self._entries = msgspec.json.decode(self._path.read_bytes(), type=list[_Entry])
@@ -45,8 +46,7 @@ class Journal:
 
     def known(self, key: str, now_ms: int) -> tuple[bool, dict[str, Any] | None]:
         """Tell whether a call was begun, and what it was answered."""
-        self._entries = [entry for entry in self._entries
-                         if abs(now_ms - entry.at_ms) < 1000 * (FORGET_S if entry.taken else KEEP_S)]
+        self._entries = [entry for entry in self._entries if abs(now_ms - entry.at_ms) < 1000 * KEEP_S]
         entry = self._find(key)
         return entry is not None, None if entry is None else entry.answer
 
@@ -62,12 +62,16 @@ class Journal:
             self._write()
 
     def taken(self, key: str) -> None:
-        """Note that the server has the answer; on flash with the next entry."""
-        if (entry := self._find(key)) is not None:
-            entry.taken = True
+        """The server has the answer: the call is forgotten, on flash with `save`. Neither blocks nor raises."""
+        self._entries = [entry for entry in self._entries if entry.key != key]
+
+    def save(self) -> None:
+        """Put on flash what was forgotten."""
+        self._write()
 
     def _find(self, key: str) -> _Entry | None:
         return next((entry for entry in reversed(self._entries) if entry.key == key), None)
 
     def _write(self) -> None:
-        write_file(self._path, msgspec.json.encode(self._entries), replace=True)
+        with self._writing:      # calls are served side by side, each in a thread
+            write_file(self._path, msgspec.json.encode(self._entries), replace=True)

@@ -86,13 +86,14 @@ class Report:
     _said: dict[str, dict[str, Attribute]] = field(default_factory=dict)
     _up_to: tuple[int, int] = (-1, -1)
 
-    def due(self, announced: AbstractSet[str] | None, limit_bytes: int) -> Due | None:
+    def due(self, announced: AbstractSet[str] | None, limit_bytes: int, changes: int | None = None) -> Due | None:
         """Return the next publication: of the gateway, or of a meter that is announced on this connection (None: all).
 
         Attributes of a meter that was not announced would create it with the profile "default", and make one active
-        that has sent nothing. A value that alone is larger than `limit_bytes` is never sent.
+        that has sent nothing. A value that alone is larger than `limit_bytes` is never sent. `changes` grows with each
+        change of `announced`.
         """
-        seen = (self.board.version, len(announced or ()))
+        seen = (self.board.version, len(announced or ()) if changes is None else changes)
         if seen == self._up_to:
             return None
         for device in self.board.devices():

@@ -1,7 +1,7 @@
 """What a server wants to be told, and how (pure): the port between the drain and the kinds of servers."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from edge.model import Batch, Publish, Stored
@@ -23,10 +23,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A batch and what it becomes on the wire. `parts` is empty where no record of it has anything to say."""
+    """A batch and what it becomes on the wire. `parts` is empty where no record of it has anything to say.
+
+    `connects` announces the meters that the server must have heard of before the batch comes.
+    """
 
     batch: Batch
     parts: tuple[Part, ...]
+    connects: Mapping[str, Publish] = field(default_factory=dict)
 
 
 class Dialect(Protocol):
@@ -38,7 +42,7 @@ class Dialect(Protocol):
 
     @property
     def announces(self) -> bool:
-        """Whether the server must hear of a meter before anything else about it."""
+        """Whether the server must hear of a meter before anything else about it, and keeps who is connected."""
 
     def pack(self, records: Iterable[Stored], limit_bytes: int, limit_points: int | None = None,
              limit_parts: int = 2) -> Packed:
@@ -49,11 +53,8 @@ class Dialect(Protocol):
         the whole batch.
         """
 
-    def to_announce(self, batch: Batch) -> dict[str, str]:
-        """Return the meters of a batch that the server must have heard of before it comes, with their profiles."""
-
-    def announce(self, device: str, profile: str) -> Publish:
-        """Return the announcement of a meter."""
+    def disconnect(self, device: str) -> Publish:
+        """Return what tells that a meter is silent or gone; only where the server keeps who is connected."""
 
     def attributes(self, device: str, body: bytes) -> Publish | None:
         """Return the publication of a meter's attributes, of the gateway's for ""; None: this server gets none."""

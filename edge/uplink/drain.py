@@ -17,25 +17,23 @@ from itertools import chain
 from typing import NoReturn
 
 from edge.errors import Rejected, Retryable
-from edge.model import Batch, Publish, SeqSpan, Stored
+from edge.model import Publish, SeqSpan, Stored
 from edge.uplink.arrivals import Ack, Moved
-from edge.uplink.attributes import Report
+from edge.uplink.besides import LIMITS_ANSWERS, Besides
 from edge.uplink.dialect import Packed
 from edge.uplink.flight import Flight, InFlight, Pending
 from edge.uplink.mqtt import Session
 from edge.uplink.pace import Cost, Pace, parse_limits
 from edge.uplink.poison import place
 from edge.uplink.ports import Shared
-from edge.uplink.reasons import SUSPICIOUS_END, Judgement, judge, reason_text
+from edge.uplink.reasons import RATE_END, SUSPICIOUS_END, Judgement, judge, reason_text
 from edge.uplink.source import Lane, Source
 
 log = logging.getLogger(__name__)
 
 TICK_S = 5.0               # the longest rest between two looks at the ring
 SLACK_S = 10.0             # what a promise allows beyond the planned rest
-TALK = Cost(own=True, messages=1)
-ANNOUNCEMENT = Cost(own=True, messages=1)
-LIMITS_ANSWERS = "v1/devices/me/rpc/response/+"
+QUOTA_EXCEEDED = 0x97
 
 
 class Drain:
@@ -47,16 +45,16 @@ class Drain:
         self.progress = 0                              # batches acknowledged on this connection
         self.pace = Pace(window_messages=settings.window_messages, window_bytes=settings.window_bytes,
                          batch_bytes=settings.batch_bytes, receive_maximum=session.receive_maximum,
-                         packet_limit_bytes=session.packet_limit_bytes)
+                         packet_limit_bytes=session.packet_limit_bytes, quota=shared.quota)
         self._session, self._shared = session, shared
         self._in_flight = InFlight(settings.ack_timeout_s, shared.clock.monotonic())
         self._source = Source(shared.ring, settings.order, self._in_flight.held)
         self._dialect = shared.dialect
-        self._report = Report(shared.attributes, shared.dialect.attributes)
-        self._announced: set[str] = set()
-        self._announcing: set[str] = set()
+        self._besides = Besides(session, shared, self.pace, self._in_flight)
         self._next: tuple[Lane, Packed] | None = None  # packed, and waiting for room
+        self._bulk_at = float("-inf")                  # then the backlog may go on, for the server's rate limits
         self._refusal = ""
+        self._over_quota = self._poisoned = False      # what a PUBACK said of the rate, of a payload
         self._commits_seen = 0
         self._look_back_at = self._now() + TICK_S
         self._rests_until = float("inf")               # of the resting meters whose records were skipped
@@ -77,13 +75,8 @@ class Drain:
 
         Cancelling leaves everything un-acknowledged in the ring.
         """
-        for talk in self._shared.talks:
-            talk.began()
-            for topic in talk.topics:
-                self._session.subscribe(topic)
-        if self._dialect.limits_request is not None:
-            self._session.subscribe(LIMITS_ANSWERS)
-            self._session.publish_unacknowledged(self._dialect.limits_request)
+        self._shared.quota.began(self._now())
+        self._besides.began()
         while True:
             self._shared.activity.clear()
             if self._commits_seen != self._shared.commits:
@@ -93,18 +86,22 @@ class Drain:
             self._read_messages()
             self._raise_if_over()
             self._look_back()
-            self._tell_attributes()
-            rest_s = min(await self._fill(), self._talk(), self._until_deadline())
+            self._besides.speak()
+            rest_s = min(await self._fill(), self._besides.talk(idle=self._next is None), self._until_deadline())
             self._shared.promise(rest_s + SLACK_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(rest_s):
                     await self._shared.activity.wait()
 
     def finish(self) -> None:
-        """After the end: take the last answers, and note what was at the head if a record can be to blame."""
+        """After the end: take the last answers, and note what was at the head if a record can be to blame.
+
+        Or that the server ended it for its rate.
+        """
         self._take_acks()
-        for talk in self._shared.talks:
-            talk.ended()
+        self._besides.ended()
+        if self._limits_the_rate():
+            log.info("the server limits the rate: the backlog keeps below %s", self._shared.quota.closed(self._now()))
         head = self._in_flight.head(besides=self._session.unsettled)
         if head is None or head.flight is None or self._refusal:
             return
@@ -114,6 +111,11 @@ class Drain:
         if heard_late if loss is None else loss.reason in SUSPICIOUS_END:
             self._shared.poison.dropped(head.flight.batch.records)
 
+    def _limits_the_rate(self) -> bool:
+        """Tell whether the server ended it for its rate: by a PUBACK, or by DISCONNECT, no payload being to blame."""
+        loss = self._session.loss
+        return self._over_quota or (not self._poisoned and loss is not None and loss.reason in RATE_END)
+
     # ---- what came in
 
     def _take_acks(self) -> None:
@@ -121,17 +123,14 @@ class Drain:
             pending = self._in_flight.answered(ack.packet_id, self._now())
             if pending is None:
                 continue
-            self.pace.measured(self._in_flight.delivered_bytes - pending.delivered_before,
-                               self._now() - pending.sent_at)
+            self.pace.answered(pending.size_bytes, self._in_flight.delivered_bytes - pending.delivered_before,
+                               pending.sent_at, self._now())
             if pending.flight is not None:
                 self._flight_answered(pending.flight, ack)
-            elif pending.attributes:
-                self._attributes_answered(pending.device, ack)
-            elif pending.said is not None:
-                if pending.said.answered is not None:
-                    pending.said.answered(ack.reason)
             else:
-                self._announcement_answered(pending.device, ack)
+                self._besides.answered(pending, ack)
+                if pending.connects and judge(ack.reason) is not Judgement.TAKEN:
+                    self._forget_next()
 
     def _flight_answered(self, flight: Flight, ack: Ack) -> None:
         judgement = judge(ack.reason)
@@ -140,8 +139,10 @@ class Drain:
             self._shared.tally.refused += 1
             flight.refused = reason_text(ack.reason)
             if judgement is Judgement.LATER:
+                self._over_quota = ack.reason == QUOTA_EXCEEDED
                 self._refusal = f"the server takes no telemetry now: {flight.refused}"
                 return
+            self._poisoned = True
         if flight.open:
             return
         if flight.refused:
@@ -151,26 +152,11 @@ class Drain:
                 self._forget_next()
             return
         self._shared.let_go(flight.batch.span)
+        self._shared.quota.taken(flight.entries, flight.points)
         self.progress += 1
         self._shared.tally.acked_records += len(flight.batch.records)
         for stored, reason in self._shared.poison.taken(flight.batch.span, own=flight.own, devices=flight.devices):
             self._shared.condemn(stored, reason)
-
-    def _announcement_answered(self, device: str, ack: Ack) -> None:
-        self._announcing.discard(device)
-        if judge(ack.reason) is Judgement.TAKEN:
-            self._announced.add(device)
-            self._shared.parking.accept(device)
-            return
-        rest_s = self._shared.parking.refuse(device, self._now())
-        self._forget_next()
-        log.warning("the server refuses meter %s: %s; its records stay in the ring, next try in %.0f s",
-                    device, reason_text(ack.reason), rest_s)
-
-    def _attributes_answered(self, device: str, ack: Ack) -> None:
-        """Tell of a refusal, and go on: readings matter more, and the next connection sends all attributes again."""
-        if judge(ack.reason) is not Judgement.TAKEN:
-            log.warning("the server refuses attributes of %s: %s", device or "the gateway", reason_text(ack.reason))
 
     def _read_messages(self) -> None:
         for message in self._session.take_messages():
@@ -183,8 +169,7 @@ class Drain:
                     log.info("session limits of the server: %s", limits)
                     self.pace.learn(limits, self._now())
                     self._forget_next()
-            for talk in self._shared.talks:
-                talk.heard(message.topic, message.payload, self._now())
+            self._besides.heard(message.topic, message.payload)
 
     def _raise_if_over(self) -> None:
         if why := self._shared.leaving():
@@ -249,59 +234,33 @@ class Drain:
             if self._next is None:
                 self._next = await self._pack()
                 if self._next is None:
-                    return TICK_S
+                    return max(0.001, min(TICK_S, self._bulk_at - self._now())) if self._holds_bulk() else TICK_S
             lane, packed = self._next
             if not self._worth_sending(lane, packed):
                 continue
             more_bytes = sum(len(part.publish.payload) for part in packed.parts)
             room = self.pace.room(messages, size_bytes, more_bytes, len(packed.parts))
-            if not self._announce(packed.batch) or not room:
+            if not self._besides.connected(packed) or not room:
                 return TICK_S
-            if wait_s := self._wait_s(packed):
-                return wait_s
+            if wait_s := self._wait_s(lane, packed):
+                if lane not in self._source.bulk:
+                    return wait_s
+                self._bulk_at = self._now() + wait_s       # nothing of it was taken: others go meanwhile
+                self._forget_next()
+                continue
             self._send(lane, packed)
         return TICK_S
 
-    def _tell_attributes(self) -> None:
-        """Send what has changed of the attributes, as far as window and rates have room."""
-        announced = self._announced if self._dialect.announces else None
-        while self._session.writable and (due := self._report.due(announced, self.pace.record_limit_bytes)):
-            messages, in_flight_bytes = self.in_flight
-            size_bytes, cost = len(due.publish.payload), Cost(own=not due.device, messages=1)
-            if not self.pace.room(messages, in_flight_bytes, size_bytes) or self.pace.wait_s(cost, self._now()):
-                return
-            self._report.said(due)
-            self._publish(due.publish, Pending(size_bytes, self._now(), device=due.device, attributes=True))
-            self.pace.spend(cost, self._now())
-
-    def _talk(self) -> float:
-        """Send what the talks have to say, as far as window and rates have room; return how long they rest."""
-        rest_s = TICK_S
-        for talk in self._shared.talks:
-            while self._session.writable:
-                now, (messages, size_bytes) = self._now(), self.in_flight
-                if wait_s := self.pace.wait_s(TALK, now):
-                    return min(rest_s, wait_s)
-                if not self.pace.room(messages, size_bytes, 0):
-                    return rest_s
-                said = talk.due(now, idle=self._next is None, limit_bytes=self.pace.record_limit_bytes)
-                if said is None:
-                    rest_s = min(rest_s, talk.rest_s(now))
-                    break
-                if said.answered is None:
-                    self._session.publish_unacknowledged(said.publish)
-                else:
-                    self._publish(said.publish, Pending(len(said.publish.payload), now, said=said))
-                self.pace.spend(TALK, now)
-        return max(0.001, rest_s)
+    def _holds_bulk(self) -> bool:
+        return self._now() < self._bulk_at
 
     async def _pack(self) -> tuple[Lane, Packed] | None:
-        while lane := await self._source.choose():
+        while lane := await self._source.choose(bulk=not self._holds_bulk()):
             run = self._source.run_of(lane, skip=self._skip, alone=self._shared.poison.alone)
             first = next(run, None)
             if first is not None:
-                return lane, self._dialect.pack(chain((first,), run), self.pace.batch_now_bytes, self.pace.batch_points,
-                                                self.pace.window_messages)
+                return lane, self._dialect.pack(chain((first,), run), self.pace.batch_now_bytes,
+                                                self.pace.batch_points(self._now()), self.pace.window_messages)
             self._shared.promise(SLACK_S)          # much that is skipped may lie in a row
         return None
 
@@ -321,31 +280,20 @@ class Drain:
             self._shared.let_go(batch.span)
         return False
 
-    def _announce(self, batch: Batch) -> bool:
-        """Announce the meters of a batch that are new on this connection; True when all were acknowledged."""
-        missing = {name: profile for name, profile in self._dialect.to_announce(batch).items()
-                   if name not in self._announced}
-        for name, profile in missing.items():
-            messages, size_bytes = self.in_flight
-            publish = self._dialect.announce(name, profile)
-            room = self.pace.room(messages, size_bytes, len(publish.payload))
-            if name in self._announcing or not room or self.pace.wait_s(ANNOUNCEMENT, self._now()):
-                continue
-            self._announcing.add(name)
-            self._publish(publish, Pending(len(publish.payload), self._now(), device=name))
-            self.pace.spend(ANNOUNCEMENT, self._now())
-        return not missing
-
-    def _wait_s(self, packed: Packed) -> float:
-        return max(self.pace.wait_s(cost, self._now()) for cost in _costs(packed))
+    def _wait_s(self, lane: Lane, packed: Packed) -> float:
+        bulk = lane in self._source.bulk
+        return max(self.pace.wait_s(cost, self._now(), bulk=bulk) for cost in _costs(packed))
 
     def _send(self, lane: Lane, packed: Packed) -> None:
         whose = {part.own for part in packed.parts}
-        flight = Flight(packed.batch, lane, len(packed.parts), own=True in whose, devices=False in whose)
+        flight = Flight(packed.batch, lane, len(packed.parts), own=True in whose, devices=False in whose,
+                        entries=sum(part.entries for part in packed.parts),
+                        points=sum(part.points for part in packed.parts))
         for part in packed.parts:
             self._publish(part.publish, Pending(len(part.publish.payload), self._now(), flight))
         for cost in _costs(packed):
             self.pace.spend(cost, self._now())
+        self._besides.presence.sent(packed.connects, self._now())
         self._source.take(lane, len(packed.batch.records))
         self._shared.tally.sent_records += len(packed.batch.records)
         self._next = None

@@ -13,24 +13,30 @@ PATIENCE = 4               # ack time-outs for a publication while others are an
 
 @dataclass(slots=True)
 class Flight:
-    """A batch on its way: `open` publications are not answered yet; `own` and `devices` tell on which topics it is."""
+    """A batch on its way: `open` publications are not answered yet; `own` and `devices` tell on which topics it is.
+
+    `entries` and `points` are what it is in the server's books.
+    """
 
     batch: Batch
     lane: Lane
     open: int
     own: bool
     devices: bool
+    entries: int = 0
+    points: int = 0
     refused: str = ""
 
 
 @dataclass(slots=True)
 class Pending:
-    """One publication on its way: part of `flight`, announcement of `device`, its `attributes`, or a talk's `said`."""
+    """One publication on its way: part of `flight`, `device`'s connect or disconnect, its `attributes`, or `said`."""
 
     size_bytes: int
     sent_at: float
     flight: Flight | None = None
     device: str = ""
+    connects: bool = False
     attributes: bool = False
     said: Said | None = None
     delivered_before: int = 0      # bytes acknowledged on the connection when it was handed over

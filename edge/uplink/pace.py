@@ -11,7 +11,9 @@ from typing import Protocol
 
 import msgspec
 
-SHARE = 0.8                    # of every limit: clocks differ, and other clients of the tenant count too
+from edge.uplink.bucket import SHARE, Rate, TokenBucket
+from edge.uplink.ramp import Quota, Ramp
+
 DEFAULT_PACKET_BYTES = 65_536  # ThingsBoard's max_payload_size, which means the whole packet
 OVERHEAD_BYTES = 64            # of a PUBLISH around its payload: header, topic, packet id, properties
 TARGET_S = 5.0                 # so long, or a little more, a new alarm waits behind what is on its way
@@ -34,14 +36,6 @@ def backoff(first_s: float, max_s: float, rng: Rng) -> Iterator[float]:
     while True:
         yield rng.uniform(delay_s / 2, delay_s)
         delay_s = min(delay_s * 2, max_s)
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """`count` in any `period_s`."""
-
-    count: int
-    period_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,26 +101,6 @@ def parse_limits(payload: bytes) -> SessionLimits:
                          rates(answer.rate_limits), rates(answer.gateway_rate_limits))
 
 
-class TokenBucket:
-    """`SHARE` of one rate. Starts full; a cost above the whole bucket passes when it is full, and is paid off after."""
-
-    def __init__(self, rate: Rate, now: float) -> None:
-        self.capacity = max(1.0, rate.count * SHARE)
-        self._per_s = self.capacity / rate.period_s
-        self._level = self.capacity
-        self._at = now
-
-    def wait_s(self, cost: float, now: float) -> float:
-        """Return how long until `cost` may pass; 0.0 now."""
-        self._level = min(self.capacity, self._level + (now - self._at) * self._per_s)
-        self._at = now
-        return max(0.0, (min(cost, self.capacity) - self._level) / self._per_s)
-
-    def spend(self, cost: float) -> None:
-        """Take `cost` out."""
-        self._level -= cost
-
-
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What one publication is in the server's books."""
@@ -136,40 +110,53 @@ class Cost:
     entries: int = 0
     points: int = 0
 
+    @property
+    def amounts(self) -> tuple[tuple[str, int], ...]:
+        """Return what it takes of which limit."""
+        return ("messages", self.messages), ("telemetry", self.entries), ("points", self.points)
+
 
 class Pace:
     """Window and buckets of one connection.
 
     `window_messages` and `window_bytes` come from the settings; `receive_maximum` and `packet_limit_bytes` from
-    CONNACK; `learn` takes the server's own answer when it comes.
+    CONNACK; `learn` takes the server's own answer when it comes; `quota` is what earlier connections have shown.
     """
 
-    def __init__(self, *, window_messages: int, window_bytes: int, batch_bytes: int,
-                 receive_maximum: int | None = None, packet_limit_bytes: int | None = None) -> None:
+    def __init__(self, *, window_messages: int, window_bytes: int, batch_bytes: int, receive_maximum: int | None = None,
+                 packet_limit_bytes: int | None = None, quota: Quota | None = None) -> None:
         self.window_messages = max(1, min(window_messages, (receive_maximum or 65_535) - SPARE_IDS))
         self.window_bytes = window_bytes
         self.batch_bytes = min(batch_bytes, DEFAULT_PACKET_BYTES - OVERHEAD_BYTES)
         self.record_limit_bytes = DEFAULT_PACKET_BYTES - OVERHEAD_BYTES
-        self.batch_points: int | None = None
+        self._batch_points: int | None = None
+        self._ramp, self._quota = Ramp(window_bytes), quota or Quota()
         self._rates: deque[float] = deque(maxlen=SAMPLES)
         self._link_bytes = FIRST_BYTES
-        self._buckets: dict[tuple[bool, str], tuple[TokenBucket, ...]] = {}
+        self._buckets: dict[tuple[bool, str], tuple[TokenBucket, ...]] | None = None
+        self._spent: dict[tuple[bool, str], int] = {}      # before the server told its limits
         if packet_limit_bytes:
             self._cap_payload(packet_limit_bytes)
 
     @property
     def batch_now_bytes(self) -> int:
         """How large a batch may be on this link: at least two of them on the way keep it busy."""
-        return min(self.batch_bytes, max(LEAST_BYTES, self._link_bytes // 2))
+        return min(self.batch_bytes, max(LEAST_BYTES, self._link_bytes // 2), self._ramp.limit_bytes // 2)
 
-    def measured(self, delivered_bytes: int, took_s: float) -> None:
-        """Note what was acknowledged while one publication waited `took_s` for its PUBACK.
+    def batch_points(self, now: float) -> int | None:
+        """Return how many data points a batch may have; None: any number."""
+        return min((points for points in (self._batch_points, self._quota.batch_points(now)) if points is not None),
+                   default=None)
+
+    def answered(self, size_bytes: int, delivered_bytes: int, sent_at: float, now: float) -> None:
+        """Take the PUBACK of one publication: `delivered_bytes` were acknowledged since it was sent, its own included.
 
         gmqtt and the kernel take a whole window at once, however thin the link, and then an alarm waits behind it: on
         20 kbit/s two minutes behind 256 KiB. The best rate seen of late bounds the window to `TARGET_S` of it; a link
         that carries more raises it with every round trip.
         """
-        self._rates.append(delivered_bytes / max(took_s, 0.001))
+        self._rates.append(delivered_bytes / max(now - sent_at, 0.001))
+        self._ramp.answered(size_bytes, sent_at, now)
         self._link_bytes = max(2 * LEAST_BYTES, int(max(self._rates) * TARGET_S))
 
     def learn(self, limits: SessionLimits, now: float) -> None:
@@ -178,12 +165,16 @@ class Pace:
             self._cap_payload(limits.max_payload_bytes)
         if limits.max_inflight:
             self.window_messages = max(1, min(self.window_messages, int(limits.max_inflight * SHARE)))
-        for own, rates in ((True, limits.own), (False, limits.devices)):
-            for what in ("messages", "telemetry", "points"):
-                self._buckets[own, what] = tuple(TokenBucket(rate, now) for rate in getattr(rates, what))
+        self._buckets = {(own, what): tuple(TokenBucket(rate, now) for rate in getattr(rates, what))
+                         for own, rates in ((True, limits.own), (False, limits.devices))
+                         for what in ("messages", "telemetry", "points")}
+        for place, amount in self._spent.items():
+            for bucket in self._buckets[place]:
+                bucket.spend(amount)
+        self._spent.clear()
         capacities = [bucket.capacity for (_, what), buckets in self._buckets.items() if what == "points"
                       for bucket in buckets]
-        self.batch_points = int(min(capacities)) if capacities else None
+        self._batch_points = int(min(capacities)) if capacities else None
 
     def _cap_payload(self, limit_bytes: int) -> None:
         self.record_limit_bytes = min(self.record_limit_bytes, max(1, limit_bytes - OVERHEAD_BYTES))
@@ -193,21 +184,26 @@ class Pace:
         """Tell whether the window takes `more` publications. A batch always fits into an empty window."""
         if not messages:
             return True
-        limit_bytes = min(self.window_bytes, self._link_bytes)
+        limit_bytes = min(self.window_bytes, self._link_bytes, self._ramp.limit_bytes)
         return messages + more <= self.window_messages and in_flight_bytes + more_bytes <= limit_bytes
 
-    def wait_s(self, cost: Cost, now: float) -> float:
-        """Return how long `cost` has to wait for the server's rate limits; 0.0: go."""
-        return max((bucket.wait_s(amount, now) for bucket, amount in self._charges(cost)), default=0.0)
+    def wait_s(self, cost: Cost, now: float, *, bulk: bool = False) -> float:
+        """Return how long `cost` has to wait for the server's rate limits; 0.0: go. `bulk`: it is of the backlog."""
+        told_s = max((bucket.wait_s(amount, now) for bucket, amount in self._charges(cost)), default=0.0)
+        return max(told_s, self._quota.wait_s(cost.entries, cost.points, now)) if bulk else told_s
 
     def spend(self, cost: Cost, now: float) -> None:
         """Book a publication that was sent."""
         for bucket, amount in self._charges(cost):
             bucket.wait_s(amount, now)
             bucket.spend(amount)
+        if self._buckets is None:
+            for what, amount in cost.amounts:
+                self._spent[cost.own, what] = self._spent.get((cost.own, what), 0) + amount
+        self._quota.spend(cost.entries, cost.points, now)
 
     def _charges(self, cost: Cost) -> Iterator[tuple[TokenBucket, int]]:
-        for what, amount in (("messages", cost.messages), ("telemetry", cost.entries), ("points", cost.points)):
-            if amount:
-                for bucket in self._buckets.get((cost.own, what), ()):
+        if self._buckets is not None:
+            for what, amount in cost.amounts:
+                for bucket in self._buckets[cost.own, what] if amount else ():
                     yield bucket, amount

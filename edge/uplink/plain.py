@@ -80,14 +80,9 @@ class PlainMqtt:
         span = SeqSpan(taken[0].stream, taken[0].seq, taken[-1].seq)
         return Packed(Batch(span, tuple(taken)), tuple(map(self._part, growing)))
 
-    def to_announce(self, batch: Batch) -> dict[str, str]:
-        """Return nobody: a topic is there as soon as something is published on it."""
-        del batch
-        return {}
-
-    def announce(self, device: str, profile: str) -> Publish:
-        """Never asked for, as `to_announce` names nobody."""
-        raise NotImplementedError(f"a plain broker hears of no meter: {device} ({profile})")
+    def disconnect(self, device: str) -> Publish:
+        """Never asked for: a topic is there as soon as something is published on it, and nobody is connected."""
+        raise NotImplementedError(f"a plain broker hears of no meter: {device}")
 
     def attributes(self, device: str, body: bytes) -> Publish | None:
         """Return one JSON object on `attributes_topic`; None where that is not set."""

@@ -12,6 +12,7 @@ from edge.uplink.attributes import Attributes
 from edge.uplink.delivered import Delivered
 from edge.uplink.dialect import Dialect
 from edge.uplink.poison import Place, Poison, place
+from edge.uplink.ramp import Quota
 from edge.uplink.talk import Talk
 
 
@@ -98,6 +99,11 @@ class Parking:
         return tuple(sorted(device for device, until in self._until.items() if until > now))
 
 
+def nobody_is_silent(_device: str) -> bool:
+    """Where nobody knows better, every meter speaks."""
+    return False
+
+
 @dataclass(slots=True)
 class Shared:
     """What outlives a connection.
@@ -119,7 +125,8 @@ class Shared:
     tally: Tally = field(default_factory=Tally)
     parking: Parking = field(default_factory=Parking)
     delivered: Delivered = field(default_factory=Delivered)
-
+    quota: Quota = field(default_factory=Quota)
+    silent: Callable[[str], bool] = nobody_is_silent
     talks: tuple[Talk, ...] = ()
     reports: asyncio.Queue[Record | tuple[Stored, str]] = field(default_factory=asyncio.Queue)
     condemned: set[Place] = field(default_factory=set)     # in `reports`, and not to be sent meanwhile

@@ -14,6 +14,9 @@ SUSPICIOUS_END = frozenset({None, 0x80, 0x81, 0x82, 0x90, 0x95, 0x99})
 """How a connection ends when a record may be to blame; None is a TCP link that just went. Not 0x83: ThingsBoard ends a
 connection over the device's rate limit with it."""
 
+RATE_END = frozenset({0x83, 0x96, 0x97})
+"""How ThingsBoard ends a connection for its rate: the device API with 0x83, the gateway API with 0x97; 0x96 is MQTT."""
+
 _TEXT = {
     1: "unacceptable protocol version", 2: "client id refused", 3: "server unavailable", 4: "bad user name or password",
     5: "not authorised", 0x80: "unspecified error", 0x81: "malformed packet", 0x82: "protocol error",

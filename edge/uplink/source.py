@@ -70,12 +70,19 @@ class Source:
         self._seen = ring.backlog(Stream.INSTANT).newest_seq or -1
         self._turn = 0.0
 
-    async def choose(self) -> Lane | None:
-        """Return the lane whose turn it is, its `waiting` filled; None when nothing is to be sent."""
+    @property
+    def bulk(self) -> frozenset[Lane]:
+        """The lanes that may wait: those of what is not live."""
+        return frozenset({Lane.BILLING, Lane.BACKFILL if self._live else Lane.FRESH})
+
+    async def choose(self, *, bulk: bool = True) -> Lane | None:
+        """Return the lane whose turn it is, its `waiting` filled; None when there is nothing to send (now)."""
         if await self._filled(Lane.ALARM):
             return Lane.ALARM
         # BACKFILL is read before FRESH, which moves the border between the two.
         filled = [lane for lane in reversed(SHARES) if lane in self._queues and await self._filled(lane)]
+        if not bulk:
+            filled = [lane for lane in filled if lane not in self.bulk]
         if not filled:
             return None
         if self._backwards and Lane.FRESH in filled and Lane.BACKFILL in filled:

@@ -11,7 +11,7 @@ for the same moment the later one stands.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import msgspec
@@ -22,6 +22,7 @@ from edge.uplink.dialect import Packed, Part
 OWN_TELEMETRY = "v1/devices/me/telemetry"
 GATEWAY_TELEMETRY = "v1/gateway/telemetry"
 GATEWAY_CONNECT = "v1/gateway/connect"
+GATEWAY_DISCONNECT = "v1/gateway/disconnect"
 OWN_ATTRIBUTES = "v1/devices/me/attributes"
 GATEWAY_ATTRIBUTES = "v1/gateway/attributes"
 LIMITS_REQUEST = Publish("v1/devices/me/rpc/request/1", b'{"method":"getSessionLimits","params":{}}')
@@ -49,6 +50,11 @@ _PREFIX = {
     Kind.CLOCK: "clock_",
     Kind.BILLING: "billing_",
 }
+OBSERVED = frozenset({Kind.FAILURE, Kind.LINK})
+"""Kinds of records that tell of a meter without having heard it."""
+
+SILENT_KEY = b"silent_meter"
+
 _POLL_OK = {Kind.READING: True, Kind.FAILURE: False}
 _DOUBTFUL = {"clock": "unsynchronised", "meter": "meter_doubtful", "meter_clock": "meter_clock", "bracket": "bracket"}
 """What is said of a time that may not be believed, by its source."""
@@ -138,6 +144,18 @@ def element(record: Record) -> tuple[bytes, int]:
     return b'{"ts":%d,"values":%b}' % (record.stamp.wall_ms, _json(values)), len(values)
 
 
+def silent_element(record: Record) -> tuple[bytes, int]:
+    """Return what the gateway observes of a silent meter, as telemetry of the gateway: one value, JSON as text.
+
+    Whatever comes for a device makes it active at ThingsBoard, by the time of its arrival: that of a failed poll too.
+    """
+    values = values_of(record)
+    if not values:
+        return b"", 0
+    text = _json({"meter": device_name(record.device), **values}).decode()
+    return b'{"ts":%d,"values":{"%b":%b}}' % (record.stamp.wall_ms, SILENT_KEY, _json(text)), 1
+
+
 def _doubts(stamp: Stamp) -> dict[str, object]:
     """Return why `ts` may not be believed, and where only bounds are known, both of them."""
     told: dict[str, object] = {"ts_q": _DOUBTFUL[stamp.source]}
@@ -203,56 +221,62 @@ def _name(device: str) -> bytes:
     return _json(device_name(device))
 
 
-def pack(records: Iterable[Stored], limit_bytes: int, limit_points: int | None = None) -> Packed:
+def pack(records: Iterable[Stored], limit_bytes: int, limit_points: int | None = None,
+         silent: Callable[[str], bool] = lambda _device: False) -> tuple[Packed, dict[str, str]]:
     """Take as many of `records` (at least one; neighbours of one stream, ascending) as fit into `limit_bytes`.
 
     Each payload stays within `limit_bytes` and all of them together within `limit_points`, unless the first record
-    alone is larger: it is then the whole batch.
+    alone is larger: it is then the whole batch. Returned with it: the meters it is about, each with its profile, "" for
+    one whose records do not say it.
     """
     payloads, all_points = _Payloads(), 0
     taken: list[Stored] = []
+    profiles: dict[str, str] = {}
     for stored in records:
         record = stored.record
-        text, points = element(record)
+        aside = bool(record.device) and record.schema.kind in OBSERVED and silent(record.device)
+        device, (text, points) = ("", silent_element(record)) if aside else (record.device, element(record))
         if text:
             crowded = limit_points is not None and all_points + points > limit_points
-            if taken and (crowded or not payloads.take(record.device, text, points, limit_bytes)):
+            if taken and (crowded or not payloads.take(device, text, points, limit_bytes)):
                 break
             all_points += points
             if not taken:
-                payloads.take(record.device, text, points, NO_LIMIT)
+                payloads.take(device, text, points, NO_LIMIT)
         taken.append(stored)
+        if text and device and not profiles.get(device):
+            profiles[device] = record.schema.profile
         if len(taken) == 1 and payloads.largest_bytes > limit_bytes:
             break
     first, last = taken[0], taken[-1]
-    return payloads.packed(Batch(SeqSpan(first.stream, first.seq, last.seq), tuple(taken)))
+    return payloads.packed(Batch(SeqSpan(first.stream, first.seq, last.seq), tuple(taken))), profiles
 
 
 def publishes(batch: Batch) -> tuple[Publish, ...]:
     """Return the publications of a batch: the gateway's own records, then the meters'. Same batch, same bytes."""
-    return tuple(part.publish for part in pack(batch.records, limit_bytes=NO_LIMIT).parts)
+    return tuple(part.publish for part in pack(batch.records, limit_bytes=NO_LIMIT)[0].parts)
 
 
+@lru_cache(maxsize=1024)
 def announce(device: str, profile: str) -> Publish:
     """Return the announcement of a meter. `profile` counts only when ThingsBoard creates the device."""
     return Publish(GATEWAY_CONNECT, _json({"device": device_name(device), "type": profile or "default"}))
 
 
-def devices(batch: Batch, profile_of: Callable[[str], str]) -> dict[str, str]:
-    """Return the meters of a batch with their profiles; `profile_of` is asked where no record says it."""
-    found: dict[str, str] = {}
-    for stored in batch.records:
-        device, profile = stored.record.device, stored.record.schema.profile
-        if device and not found.get(device):
-            found[device] = profile or profile_of(device)
-    return found
+def _nobody_is_silent(_device: str) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
 class ThingsBoardGateway:
-    """The gateway API of ThingsBoard, as a dialect. `profile_of` names a meter's profile where its records do not."""
+    """The gateway API of ThingsBoard, as a dialect.
+
+    `profile_of` names a meter's profile where its records do not. `silent` tells of whom nothing is heard: what the
+    gateway itself observes of such a meter is told as the gateway's, see `silent_element`.
+    """
 
     profile_of: Callable[[str], str]
+    silent: Callable[[str], bool] = _nobody_is_silent
     limits_request: Publish | None = LIMITS_REQUEST
     announces: bool = True
 
@@ -260,15 +284,13 @@ class ThingsBoardGateway:
              limit_parts: int = 2) -> Packed:
         """See `edge.uplink.dialect`: two publications at most, of the gateway and of all meters."""
         del limit_parts
-        return pack(records, limit_bytes, limit_points)
+        packed, profiles = pack(records, limit_bytes, limit_points, self.silent)
+        return replace(packed, connects={device: announce(device, profile or self.profile_of(device))
+                                         for device, profile in profiles.items()})
 
-    def to_announce(self, batch: Batch) -> dict[str, str]:
-        """Return every meter of a batch: the announcement creates it with its profile."""
-        return devices(batch, self.profile_of)
-
-    def announce(self, device: str, profile: str) -> Publish:
-        """See `announce`."""
-        return announce(device, profile)
+    def disconnect(self, device: str) -> Publish:
+        """End the meter's session there: it counts as disconnected, calls to it fail at once."""
+        return Publish(GATEWAY_DISCONNECT, _json({"device": device_name(device)}))
 
     def attributes(self, device: str, body: bytes) -> Publish | None:
         """Return client attributes: `{"key":value}`, for a meter `{"device":{"key":value}}`."""

@@ -14,6 +14,7 @@ from edge.clock import Clock
 from edge.config import UplinkSettings
 from edge.credentials import Login
 from edge.errors import Rejected, Retryable, UplinkError
+from edge.health.linkalarms import LinkAlarm
 from edge.model import Field, Kind, Record, Schema, Stream
 from edge.uplink.arrivals import Moved
 from edge.uplink.attributes import Attributes
@@ -24,9 +25,10 @@ from edge.uplink.opening import opened, versions_of
 from edge.uplink.pace import Rng, backoff
 from edge.uplink.pathwatch import PathState, PathWatch, only_path
 from edge.uplink.plain import PlainMqtt
-from edge.uplink.ports import RingPort, Shared
+from edge.uplink.ports import RingPort, Shared, nobody_is_silent
 from edge.uplink.quarantine import report_for_ever
 from edge.uplink.reasons import TAKEN_OVER
+from edge.uplink.takeover import CLEAR_S, Takeover
 from edge.uplink.talk import Talk
 from edge.uplink.thingsboard import ThingsBoardGateway
 from edge.uplink.tls import tls_context
@@ -62,9 +64,10 @@ class UplinkState:
     paths: tuple[PathState, ...] = ()
 
 
-def dialect_of(settings: UplinkSettings, gateway_name: str, profile_of: Callable[[str], str]) -> Dialect:
+def dialect_of(settings: UplinkSettings, gateway_name: str, profile_of: Callable[[str], str],
+               silent: Callable[[str], bool] = nobody_is_silent) -> Dialect:
     """Return how the settings' server is spoken to."""
-    return PlainMqtt(settings, gateway_name) if settings.dialect == "mqtt" else ThingsBoardGateway(profile_of)
+    return PlainMqtt(settings, gateway_name) if settings.dialect == "mqtt" else ThingsBoardGateway(profile_of, silent)
 
 
 class Uplink:
@@ -73,18 +76,20 @@ class Uplink:
     def __init__(self, ring: RingPort, settings: UplinkSettings, *, gateway_name: str, login: Login, clock: Clock,
                  promise: Callable[[float], None], rng: Rng, profile_of: Callable[[str], str] | None = None,
                  attributes: Attributes | None = None, talks: Sequence[Talk] = (),
-                 paths: PathWatch | None = None) -> None:
+                 paths: PathWatch | None = None, silent: Callable[[str], bool] = nobody_is_silent,
+                 alarm: Callable[[Record], object] = lambda _record: None) -> None:
         """Read the CA file, and certificate and key, if there are any; raises ConfigError.
 
         `profile_of` names a meter's device profile where its records do not (link samples, failures); ThingsBoard looks
         at it only when it creates the device. `attributes` are kept up to date at the server while one is connected;
         `talks` take turns on the connection with the telemetry. `paths` say where to connect (None: as the settings
-        say), and run elsewhere.
+        say), and run elsewhere. `silent` tells which meters are not heard, or gone; `alarm` takes alarm records of the
+        uplink's own.
         """
-        dialect = dialect_of(settings, gateway_name, profile_of or (lambda _device: ""))
+        dialect = dialect_of(settings, gateway_name, profile_of or (lambda _device: ""), silent)
         self._paths = paths or only_path(settings, clock, rng)
         self._shared = Shared(ring, settings, clock, promise, dialect, self._paths.leaving, attributes or Attributes(),
-                              talks=tuple(talks))
+                              silent=silent, talks=tuple(talks))
         self._paths.wake = self._shared.activity.set
         for talk in talks:
             talk.wake = self._shared.activity.set
@@ -97,7 +102,8 @@ class Uplink:
         self._rng = rng
         self._drain: Drain | None = None
         self._since = clock.monotonic()
-        self._connections = self._takeovers = 0
+        self._connections = 0
+        self._takeover, self._alarm = Takeover(), alarm
         self._takeover_told = float("-inf")
         self._last_error = ""
         self._rejected = False
@@ -108,7 +114,7 @@ class Uplink:
         messages, size_bytes = self._drain.in_flight if self._drain else (0, 0)
         return UplinkState(
             connected=self._drain is not None, since=self._since, connections=self._connections,
-            takeovers=self._takeovers, in_flight_messages=messages, in_flight_bytes=size_bytes,
+            takeovers=self._takeover.count, in_flight_messages=messages, in_flight_bytes=size_bytes,
             sent_records=shared.tally.sent_records, acked_records=shared.tally.acked_records,
             refused=shared.tally.refused, quarantined=shared.tally.quarantined,
             parked=shared.parking.names(shared.clock.monotonic()), last_error=self._last_error,
@@ -168,6 +174,7 @@ class Uplink:
             session = await self._opened()
         except (Retryable, Rejected) as end:
             return end, False
+        steady = asyncio.get_running_loop().call_later(CLEAR_S, self._steady)
         try:
             drain = self._drain = Drain(session, self._shared)
             self._connected(session)
@@ -178,6 +185,7 @@ class Uplink:
                 session.abort()
             return end, progress
         finally:
+            steady.cancel()
             self._drain, self._since = None, self._shared.clock.monotonic()
             self._paths.ended()
             await session.close()
@@ -215,13 +223,21 @@ class Uplink:
     def _ended(self, session: Session, drain: Drain) -> bool:
         """Draw the conclusions of an end; True when the connection was good for something and nobody said "later"."""
         drain.finish()
-        if session.loss is not None and session.loss.reason == TAKEN_OVER:
-            self._taken_over(session.loss.text)
+        loss = None if drain.asked_to_wait else session.loss
+        self._sound(self._takeover.ended(loss, self._shared.clock.monotonic() - self._since))
+        if loss is not None and loss.reason == TAKEN_OVER:
+            self._taken_over(loss.text)
             return False
         return drain.progress > 0 and not drain.asked_to_wait
 
+    def _steady(self) -> None:
+        self._sound(self._takeover.steady())
+
+    def _sound(self, change: LinkAlarm | None) -> None:
+        if change is not None:
+            self._alarm(change.record(self._shared.clock.stamp()))
+
     def _taken_over(self, text: str) -> None:
-        self._takeovers += 1
         now = self._shared.clock.monotonic()
         if now - self._takeover_told >= TAKEOVER_EVERY_S:
             self._takeover_told = now

@@ -45,9 +45,11 @@ def feed(ring, clock):
 def run_uplink(ring, clock):
     """`async with run_uplink(port, setting=..., ) as uplink:` runs one until the block ends; it must end within 2 s."""
     @asynccontextmanager
-    async def run(port, *, token=TOKEN, gateway_name="gw", promise=lambda _within_s: None, profile_of=None, attributes=None, login=None, talks=(), paths=None, **changes):
+    async def run(port, *, token=TOKEN, gateway_name="gw", promise=lambda _within_s: None, profile_of=None, attributes=None, login=None, talks=(), paths=None,
+                  silent=lambda _meter: False, alarm=lambda _record: None, **changes):
         uplink = Uplink(ring, settings(port, **changes), gateway_name=gateway_name, login=login or Login("a test", token), clock=clock,
-                        promise=promise, rng=random.Random(5), profile_of=profile_of, attributes=attributes, talks=talks, paths=paths)
+                        promise=promise, rng=random.Random(5), profile_of=profile_of, attributes=attributes, talks=talks, paths=paths,
+                        silent=silent, alarm=alarm)
         task = asyncio.create_task(uplink.run(), name="uplink under test")
         try:
             yield uplink

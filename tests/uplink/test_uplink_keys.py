@@ -17,7 +17,7 @@ from edge.meters.profile import NOT_READ, load_profiles
 from edge.model import Field, Kind, Record, Schema, Stamp
 from edge.ring.losses import GAP_SCHEMA
 from edge.uplink import pathwatch, quarantine, uplink
-from edge.uplink.thingsboard import TEXT_MARK, element, key_of
+from edge.uplink.thingsboard import OBSERVED, SILENT_KEY, TEXT_MARK, element, key_of
 
 CONTRACT = tomllib.loads((Path(__file__).parents[2] / "cloud/keys.toml").read_text())
 KEYS = CONTRACT["key"]
@@ -111,6 +111,7 @@ def test_the_contract_itself_is_whole():
 def test_nothing_is_listed_that_is_never_sent():
     """But for the pattern for an operator's own profile."""
     sent = {(key, schema.kind) for schema, _ in SCHEMAS.values() for key in sent_keys(schema)} | {("not_read", Kind.READING)}
+    sent |= {(SILENT_KEY.decode(), kind) for kind in OBSERVED}
     used = [entry["name"] for key, kind in sent for entry in entries(key, kind)]
     unused = {entry["name"] for entry in KEYS if not entry.get("profile")} - set(used)
     assert unused == set()

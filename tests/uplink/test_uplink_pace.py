@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.uplink.pace import Cost, Pace, Rate, Rates, SessionLimits, TokenBucket, backoff, parse_limits, parse_rates
+from edge.uplink.bucket import Rate, TokenBucket
+from edge.uplink.pace import Cost, Pace, Rates, SessionLimits, backoff, parse_limits, parse_rates
 from edge.uplink.ports import Parking
 
 
@@ -23,7 +24,8 @@ def test_backoff_doubles_to_its_limit_and_is_never_more_than_half_off():
 
 def test_window_counts_messages_and_bytes():
     plain = pace()
-    plain.measured(1_000_000, 0.1)
+    for now in (0.1, 0.2):
+        plain.answered(1_000_000, 1_000_000, now - 0.1, now)
     assert plain.room(15, 80_000, 20_000)
     assert not plain.room(16, 0, 1)
     assert not plain.room(1, 90_000, 10_001)
@@ -84,7 +86,7 @@ def test_costs_go_to_their_own_books():
     limited = pace()
     rates = Rates(parse_rates("10:1"), parse_rates("10:1"), parse_rates("10:1"))
     limited.learn(SessionLimits(own=rates), 0.0)
-    assert limited.batch_points == 8
+    assert limited.batch_points(0.0) == 8
     for cost in (Cost(own=True, messages=8), Cost(own=True, entries=8), Cost(own=True, points=8)):
         assert limited.wait_s(cost, 0.0) == 0.0
         limited.spend(cost, 0.0)
@@ -119,7 +121,7 @@ def carried(bytes_per_s, rtt_s, for_s=300.0):
             on_its_way.append((free_at + rtt_s, now, size, delivered))
         now, sent_at, size, before = on_its_way.pop(0)
         delivered += size
-        pace.measured(delivered - before, now - sent_at)
+        pace.answered(size, delivered - before, sent_at, now)
         if now > for_s / 2:
             carried_bytes += size
             waits.append(max(0.0, free_at - now))
@@ -142,8 +144,8 @@ def test_the_window_follows_the_link(bytes_per_s, rtt_s, use, wait_s):
 def test_small_publications_do_not_keep_the_window_small():
     pace = Pace(window_messages=16, window_bytes=262_144, batch_bytes=16_384)
     for _ in range(100):
-        pace.measured(200, 2.0)
+        pace.answered(200, 200, 0.0, 2.0)
     assert pace.room(1, 4_000, pace.batch_now_bytes)
     for _ in range(12):
-        pace.measured(2 * pace.batch_now_bytes, 0.5)
+        pace.answered(pace.batch_now_bytes, 2 * pace.batch_now_bytes, 0.0, 0.5)
     assert pace.batch_now_bytes == 16_384

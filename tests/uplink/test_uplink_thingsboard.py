@@ -12,9 +12,9 @@ from edge.uplink.thingsboard import (
     GATEWAY_TELEMETRY,
     INT64,
     OWN_TELEMETRY,
+    ThingsBoardGateway,
     announce,
     decimal_text,
-    devices,
     element,
     key_of,
     pack,
@@ -140,8 +140,24 @@ def test_announcement():
     assert announce("A", "three-phase").payload == b'{"device":"A","type":"three-phase"}'
     assert announce("A", "").payload == b'{"device":"A","type":"default"}'
     link = Schema(Kind.LINK, (Field("link_grade"),))
-    found = devices(batch(stored(1, "A", link, "good"), stored(2, "A", READING, 1, 2), stored(3, "B", link, "good")), {"B": "p", "A": ""}.__getitem__)
-    assert found == {"A": "three-phase", "B": "p"}
+    rows = [stored(1, "A", link, "good"), stored(2, "A", READING, 1, 2), stored(3, "B", link, "good"), stored(4, "", link, "good"), stored(5, "C", link, None)]
+    found = ThingsBoardGateway({"B": "p", "A": ""}.__getitem__).pack(rows, 4_000).connects
+    assert found == {"A": announce("A", "three-phase"), "B": announce("B", "p")}
+
+
+def test_what_is_observed_of_a_silent_meter_is_told_as_the_gateways():
+    """Telemetry of any kind makes a device active: a failed poll would too."""
+    failure, link = Schema(Kind.FAILURE, (Field("reason"),), "p"), Schema(Kind.LINK, (Field("link_rssi_dbm", -1),))
+    rows = [stored(1, "A", failure, "timeout"), stored(2, "A", link, -915), stored(3, "A", READING, 1, 2), stored(4, "B", failure, "timeout")]
+    packed = ThingsBoardGateway(lambda _device: "p", lambda device: device == "A").pack(rows, 4_000)
+    own, meters = (msgspec.json.decode(part.publish.payload) for part in packed.parts)
+    assert [(element["ts"], msgspec.json.decode(element["values"]["silent_meter"])) for element in own] == [
+        (1_700_000_000_001, {"meter": "A", "poll_ok": False, "poll_fail_reason": "timeout"}),
+        (1_700_000_000_002, {"meter": "A", "link_rssi_dbm": -91.5})]
+    assert {device: len(elements) for device, elements in meters.items()} == {"A": 1, "B": 1}
+    assert packed.connects.keys() == {"A", "B"}, "a reading that was not sent yet is the meter's, whenever it comes"
+    alone = ThingsBoardGateway(lambda _device: "p", lambda _device: True).pack(rows[:2], 4_000)
+    assert (len(alone.parts), alone.connects) == (1, {})
 
 
 names = st.sampled_from(["", "A", "B", 'quote"d', "Zähler 7"])
@@ -154,7 +170,7 @@ records = st.lists(st.tuples(names, values, values, st.booleans()), min_size=1, 
 def test_packing_loses_nothing_and_keeps_within_its_limits(everything, limit_bytes, limit_points):
     rest, found = everything, []
     while rest:
-        packed = pack(rest, limit_bytes, limit_points)
+        packed, _ = pack(rest, limit_bytes, limit_points)
         count = len(packed.batch.records)
         assert packed.batch.records == tuple(rest[:count])
         assert packed.batch.span == SeqSpan(Stream.INSTANT, rest[0].seq, rest[count - 1].seq)
