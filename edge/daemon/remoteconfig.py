@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 ATTRIBUTE = "config"
 NONE = "none"      # told where there is nothing to tell: an attribute that is not told stands as it was
+UNKEPT = "it could not be kept on flash"
 LOOK_S = 30.0
 SPARE_S = 60.0
 
@@ -81,7 +82,8 @@ class RemoteConfig:
             try:
                 layer = understood(offered)
                 wanted = over(self._desk.file, layer.settings)
-            except SettingsError as error:
+                await self._desk.check(wanted)      # before anything is written: it may come with each connection
+            except EdgeError as error:
                 await self._refuse(known, "; ".join(str(error).splitlines()))
             else:
                 await self._try(layer, wanted, pulse)
@@ -90,10 +92,11 @@ class RemoteConfig:
         kept, desk = self._desk.kept, self._desk
         changes = bool(merge(desk.in_force, wanted).applied)
         if changes and not await self._keep(msgspec.structs.replace(kept, trial=layer, refused=None)):
+            await self._refuse(layer.hash, UNKEPT)
             return
         try:
             await desk.lay(layer, "trial", layer.hash)
-        except EdgeError as error:      # the file was reloaded just now, or its alarms' conditions are wrong
+        except EdgeError as error:      # the file was reloaded just now
             await self._keep(Kept(kept.applied))
             await self._refuse(layer.hash, "; ".join(str(error).splitlines()))
             return
@@ -103,7 +106,7 @@ class RemoteConfig:
         elif desk.layer is not layer:
             await self._back(layer, desk.objection, "refused")      # the file was reloaded, and allows it no more
         elif not await self._keep(Kept(layer)):
-            await self._back(layer, "it could not be kept on flash")
+            await self._back(layer, UNKEPT)
         else:
             await desk.record("applied", layer.hash or "the settings file alone")
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from edge import confighistory, configlayer
 from edge.clock import Clock
 from edge.config import Settings
-from edge.configchange import Changed, merge
+from edge.configchange import Changed, Merged, merge
 from edge.configfile import contradictions, load
 from edge.confighistory import Entry
 from edge.configlayer import Kept, Layer, Refused, over
@@ -33,6 +33,7 @@ from edge.identity import named
 from edge.model import Record
 
 if TYPE_CHECKING:
+    from edge.alarms.conditions import Judges
     from edge.daemon.applying import Applying
 
 log = logging.getLogger(__name__)
@@ -104,6 +105,10 @@ class SettingsDesk:
             if not outcome.done():
                 outcome.set_result(answer)
 
+    async def check(self, wanted: Settings) -> None:
+        """Find out whether this could be in force, beside what needs a restart. Raises EdgeError with what is wrong."""
+        await self._prepared(wanted)
+
     async def lay(self, layer: Layer, outcome: str, detail: str = "") -> None:
         """Put another layer over the file. SettingsError where it does not go with it; then nothing is changed."""
         async with self._changing:
@@ -143,21 +148,25 @@ class SettingsDesk:
 
     async def _bring(self, wanted: Settings, by: str, outcome: str = "applied", detail: str = "") -> dict[str, Any]:
         """Put in force what can be of `wanted`. Raises before anything is changed."""
-        if self.applying is None:
-            raise LocalStateError("the gateway is just starting; try again")
-        before, merged = self.in_force, merge(self.in_force, wanted)
-        if problems := contradictions(merged.settings):
-            raise SettingsError("\n".join(f"{problem}; what is in force with it needs a restart to change"
-                                          for problem in problems))
-        conditions = await asyncio.to_thread(self.applying.prepare, merged.settings)
-        self.in_force = merged.settings
-        restarted = await self.applying.apply(before, merged.settings, conditions)
+        applying, merged, conditions = await self._prepared(wanted)
+        before, self.in_force = self.in_force, merged.settings
+        restarted = await applying.apply(before, merged.settings, conditions)
         if merged.applied or merged.needs_restart != self._waits:
             self._waits = merged.needs_restart
             await self._record(Entry(self._now_ms(), by, outcome, _shown(merged.applied),
                                      _shown(merged.needs_restart), detail, self._clock.synchronised()))
         return {"file": str(self._path or ""), "changed": _shown(merged.applied), "restarted": restarted,
                 "needs_restart": _shown(merged.needs_restart)}
+
+    async def _prepared(self, wanted: Settings) -> tuple["Applying", Merged, "Judges"]:
+        """Do all that may fail, and change nothing."""
+        if self.applying is None:
+            raise LocalStateError("the gateway is just starting; try again")
+        merged = merge(self.in_force, wanted)
+        if problems := contradictions(merged.settings):
+            raise SettingsError("\n".join(f"{problem}; what is in force with it needs a restart to change"
+                                          for problem in problems))
+        return self.applying, merged, await asyncio.to_thread(self.applying.prepare, merged.settings)
 
     async def _record(self, entry: Entry) -> None:
         """Tell of a change: log, event, history. It is in force by then, so a full disk only costs the history."""

@@ -13,7 +13,7 @@ from edge.configfile import load
 from edge.configlayer import Kept, hash_of
 from edge.daemon.remoteconfig import RemoteConfig
 from edge.daemon.settings import SettingsDesk
-from edge.errors import SettingsError
+from edge.errors import ConfigError, SettingsError
 from edge.uplink.proof import Proof
 from edge.uplink.shared import REQUEST_ID, RESPONSES, UPDATES, SharedAttributes
 
@@ -24,10 +24,12 @@ class Parts:
     """Stands in for the parts that are told."""
 
     def __init__(self):
-        self.told = []
+        self.told, self.objection, self.prepared = [], "", 0
 
     def prepare(self, _settings):
-        return None
+        self.prepared += 1
+        if self.objection:
+            raise ConfigError(self.objection)
 
     async def apply(self, _before, after, _conditions):
         self.told.append(after.poll.interval_s)
@@ -164,6 +166,22 @@ async def test_what_is_refused_says_why_and_is_judged_again_only_where_something
     assert site.outcomes().count("refused") == 4
 
 
+async def test_a_refusal_that_comes_with_each_connection_writes_nothing_more(site, monkeypatch):
+    written, write = [], durable.write_file
+    monkeypatch.setattr(configlayer, "write_file", lambda path, data, **options: (written.append(data), write(path, data, **options)))
+    async with site.life() as life:
+        life.parts.objection = "alarms.toml: is no file of alarms"      # what only shows when it is prepared
+        for looked in (1, 2, 3):
+            life.sets(FAST, answer=True)
+            await life.until(lambda wanted=looked: life.parts.prepared == wanted and life.told["config_state"] == "refused")
+        assert (len(written), site.outcomes(), life.parts.told) == (1, ["refused"], [])
+        life.parts.objection = ""
+        life.sets(FAST, answer=True)
+        await life.reaches("trial")
+        await life.acknowledges()
+        await life.reaches("applied")
+
+
 async def test_without_an_acknowledgement_it_goes_back_and_is_not_tried_again(site):
     site.write(trial_s=0.2)
     async with site.life() as life:
@@ -243,7 +261,7 @@ async def test_a_full_disk_tries_nothing_and_a_trial_that_cannot_be_kept_goes_ba
         full = True
         await life.reaches("none")
         life.sets(FAST, answer=True)
-        life.sets({"nonsense": {}}, answer=True)
+        await life.reaches("refused", "could not be kept")
         life.sets({"nonsense": {"a": 1}}, answer=True)
         await life.reaches("refused", "nonsense.a")
         assert life.parts.told == []
