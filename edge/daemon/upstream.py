@@ -13,6 +13,7 @@ from edge.clock import Clock
 from edge.config import Settings
 from edge.credentials import Login
 from edge.daemon.admission import Admission
+from edge.daemon.zones import local_minute
 from edge.errors import ConfigError, UplinkError
 from edge.health.promise import Pulse
 from edge.model import Record
@@ -45,7 +46,7 @@ class Upstream:
         `keep` takes the gateway's own figures. `talks` take turns on each connection (edge.uplink.talk). `silent` tells
         which meters are not heard, or gone; `alarm` takes alarm records of the uplink's own.
         """
-        self.paths = PathWatch(settings.uplink, settings.paths, clock, rng, tell, keep)
+        self.paths = PathWatch(settings.uplink, settings.paths, clock, rng, tell, keep, local_minute)
         self.admission = Admission(settings, clock, rng, tell, self.paths)
         self.attributes = Attributes()      # any part of the gateway tells here what is so now
         self._settings = settings

@@ -26,12 +26,14 @@ from edge.uplink.mqtt import Session
 from edge.uplink.pace import Cost, Pace, parse_limits
 from edge.uplink.poison import place
 from edge.uplink.ports import Shared
+from edge.uplink.ration import Ration
 from edge.uplink.reasons import RATE_END, SUSPICIOUS_END, Judgement, judge, reason_text
 from edge.uplink.source import Lane, Source
 
 log = logging.getLogger(__name__)
 
 TICK_S = 5.0               # the longest rest between two looks at the ring
+HELD_LOOK_S = 600.0        # so long what a path does not bear now is not read again
 SLACK_S = 10.0             # what a promise allows beyond the planned rest
 QUOTA_EXCEEDED = 0x97
 
@@ -39,16 +41,19 @@ QUOTA_EXCEEDED = 0x97
 class Drain:
     """Empties the ring over one open session."""
 
-    def __init__(self, session: Session, shared: Shared) -> None:
-        """Nothing is sent before `run`."""
+    def __init__(self, session: Session, shared: Shared, ration: Ration | None = None) -> None:
+        """Nothing is sent before `run`. `ration`: what the path bears, None: everything."""
         settings = shared.settings
+        self._ration = ration or Ration()
         self.progress = 0                              # batches acknowledged on this connection
         self.pace = Pace(window_messages=settings.window_messages, window_bytes=settings.window_bytes,
-                         batch_bytes=settings.batch_bytes, receive_maximum=session.receive_maximum,
-                         packet_limit_bytes=session.packet_limit_bytes, quota=shared.quota)
+                         batch_bytes=max(settings.batch_bytes, self._ration.least_batch_bytes),
+                         receive_maximum=session.receive_maximum, packet_limit_bytes=session.packet_limit_bytes,
+                         quota=shared.quota)
         self._session, self._shared = session, shared
         self._in_flight = InFlight(settings.ack_timeout_s, shared.clock.monotonic())
-        self._source = Source(shared.ring, settings.order, self._in_flight.held)
+        self._source = Source(shared.ring, settings.order, self._in_flight.held, shut=self._ration.shut,
+                              gathers=bool(self._ration.gather_s))
         self._dialect = shared.dialect
         self._besides = Besides(session, shared, self.pace, self._in_flight)
         self._next: tuple[Lane, Packed] | None = None  # packed, and waiting for room
@@ -85,6 +90,9 @@ class Drain:
             self._take_acks()
             self._read_messages()
             self._raise_if_over()
+            if self._ration.look(self._now(), self._shared.clock.stamp):
+                self._source.look_back(Lane.BILLING)
+                self._source.look_back(Lane.BACKFILL)
             self._look_back()
             self._besides.speak()
             rest_s = min(await self._fill(), self._besides.talk(idle=self._next is None), self._until_deadline())
@@ -221,7 +229,10 @@ class Drain:
         if shared.parking and shared.parking.rests(device, self._now()):
             self._rests_until = min(self._rests_until, shared.parking.until(device))
             return True
-        return False
+        if self._ration.holds(stored):
+            self._rests_until = min(self._rests_until, self._now() + HELD_LOOK_S)
+            return True
+        return self._ration.thins(stored)
 
     # ---- what goes out
 
@@ -234,7 +245,8 @@ class Drain:
             if self._next is None:
                 self._next = await self._pack()
                 if self._next is None:
-                    return max(0.001, min(TICK_S, self._bulk_at - self._now())) if self._holds_bulk() else TICK_S
+                    rest_s = min(TICK_S, self._ration.rest_s())
+                    return max(0.001, min(rest_s, self._bulk_at - self._now())) if self._holds_bulk() else rest_s
             lane, packed = self._next
             if not self._worth_sending(lane, packed):
                 continue
@@ -262,6 +274,7 @@ class Drain:
                 return lane, self._dialect.pack(chain((first,), run), self.pace.batch_now_bytes,
                                                 self.pace.batch_points(self._now()), self.pace.window_messages)
             self._shared.promise(SLACK_S)          # much that is skipped may lie in a row
+        self._ration.emptied()
         return None
 
     def _worth_sending(self, lane: Lane, packed: Packed) -> bool:

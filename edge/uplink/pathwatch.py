@@ -13,9 +13,11 @@ from edge.clock import Clock
 from edge.config import PathSettings, PathsSettings, UplinkSettings
 from edge.model import Field, Kind, Record, Schema
 from edge.uplink.dial import Dialer
+from edge.uplink.hours import LocalMinute, utc_minute
 from edge.uplink.pace import Rng
 from edge.uplink.paths import Chooser, Rule, Switch
 from edge.uplink.probe import probe
+from edge.uplink.ration import Ration
 from edge.uplink.traffic import Traffic
 from edge.uplink.way import ONLY, Way, way_of
 
@@ -62,12 +64,16 @@ class PathWatch:
     """The paths of one gateway. All calls belong to one loop."""
 
     def __init__(self, uplink: UplinkSettings, settings: PathsSettings, clock: Clock, rng: Rng,
-                 tell: Callable[[Record], object], keep: Callable[[Record], object]) -> None:
-        """`tell` takes an event, `keep` what was counted. Without paths in the settings there is one, unnamed."""
+                 tell: Callable[[Record], object], keep: Callable[[Record], object],
+                 clock_of: Callable[[str], LocalMinute] = lambda _zone: utc_minute) -> None:
+        """`tell` takes an event, `keep` what was counted; `clock_of` gives the local time of a zone.
+
+        Without paths in the settings there is one, called "uplink".
+        """
         self.wake: Callable[[], object] = lambda: None      # the uplink puts its own there: the path changed
         self.moved = asyncio.Event()                        # the same, for who waits; the uplink clears it
         self.dialer = Dialer()
-        self._clock, self._rng, self._tell, self._keep = clock, rng, tell, keep
+        self._clock, self._rng, self._tell, self._keep, self._clock_of = clock, rng, tell, keep, clock_of
         self._session: Heard | None = None
         self._probing: dict[int, asyncio.Task[None]] = {}
         self._told: dict[str, Traffic] = {}                 # in records so far
@@ -87,7 +93,7 @@ class PathWatch:
         self.paths = settings.path or (PathSettings(name=ONLY),)
         self._ways = tuple(way_of(uplink, path) for path in (settings.path or (None,)))
         self._several = len(settings.path) > 1
-        self._uplink = uplink
+        self._uplink, self._settings = uplink, settings
         self._tick_s = min(TICK_S, settings.dead_after_s / TICKS)
         rule = Rule(settings.dead_after_s, settings.return_after_s, settings.probe_interval_s)
         self._chooser = Chooser([path.metered for path in self.paths], rule, self._rng, self._clock.monotonic())
@@ -104,6 +110,10 @@ class PathWatch:
     def path(self) -> PathSettings:
         """Its settings."""
         return self.paths[self._chooser.current]
+
+    def ration(self) -> Ration:
+        """Return what a new connection over it may send when."""
+        return Ration(self.path, self._settings, self._clock_of(self._settings.zone))
 
     def leaving(self) -> str:
         """Return why the connection there is must end for another path; "": it need not."""

@@ -53,16 +53,24 @@ class _Queue:
     records: deque[Stored] = field(default_factory=deque)
 
 
+def _never(_lane: Lane) -> bool:
+    return False
+
+
 def _nothing(_records: Sequence[Stored]) -> set[int]:
     return set()
 
 
 class Source:
-    """The lanes of one connection. `on_its_way` tells the numbers of those records that wait for their PUBACK on it."""
+    """The lanes of one connection. `on_its_way` tells the numbers of those records that wait for their PUBACK on it.
 
-    def __init__(self, ring: RingPort, order: Order,
-                 on_its_way: Callable[[Sequence[Stored]], set[int]] = _nothing) -> None:
-        self._ring, self._on_its_way = ring, on_its_way
+    `shut` tells whether nothing is taken from a lane for now. `gathers`: FRESH is opened now and then only, and what
+    came meanwhile is all fresh, in its order.
+    """
+
+    def __init__(self, ring: RingPort, order: Order, on_its_way: Callable[[Sequence[Stored]], set[int]] = _nothing, *,
+                 shut: Callable[[Lane], bool] = _never, gathers: bool = False) -> None:
+        self._ring, self._on_its_way, self._shut, self._gathers = ring, on_its_way, shut, gathers
         self._live, self._backwards = order != "oldest", order == "newest"
         self._read_records = PIECE_RECORDS if self._backwards else READ_RECORDS
         self._queues = {lane: _Queue() for lane in Lane if self._live or lane is not Lane.BACKFILL}
@@ -80,7 +88,8 @@ class Source:
         if await self._filled(Lane.ALARM):
             return Lane.ALARM
         # BACKFILL is read before FRESH, which moves the border between the two.
-        filled = [lane for lane in reversed(SHARES) if lane in self._queues and await self._filled(lane)]
+        filled = [lane for lane in reversed(SHARES)
+                  if lane in self._queues and not self._shut(lane) and await self._filled(lane)]
         if not bulk:
             filled = [lane for lane in filled if lane not in self.bulk]
         if not filled:
@@ -151,8 +160,13 @@ class Source:
         new = self._ring.backlog(Stream.INSTANT).newest_seq - self._seen
         if new <= 0:
             return []
-        found = await self._ring.read_newest(Stream.INSTANT, before=None, limit_records=min(self._read_records, new),
-                                             limit_bytes=READ_BYTES)
+        if self._gathers:
+            after = self._seen if self._seen >= 0 else None
+            found = await self._ring.read(Stream.INSTANT, after=after, limit_records=self._read_records,
+                                          limit_bytes=READ_BYTES)
+        else:
+            found = await self._ring.read_newest(Stream.INSTANT, before=None, limit_bytes=READ_BYTES,
+                                                 limit_records=min(self._read_records, new))
         found = [stored for stored in found if stored.seq > self._seen]
         if found:
             old = self._queues[Lane.BACKFILL]

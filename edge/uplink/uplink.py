@@ -176,7 +176,7 @@ class Uplink:
             return end, False
         steady = asyncio.get_running_loop().call_later(CLEAR_S, self._steady)
         try:
-            drain = self._drain = Drain(session, self._shared)
+            drain = self._drain = Drain(session, self._shared, self._paths.ration())
             self._connected(session)
             await drain.run()
         except (Retryable, Rejected) as end:

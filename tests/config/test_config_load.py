@@ -93,10 +93,25 @@ def test_any_settings_load_back_from_their_own_toml(tmp_path: Path, text: str, i
     ("[uplnik]", "uplnik: unknown section; did you mean uplink?"),
     ("[poll]\nintervall_s = 3", "poll.intervall_s: unknown key; did you mean interval_s?"),
     ('[clock]\n"a\\nb" = 3', 'clock."a\\nb": unknown key; known are trust_wall, meters_zone, hold_s'),
+    ("[paths]\npath = 3", "paths.path = 3: must be up to 8 tables"),
+    ("[paths]\npath = [3]", "paths.path[1] = 3: must be a table"),
+    ('[[paths.path]]\ninterface = "eth0"', "paths.path[1].name: missing"),
+    ('[[paths.path]]\nname = "a"\n[[paths.path]]\nname = "b"\nmetred = true', "paths.path[2].metred: unknown key; did you mean metered?"),
+    ('[[paths.path]]\nname = "a"\nbacklog = "24:00-06:00"', 'paths.path[1].backlog = "24:00-06:00": must be "always", "never", or hours like "22:00-06:00"'),
+    ("".join(f'[[paths.path]]\nname = "p{n}"\n' for n in range(9))[:-1], "paths.path = [{'name': 'p0'}, {'name': 'p1'}, {'name': 'p2'}, {'name': 'p3'}, {'name': 'p4...: must be up to 8 tables"),
     ("[poll]\nat_once = 0x" + "f" * 5000, "poll.at_once = a number of 20000 bits: must be a whole number at least 1 and at most 1024"),
 ])
 def test_one_wrong_value_is_one_line_with_path_value_and_what_is_allowed(tmp_path: Path, text: str, expected: str) -> None:
     assert problems(tmp_path, text) == [expected]
+
+
+def test_tables_load_back_from_their_own_toml(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text('[[paths.path]]\nname = "lan"\ninterface = "eth0"\n[[paths.path]]\nname = "modem"\nmetered = true\nbacklog = "22:00-06:00"\n')
+    made = load(path)
+    assert [one.name for one in made.paths.path] == ["lan", "modem"]
+    path.write_text(to_toml(made))
+    assert load(path) == made
 
 
 @pytest.mark.parametrize(("text", "expected"), [
@@ -124,6 +139,11 @@ def test_one_wrong_value_is_one_line_with_path_value_and_what_is_allowed(tmp_pat
     ('[discovery]\nsubnet = "10.0.0.0/20"', 'discovery.subnet = "10.0.0.0/20": has 4096 addresses; at most 1024'),
     ("[push]\nmax_connections = 7", "push.max_connections_per_address = 8: must be at most max_connections = 7"),
     ("[push]\nmessages_per_minute = 2000", "push.messages_per_minute = 2000: must be at most messages_per_minute_in_all = 1200"),
+    ('[[paths.path]]\nname = "a"\n[[paths.path]]\nname = "a"', 'paths.path[2].name = "a": there is another path of this name'),
+    ('[uplink]\norder = "oldest"\n[[paths.path]]\nname = "a"\nbacklog = "never"', 'paths.path[1].backlog = "never": with uplink.order = "oldest"'),
+    ('[paths]\ndead_after_s = 39\n[[paths.path]]\nname = "a"', "paths.dead_after_s = 39: must be at least twice uplink.keepalive_s = 20"),
+    ("[paths]\nthin_s = 60", "paths.thin_s = 60: does nothing"),
+    ('[paths]\nzone = "Mars/Olympus"', 'paths.zone = "Mars/Olympus": this machine\'s time zone database has no such zone'),
     (f'[gateway]\nname = "{"g" * 33}{{id}}"', f'gateway.name = "{"g" * 33}{{id}}": too long: at most 64 characters, of which {{id}} takes up to 32'),
 ])
 def test_relations_between_keys(tmp_path: Path, text: str, expected: str) -> None:
