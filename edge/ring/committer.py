@@ -74,8 +74,12 @@ class Committer:
     async def write_rest(self) -> None:
         """Make durable what waits, once. Cancelling leaves it to itself."""
         await self.settled()
+        full = [lane for lane in self.lanes.values() if lane.stuck]
+        for lane in full:
+            self._drop_to_log(lane)
         for lane in self.lanes.values():
-            if self.broken is None and (lane.pending or not lane.log.clean or lane.first > lane.log.written):
+            keeps = lane.stream is Stream.ALARM and full      # what they have lost, while they cannot say it
+            if self.broken is None and (lane.pending or not lane.log.clean or lane.first > lane.log.written or keeps):
                 await self._finish(lane)
 
     async def _finish(self, lane: Lane) -> None:
@@ -109,7 +113,12 @@ class Committer:
         if self.closing or self.broken is not None:
             raise RingError("the ring is closed")
         lane = self.lanes[stream]
-        ticket = lane.put(record, self._loop.time())
+        try:
+            ticket = lane.put(record, self._loop.time())
+        except RingError:
+            if lane.uncounted:
+                self._count_soon()
+            raise
         if lane.failed:
             self.brought_news()
             return ticket
@@ -229,6 +238,17 @@ class Committer:
             if not lane.log.clean:
                 self.commit_state(lane)
 
+    def _count_soon(self) -> None:
+        if "refused" not in self._timers and not self.closing:
+            self.later("refused", self._ack_commit_s, self._count_refused)
+
+    def _count_refused(self) -> None:
+        """Have what full streams refused counted in the alarm stream: they have no page for it."""
+        for lane in self.lanes.values():
+            if lane.stuck:
+                self._drop_to_log(lane)
+        self.commit_state(self.lanes[Stream.ALARM])
+
     def _tell(self, losses: "list[tuple[Stream, Loss]] | tuple[tuple[Stream, Loss], ...]") -> None:
         lane = self.lanes[Stream.ALARM]
         for stream, loss in losses:
@@ -250,6 +270,7 @@ class Committer:
         lane.stuck = True
         if lane.when_full == "drop_newest":
             lane.give_up()
+            self._count_soon()
 
     def _fail(self, lane: Lane, error: OSError) -> None:
         text = f"{error.strerror or error} ({error.filename or 'ring'})"

@@ -18,13 +18,13 @@ from edge.ring.fs import FileSystem
 from edge.ring.key import KeyPort, unlock
 from edge.ring.layout import MAX_EPOCH, quotas, slot_size
 from edge.ring.log import StreamLog
-from edge.ring.losses import Loss, LossReason
+from edge.ring.losses import Deposit, Loss, LossReason
 from edge.ring.pool import SlotPool, StreamFull
 from edge.ring.records import boot_bytes
 from edge.ring.segment import Run
 from edge.ring.slots import ring_of, survey
 from edge.ring.timebase import Anchor, Quality
-from edge.ring.view import StreamView
+from edge.ring.view import StreamView, load_streams
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +75,8 @@ class Engine:
             found = {stream: survey(fs, place, stream) for stream, place in places.items()}
             ring = ring_of(slot for slots in found.values() for slot in slots) or entropy(16)
             keys = unlock((slot for slots in found.values() for slot in slots), ring, key, wanted=settings.encrypt)
-            views = {s: StreamView(fs, s, found[s], ring, boot=self.boot, boot_id=opened.boot_id, keys=keys)
-                     for s in Stream}
+            views = load_streams(lambda s, deposit: StreamView(
+                fs, s, found[s], ring, boot=self.boot, boot_id=opened.boot_id, keys=keys, deposit=deposit))
             after_ms = began_after(views.values(), self.boot)
         except OSError as error:
             raise RingError(f"ring {directory} cannot be read: {error}") from error
@@ -128,6 +128,8 @@ class Engine:
         stream_log = self.logs[stream]
         error: OSError | None = None
         anchors = stream_log.waiting_anchors
+        if stream is Stream.ALARM:
+            self._deposit(stream_log.view)
         try:
             stream_log.commit(commit)
         except OSError as caught:
@@ -136,12 +138,28 @@ class Engine:
         if stream is Stream.ALARM:
             for number, no in stream_log.view.state.told.items():
                 self.logs[Stream(number)].view.state.losses.forget(no)
+            for number, no in stream_log.view.state.deposited.items():
+                losses = self.logs[Stream(number)].view.state.losses
+                losses.durable_no = max(losses.durable_no, no)
         for anchor in anchors:
             if anchor in stream_log.waiting_anchors:
                 # it cannot be made durable: better once more with another time than held for as long as that lasts
                 stream_log.view.timebase.add(anchor)
         wanted = error is None and stream_log.pool.wants_slot(stream_log.view)
         return Outcome(stream_log.view.next_ordinal, error, tuple(self.untold()), bool(anchors), wanted)
+
+    def _deposit(self, alarms: StreamView) -> None:
+        """Give the alarm stream what others have lost and have no page to say, until their own logs say it."""
+        deposits, epoch = {}, self.logs[Stream.ALARM].run.epoch      # that of a full stream is not on flash
+        for stream, stream_log in self.logs.items():
+            losses = stream_log.view.state.losses
+            if (stream is not Stream.ALARM and losses.own_no < losses.last_no
+                    and (stream in alarms.state.deposits or not stream_log.has_page())):
+                with stream_log.view.lock:
+                    deposits[int(stream)] = Deposit(epoch, stream_log.view.state.acks.copy(),
+                                                    losses.unstated())
+        with alarms.lock:
+            alarms.state.deposits = deposits
 
     def prepare(self, stream: Stream) -> bool:
         """Take one step towards the slot that the stream needs next; True when more are needed.

@@ -64,7 +64,7 @@ class StreamLog:
         self._stated_floor = 0                 # all below is acknowledged in the state packed last
         self._stated = (), b""                 # that state: what it depends on, and packed
         self.acks_unwritten = 0
-        self._clean = view.state.losses.durable_no == view.state.losses.last_no    # flash has the state in memory
+        self._clean = view.state.losses.own_no == view.state.losses.last_no    # flash has the state in memory
         self.begun = False
 
     @property
@@ -139,13 +139,14 @@ class StreamLog:
     def state_due(self) -> bool:
         """Whether the state ought to be written even without data: many acknowledgements, or a loss."""
         losses = self.view.state.losses
-        return self.acks_unwritten >= ACKS_UNTIL_DUE or losses.durable_no < losses.last_no
+        return (self.acks_unwritten >= ACKS_UNTIL_DUE or losses.durable_no < losses.last_no
+                or self.view.state.deposit_due)
 
     @property
     def clean(self) -> bool:
         """Whether the state on flash is that in memory, and no anchor waits."""
         losses = self.view.state.losses
-        return self._clean and not self._anchors and losses.durable_no == losses.last_no
+        return self._clean and not self._anchors and losses.own_no == losses.last_no
 
     # ---- commit --------------------------------------------------------------------------------------------------
 
@@ -166,7 +167,7 @@ class StreamLog:
             frames = data_frames(commit, self.run.epoch, self._packed_state(), self.written, self._page_bytes)
             if not carries_state(frames):
                 self._clean = False
-        news = not self._clean or commit.end > self.written
+        news = not self.clean or commit.end > self.written
         due = self._anchors or self.state_due
         if frames or (due and not self.pool.keeps) or ((due or (commit.state_due and news)) and self.has_page()):
             self._write(frames, commit)
@@ -267,14 +268,15 @@ class StreamLog:
     def _add_state(self, body: list[Frame], commit: Commit, room: int) -> None:
         """Give the state a page of its own when it is due and rides in none."""
         losses = self.view.state.losses
-        dirty = not self._clean or losses.durable_no < losses.last_no or commit.end > self.written
+        dirty = (not self._clean or losses.own_no < losses.last_no or self.view.state.deposit_due
+                 or commit.end > self.written)
         if carries_state(body) or not dirty or not (commit.state_due or self.state_due):
             return
         payload = self._packed_state()
         if room < frame_pages(len(payload) + self._seal_bytes):
             self._clean = False
             return
-        kind = FrameType.LOSS if losses.durable_no < losses.last_no else FrameType.ACK
+        kind = FrameType.LOSS if losses.own_no < losses.last_no else FrameType.ACK
         end = body[-1].first_seq + body[-1].records if body else self._seq(self.view.next_ordinal)
         body.append(Frame(kind, 0, 0, end, payload))
 
@@ -313,8 +315,7 @@ class StreamLog:
             if ordinal < self.view.next_ordinal:
                 self.view.state.told[stream] = max(no, self.view.state.told.get(stream, 0))
         if stated:
-            losses = self.view.state.losses
-            losses.durable_no = losses.last_no
+            self.view.state.stated()
             self.written = max(self.written, self._stated_floor)
 
     def _failed(self, error: OSError) -> None:

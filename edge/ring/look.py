@@ -12,7 +12,7 @@ from edge.ring.key import KeyPort, unlock
 from edge.ring.layout import HEADER_PAGES
 from edge.ring.slots import Condition, Slot, ring_of, survey
 from edge.ring.timebase import Anchor, Timebase
-from edge.ring.view import StreamView
+from edge.ring.view import StreamView, load_streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ class RingLook:
         everything = [slot for slots in self.slots.values() for slot in slots]
         ring = ring_of(everything) or bytes(16)
         keys = unlock(everything, ring, key, wanted=False)
-        self.views = {stream: StreamView(fs, stream, self.slots[stream], ring, keys=keys) for stream in Stream}
+        self.views = load_streams(lambda stream, deposit: StreamView(
+            fs, stream, self.slots[stream], ring, keys=keys, deposit=deposit))
         self._lost_at_load = {stream: view.lost_at_load for stream, view in self.views.items()}
 
     def ls(self) -> Iterator[SlotLook]:

@@ -12,6 +12,8 @@ from edge.model import Field, Kind, Schema, Stream
 from edge.ring.ackset import AckSet
 
 MAX_UNTOLD = 8
+MAX_DEPOSITED = 2       # of one stream, in a state that has to stay short
+DEPOSITED_ACKS_BYTES = 300
 
 GAP_SCHEMA = Schema(
     kind=Kind.GAP,
@@ -69,13 +71,14 @@ def _joined(one: Loss, other: Loss) -> Loss:
 class Losses:
     """All losses of a stream as a count, and those not yet told one by one."""
 
-    __slots__ = ("durable_no", "last_no", "total", "untold")
+    __slots__ = ("durable_no", "last_no", "own_no", "total", "untold")
 
     def __init__(self) -> None:
         """Start without any."""
         self.total = 0
         self.last_no = 0
         self.durable_no = 0          # what is on flash; nothing above it may be told
+        self.own_no = 0              # of that, in the stream's own log; the rest is deposited in the alarm stream's
         self.untold: list[Loss] = []
 
     def add(self, first_seq: int, last_seq: int, count: int, reason: str, times: tuple[int | None, int | None]) -> None:
@@ -89,19 +92,43 @@ class Losses:
             return
         self.last_no += 1
         self.untold.append(Loss(self.last_no, first_seq, last_seq, count, reason, *times))
-        while len(self.untold) > MAX_UNTOLD:
+        self.shorten(MAX_UNTOLD)
+
+    def shorten(self, most: int) -> None:
+        """Join the oldest until no more than so many are listed one by one."""
+        while len(self.untold) > most:
             self.untold[:2] = [_joined(self.untold[0], self.untold[1])]
+
+    def stated(self) -> None:
+        """All of it is in the stream's own log now."""
+        self.durable_no = self.own_no = self.last_no
+
+    def unstated(self) -> "Losses":
+        """Return a copy for another stream's care: what the own log does not say."""
+        twin = self.copy()
+        twin.untold = [loss for loss in self.untold if loss.no > self.own_no]
+        twin.shorten(MAX_DEPOSITED)
+        return twin
+
+    def take_back(self, deposit: "Losses") -> None:
+        """Go on from those of a deposit, where the own log has not got as far."""
+        if (deposit.last_no, deposit.total) <= (self.last_no, self.total):
+            return
+        self.untold += [loss for loss in deposit.untold if loss.no > self.last_no]
+        self.total, self.last_no, self.durable_no = deposit.total, deposit.last_no, deposit.last_no
+        self.shorten(MAX_UNTOLD)
 
     def copy(self) -> "Losses":
         """Return an independent copy."""
         twin = Losses()
-        twin.total, twin.last_no, twin.durable_no = self.total, self.last_no, self.durable_no
+        twin.total, twin.last_no, twin.durable_no, twin.own_no = self.total, self.last_no, self.durable_no, self.own_no
         twin.untold = self.untold.copy()
         return twin
 
     def forget(self, no: int) -> None:
-        """Drop those up to `no`: their gap records are durable."""
+        """Drop those up to `no`: their gap records are durable, so such a number is never given again."""
         self.untold = [loss for loss in self.untold if loss.no > no]
+        self.last_no = max(self.last_no, no)
 
     def encode(self) -> list[Any]:
         """Return [total, last_no, untold]."""
@@ -113,7 +140,8 @@ class Losses:
         match row:
             case [int(total), int(last_no), list(untold), *_]:
                 losses = cls()
-                losses.total, losses.last_no, losses.durable_no = total, last_no, last_no
+                losses.total, losses.last_no = total, last_no
+                losses.stated()
                 losses.untold = [_loss(item) for item in untold]
                 return losses
         raise ValueError("not a loss list")
@@ -127,32 +155,69 @@ def _loss(row: Any) -> Loss:
     raise ValueError("not a loss")
 
 
+class Deposit(NamedTuple):
+    """What a stream without a page would say, in the alarm stream's care: losses, and what need not be looked for.
+
+    `epoch` is that of the run which said it.
+    """
+
+    epoch: int
+    acks: AckSet
+    losses: Losses
+
+    def encode(self) -> list[Any]:
+        """Return [epoch, acks, losses]."""
+        return [self.epoch, self.acks.encode(DEPOSITED_ACKS_BYTES), self.losses.encode()]
+
+
 @dataclass
 class State:
     """What rides in the log: acknowledgements, losses, and (alarm stream only) which losses have been told.
 
+    `deposits` (alarm stream only): of streams whose own logs have no page to say what they lost, by their numbers.
     Packed as an array that only ever grows at its end.
     """
 
     acks: AckSet = field(default_factory=AckSet)
     losses: Losses = field(default_factory=Losses)
     told: dict[int, int] = field(default_factory=dict)      # stream number -> last loss number that has a gap record
+    deposits: dict[int, Deposit] = field(default_factory=dict)
+    deposited: dict[int, int] = field(default_factory=dict)      # of `deposits`, the last loss number that is on flash
+
+    @property
+    def deposit_due(self) -> bool:
+        """Whether there are deposits that are not on flash."""
+        return any(kept.losses.last_no > self.deposited.get(stream, 0) for stream, kept in self.deposits.items())
+
+    def stated(self) -> None:
+        """All of it is on flash now."""
+        self.losses.stated()
+        self.deposited = {stream: kept.losses.last_no for stream, kept in self.deposits.items()}
+
+    def copy(self) -> "State":
+        """Return a copy that may be changed."""
+        return State(self.acks.copy(), self.losses.copy(), dict(self.told), dict(self.deposits))
 
     def mark(self) -> tuple[Any, ...]:
         """Return what is equal as long as `encode` says the same."""
         losses = self.losses
-        return (self.acks, self.acks.changes, losses.total, losses.last_no, len(losses.untold), *self.told.items())
+        return (self.acks, self.acks.changes, losses.total, losses.last_no, len(losses.untold), *self.told.items(),
+                *((stream, kept.acks.floor, kept.losses.total, kept.losses.last_no, len(kept.losses.untold))
+                  for stream, kept in self.deposits.items()))
 
     def encode(self, acks_limit_bytes: int) -> list[Any]:
-        """Return [acks, losses, told]."""
-        return [self.acks.encode(acks_limit_bytes), self.losses.encode(), [[s, no] for s, no in self.told.items()]]
+        """Return [acks, losses, told], and where there are any [[stream, *deposit] ..]."""
+        row = [self.acks.encode(acks_limit_bytes), self.losses.encode(), [[s, no] for s, no in self.told.items()]]
+        return [*row, [[s, *kept.encode()] for s, kept in self.deposits.items()]] if self.deposits else row
 
     @classmethod
     def decode(cls, row: Any) -> "State":
         """Rebuild from `encode`'s list. Raises ValueError."""
         match row:
-            case [acks, losses, list(told), *_]:
-                return cls(AckSet.decode(acks), Losses.decode(losses), dict(_told(item) for item in told))
+            case [acks, losses, list(told), *rest]:
+                deposits = rest[0] if rest and isinstance(rest[0], list) else []
+                return cls(AckSet.decode(acks), Losses.decode(losses), dict(map(_told, told)),
+                           dict(map(_kept, deposits)))
         raise ValueError("not a state")
 
     def merge(self, other: "State") -> None:
@@ -162,6 +227,17 @@ class State:
             self.losses = other.losses
         for stream, no in other.told.items():
             self.told[stream] = max(no, self.told.get(stream, 0))
+        for stream, kept in other.deposits.items():
+            known = self.deposits.get(stream)
+            if known is None or (kept.epoch, kept.losses.last_no) >= (known.epoch, known.losses.last_no):
+                self.deposits[stream] = kept
+
+
+def _kept(row: Any) -> tuple[int, Deposit]:
+    match row:
+        case [int(stream), int(epoch), acks, losses, *_]:
+            return stream, Deposit(epoch, AckSet.decode(acks), Losses.decode(losses))
+    raise ValueError("not a deposit")
 
 
 def _told(row: Any) -> tuple[int, int]:

@@ -65,7 +65,7 @@ class Turnover:
         slot = self.pool.next(view)
         evicted = slot if slot in view.segments else None
         with view.lock:
-            state = State(view.state.acks.copy(), view.state.losses.copy(), dict(view.state.told))
+            state = view.state.copy()
         if evicted is not None and not view.acknowledged(evicted):
             self.tally.evictions += 1
             view.lose(evicted.segment.base, evicted.end - 1, LossReason.EVICTED, state)
@@ -114,7 +114,7 @@ class Turnover:
         segment.anchors.clear()
         view.active = segment
         with view.lock:
-            view.state.losses.durable_no = view.state.losses.last_no
+            view.state.stated()
 
     def _drop(self, slot: Slot, state: State) -> None:
         """The segment in the slot is no more; `state` has counted what it still held."""

@@ -6,7 +6,7 @@ stands behind the running ring and behind the commands that look at a ring.
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from edge.ring.ackset import FIRST_ORDINAL, ORDINAL_MASK
 from edge.ring.frame import PAGE_BYTES, FrameType, Undecodable, peek
 from edge.ring.fs import MEDIUM_ERRORS, FileSystem
 from edge.ring.layout import SlotHeader
-from edge.ring.losses import LossReason, State
+from edge.ring.losses import Deposit, LossReason, State
 from edge.ring.records import boot_text, moment_of, own_time, record_of
 from edge.ring.seal import Keyring, Seal
 from edge.ring.segment import Entry, ReadBytes, Run, Segment, claimed_end, opened, rows, scan
@@ -38,10 +38,11 @@ class StreamView:
     """
 
     def __init__(self, fs: FileSystem, stream: Stream, slots: list[Slot], ring: bytes, *, boot: bytes = b"",
-                 boot_id: str = "", keys: Keyring | None = None) -> None:
+                 boot_id: str = "", keys: Keyring | None = None, deposit: Deposit | None = None) -> None:
         """Load the stream. With `boot`, the running one, records of a boot without an anchor are held; else none is.
 
-        `keys` opens sealed segments; there must be some where a slot is (key.py).
+        `keys` opens sealed segments; there must be some where a slot is (key.py). `deposit`: what the stream had
+        no page to say.
         """
         self.fs, self.stream, self.slots, self.ring = fs, stream, slots, ring
         self.boot, self.keys = boot, keys
@@ -58,18 +59,12 @@ class StreamView:
         self.failing = False             # storage fails: what cannot be read now may be readable later
         self.lost_at_load = 0            # records that the newest segment ought to hold and does not
         self._cache: dict[Path, Segment] = {}
-        self._load()
+        self._load(deposit)
 
     # ---- loading -------------------------------------------------------------------------------------------------
 
-    def _load(self) -> None:
-        for slot in self.segments:
-            for anchor in slot.segment.anchors:
-                self.timebase.add(anchor)
-            header = slot.segment
-            clock = Anchor(header.boot, header.boottime_ms, header.wall_ms, header.quality, "segment")
-            if clock.synchronised:
-                self.timebase.add(clock)
+    def _load(self, deposit: Deposit | None) -> None:
+        self._take_clocks()
         if not self.segments:
             return
         newest = self.segments[-1]
@@ -77,6 +72,7 @@ class StreamView:
         for anchor in segment.anchors:
             self.timebase.add(anchor)
         self.active, self.state = segment, segment.state
+        self.state.stated()
         for stream, no in segment.told.items():
             self.state.told[stream] = max(no, self.state.told.get(stream, 0))
         self.epoch = segment.epoch
@@ -89,10 +85,27 @@ class StreamView:
                                                                        self.epoch))
                 self.fs.close(slot.path)
         newest.end = self.next_ordinal
+        if deposit is not None:
+            self._take_back(deposit)
         self.lose(0, self.segments[0].segment.base - 1, LossReason.UNCOVERED)
         known = self.state.losses.total
         self.count_holes(newest, segment)
         self.lost_at_load = self.state.losses.total - known
+
+    def _take_back(self, deposit: Deposit) -> None:
+        self.state.losses.take_back(deposit.losses)
+        if deposit.epoch >= self.epoch:      # else numbers beyond what its run knew of may have been given again
+            for first, last in ((FIRST_ORDINAL, deposit.acks.floor - 1), *deposit.acks.intervals()):
+                self.state.acks.add(first, min(last, self.next_ordinal - 1))
+
+    def _take_clocks(self) -> None:
+        for slot in self.segments:
+            for anchor in slot.segment.anchors:
+                self.timebase.add(anchor)
+            header = slot.segment
+            clock = Anchor(header.boot, header.boottime_ms, header.wall_ms, header.quality, "segment")
+            if clock.synchronised:
+                self.timebase.add(clock)
 
     def reader(self, slot: Slot) -> ReadBytes:
         """Return how a slot is read: pages that the medium cannot give are left out. May raise OSError."""
@@ -357,3 +370,10 @@ class StreamView:
         if known is None:
             known = self._boot_ids[boot] = boot_text(boot) if boot else ""
         return known
+
+
+def load_streams(make: Callable[[Stream, Deposit | None], StreamView]) -> dict[Stream, StreamView]:
+    """Load all streams, the alarm stream first: it may have in its care what another had no page to say."""
+    views = {Stream.ALARM: make(Stream.ALARM, None)}
+    deposits = views[Stream.ALARM].state.deposits
+    return views | {stream: make(stream, deposits.get(stream)) for stream in Stream if stream is not Stream.ALARM}

@@ -1,6 +1,8 @@
 """A stream that is full: its oldest records go, or its newest are refused, or they wait; each is counted."""
 
 import asyncio
+import copy
+import random
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ RING = Path("ring")
 def settings(when_full: str) -> RingSettings:
     """Two billing slots of 16 pages."""
     return RingSettings(size_mib=1, slot_mib=0.0625, alarm_share=0.125, billing_share=0.125, billing_commit_window_s=0.005,
-                        alarm_commit_window_s=0.005, ack_commit_s=0.02, billing_when_full=when_full)
+                        alarm_commit_window_s=0.005, instant_commit_window_s=0.005, ack_commit_s=0.02, billing_when_full=when_full)
 
 
 @pytest.fixture
@@ -152,3 +154,63 @@ async def test_without_a_word_the_oldest_go(clock: FakeClock) -> None:
         assert [s.seq for s in await everything(ring)] == seqs[-len(await everything(ring)) :]
         assert ring.status().healthy
         assert ring.status().streams["billing"].evictions > 0
+
+
+async def refuse(ring: Ring, clock: FakeClock, n: int) -> None:
+    for _ in range(n):
+        with pytest.raises(RingError, match="keeps what it has"):
+            ring.put(BILLING, record(clock, 0))
+
+
+async def told(ring: Ring) -> list[int]:
+    """How many records each gap record of the billing stream speaks of, all for the reason "full"."""
+    gaps = [s.record.values for s in await everything(ring, ALARM) if s.record.schema.kind is Kind.GAP]
+    return [gap[3] for gap in gaps if (gap[0], gap[4]) == ("billing", "full")]
+
+
+async def until_told(ring: Ring, count: int) -> None:
+    async with asyncio.timeout(5):
+        while sum(await told(ring)) < count:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("how", ["told while it runs", "stopped", "power cut"])
+async def test_what_a_full_stream_refused_is_told_although_it_has_no_page_left(clock: FakeClock, how: str) -> None:
+    fs, refused = SimulatedFs(), 0
+    for start in range(4):
+        async with Ring.open(RING, settings("drop_newest"), clock, fs) as ring:
+            assert ring.status().streams["billing"].lost == refused, f"forgotten at start {start}"
+            if not start:
+                await fill(ring, clock)
+                refused = 1                                            # the one that waited when it became full
+            await refuse(ring, clock, 5)
+            refused += 5
+            if how != "stopped":
+                await until_told(ring, refused)
+            if how == "power cut":
+                cut = copy.deepcopy(fs)
+                cut.crash("none", random.Random(start))
+        fs = cut if how == "power cut" else fs
+    async with Ring.open(RING, settings("drop_newest"), clock, fs) as ring:
+        assert ring.status().streams["billing"].lost == refused
+        await until_told(ring, refused)
+        waiting = await everything(ring)
+        ring.ack(SeqSpan(BILLING, waiting[0].seq, waiting[-1].seq))
+        await ring.append(BILLING, record(clock, 7))
+    async with Ring.open(RING, settings("drop_newest"), clock, fs) as ring:      # its own log says it now
+        assert ring.status().streams["billing"].lost == sum(await told(ring)) == refused
+        assert ring._engine.logs[BILLING].view.state.losses.own_no == ring._engine.logs[BILLING].view.state.losses.last_no
+        await ring.append(ALARM, record(clock, 8))
+        assert not ring._engine.logs[ALARM].view.state.deposits
+
+
+async def test_the_alarm_stream_finds_a_page_for_what_others_refused_although_it_is_full_itself(clock: FakeClock) -> None:
+    fs = SimulatedFs()
+    async with Ring.open(RING, settings("drop_newest"), clock, fs) as ring:
+        await fill(ring, clock)
+        while ring.status().streams["alarm"].evictions < 1:
+            await ring.append(ALARM, record(clock, 1))
+        await refuse(ring, clock, 5)
+        await until_told(ring, 5)          # the one before has gone with the oldest alarms
+    async with Ring.open(RING, settings("drop_newest"), clock, fs) as ring:
+        assert ring.status().streams["billing"].lost == 6

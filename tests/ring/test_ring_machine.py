@@ -53,6 +53,7 @@ class RingMachine(RuleBasedStateMachine):
         self.rotten: dict[tuple[Path, int], set[int]] = {}    # pages that were damaged, by slot and its use
         self.damaged: set[int] = set()                    # the records that were in them
         self.missing = 0
+        self.turned_away = 0                              # refused at once, and counted as flash knows
         self.cut = 0                                      # records of commits that a power cut may have interrupted
         self.unsaid = 0                                   # acknowledged, which flash may not know
         self.boots, self.true_ms = 0, self.clock.wall_ms
@@ -207,8 +208,10 @@ class RingMachine(RuleBasedStateMachine):
         self.missing += len(missing)
         total = self.engine.logs[S].view.state.losses.total
         assert total >= self.missing, f"{self.missing} durable records are gone, {total} are counted"
-        if not self.hurt:
-            assert total <= self.missing + self.cut, f"{total} are counted, {self.missing} are gone and {self.cut} were cut"
+        if not self.hurt:      # the page that says how many were refused may have been damaged: nothing else knows
+            least = self.missing + self.turned_away
+            assert total >= least, f"{self.turned_away} were refused and {self.missing} are gone, {total} are counted"
+            assert total <= least + self.cut, f"{total} are counted, {least} are gone or refused and {self.cut} were cut"
         STATISTICS["missing"] += len(missing)
         STATISTICS["checks"] += 1
 
@@ -229,6 +232,10 @@ class RingMachine(RuleBasedStateMachine):
                 ticket = lane.put(record)
             except RingError:
                 assert lane.stuck
+                self.engine.turn_away(S, lane.uncounted, self.clock.wall_ms)
+                self.turned_away += lane.uncounted
+                lane.uncounted = 0
+                self._commit(Stream.ALARM, state_due=True)      # as the committer does it, a little later
                 lane.stuck = not lane.log.pool.has_free(lane.log.view)      # as the facade sees it at an acknowledgement
                 return
             # a start that could write nothing reserves nothing: its numbers may come again where none of them became durable
