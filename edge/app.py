@@ -73,6 +73,9 @@ from edge.health.promise import Promises
 from edge.health.signals import on_hangup, stop_signals
 from edge.health.supervise import EXPENDABLE, VITAL, RestartPolicy, Worker, WorkerState, supervise
 from edge.identity import identify
+from edge.log import current
+from edge.logs.level import LevelDesk
+from edge.logs.tail import kept
 from edge.meters.library import Library, own_directory
 from edge.model import Record, Stream
 from edge.poll.fleet import Fleet
@@ -105,8 +108,7 @@ async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> 
 
     `deadline` is started when the end begins, and runs on.
     """
-    notifier = Notifier()
-    clock = SystemClock(trust_wall=settings.clock.trust_wall)
+    notifier, clock = Notifier(), SystemClock(trust_wall=settings.clock.trust_wall)
     state_dir = Path(settings.gateway.state_dir)
     identity = identify(state_dir)
     desk = SettingsDesk(path, settings, identity, clock, lambda record: _keep(ring, Stream.ALARM, record))
@@ -117,6 +119,7 @@ async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> 
     enrolment = Enrolment(state_dir / FILE_NAME, profiles)
 
     async with AsyncExitStack() as resources:
+        tail, levels = resources.enter_context(kept()), LevelDesk(current())
         stop = resources.enter_context(stop_signals(at_first=deadline.start))
         resources.enter_context(on_hangup(desk.hangup))
         ring = await resources.enter_async_context(
@@ -169,22 +172,23 @@ async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> 
             Box(lambda: desk.in_force, lambda: links.states, {
                 "status": status.answer, "ota": ota.answer, "alarms": alarms.handlers["alarms"],
                 "backfill": backfill.handlers(fleet.nudge)["backfill"]},
-                functools.partial(ring.append, Stream.ALARM), clock)))
+                functools.partial(ring.append, Stream.ALARM), clock), levels))
         finder = Renewable(lambda: Finder(
             desk.in_force.discovery, enrolment, profiles, fleet.states, fleet.turnstile.gate,
             functools.partial(_keep, ring, Stream.ALARM), clock).run if desk.in_force.discovery.subnet else None)
         radio = RadioWatch(lambda: desk.in_force.radio, links.heard)
         desk.applying = Applying(Told(
             fleet=fleet, upstream=upstream, links=links, radio=radio, finder=finder, pushes=pushes, orders=orders,
-            images=images, backfill=backfill, alarms=alarms, ota=ota, remote=remote, vitals=vitals,
+            images=images, backfill=backfill, alarms=alarms, ota=ota, remote=remote, vitals=vitals, levels=levels,
             supply_of=supply_by(profiles, enrolment.profile_of)))
         page = await resources.enter_async_context(_page(
             desk.now, clock=clock, status=status, enrolment=enrolment, library=profiles, orders=orders, alarms=alarms,
-            latest=latest, links=links, ring=ring))
+            latest=latest, links=links, ring=ring, tail=tail, levels=levels))
         await resources.enter_async_context(serve(Path(settings.gateway.runtime_dir), {
             "status": status.answer, "reload": _reload(enrolment), "order": orders.order, "page": page.control,
             "order_state": orders.state, "image": images.answer, "credentials": upstream.admission.answer,
-            "claim": upstream.claiming.answer, "ota": ota.answer, "config_reload": desk.answer, **alarms.handlers,
+            "claim": upstream.claiming.answer, "ota": ota.answer, "config_reload": desk.answer, "logs": tail.answer,
+            "log_level": levels.answer, **alarms.handlers,
             **backfill.handlers(fleet.nudge)}))
 
         crew: list[tuple[str, Worker, RestartPolicy]] = [

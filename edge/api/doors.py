@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypeVar
 
 from edge.clock import Clock
 from edge.config import Settings
+from edge.logs.level import LevelDesk
+from edge.logs.tail import LogTail
 from edge.meters.library import Library
 from edge.model import Meter, Record
 from edge.store.registry import Registry
@@ -76,6 +78,8 @@ class Doors:
     peer_of: Callable[[Meter], PeerView | None]          # the peer that a meter stands behind
     backlog: Callable[[], tuple[int, int, int]]          # records that wait: alarm, billing, instant
     bands: Sequence[tuple[str, float]]                   # grade -> lowest dBm, best first
+    tail: LogTail
+    levels: LevelDesk
     facts: Callable[[], Awaitable[Mapping[str, str]]]    # board and operating system, for the inventory
 
     @property

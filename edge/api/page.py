@@ -5,7 +5,6 @@
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,7 +21,6 @@ from edge.api.assets import Assets
 from edge.api.configroutes import ConfigRoutes
 from edge.api.door import Door
 from edge.api.doors import Doors
-from edge.api.logtail import LogTail
 from edge.api.meterroutes import MeterRoutes
 from edge.api.server import PageServer
 from edge.api.table import Table
@@ -41,10 +39,9 @@ class Page:
         self._state_dir = Path(settings.gateway.state_dir)
         self._settings = settings
         self.access = Access(self._state_dir, doors.clock, scrypt_n=scrypt_n)
-        self.tail = LogTail()
         meters = MeterRoutes(doors)
         self.watch = Watch(doors, meters.rows)
-        views = ViewRoutes(doors, self.watch, self.access, self.tail, lambda: self.document)
+        views = ViewRoutes(doors, self.watch, self.access, lambda: self.document)
         self.table = Table([*AccessRoutes(self.access, doors).routes(), *views.routes(), *meters.routes(),
                             *AlarmRoutes(doors).routes(), *ConfigRoutes(doors).routes()])
         self.document = openapi.document(self.table, __version__)
@@ -54,14 +51,11 @@ class Page:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["Page"]:
-        """Read who gets in, and keep the log's lines while the block runs."""
+        """Read who gets in."""
         await self.access.open()
-        root = logging.getLogger()
-        root.addHandler(self.tail)
         try:
             yield self
         finally:
-            root.removeHandler(self.tail)
             self.access.close()
 
     def _certificate(self) -> Path | None:

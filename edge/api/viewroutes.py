@@ -8,7 +8,6 @@ from edge import __build__, __version__
 from edge.api import wire
 from edge.api.access import Access
 from edge.api.doors import Doors
-from edge.api.logtail import LogTail
 from edge.api.sessions import Role
 from edge.api.table import BASE, Call, Reply, Route
 from edge.api.watch import Watch
@@ -17,13 +16,11 @@ from edge.api.watch import Watch
 class ViewRoutes:
     """The handlers."""
 
-    def __init__(self, doors: Doors, watch: Watch, access: Access, tail: LogTail,
-                 document: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, doors: Doors, watch: Watch, access: Access, document: Callable[[], dict[str, Any]]) -> None:
         """`document` gives the OpenAPI document, once all routes are known."""
         self._doors = doors
         self._watch = watch
         self._access = access
-        self._tail = tail
         self._document = document
 
     def routes(self) -> list[Route]:
@@ -35,6 +32,8 @@ class ViewRoutes:
             Route("GET", f"{BASE}/ring", view, self.ring, "Ring and uplink, with the backlog of the last hour.",
                   wire.RingShown),
             Route("GET", f"{BASE}/logs", view, self.logs, "The newest log lines.", wire.Logs, query=wire.LogQuery),
+            Route("PUT", f"{BASE}/logs/level", Role.ADMIN, self.level, "Change how much the log says.", wire.LogLevel,
+                  wire.LevelBody),
             Route("GET", f"{BASE}/inventory", view, self.inventory, "Software, board, radio, meters.", wire.Inventory),
             Route("GET", f"{BASE}/events", view, self.events, "Live status as server-sent events: `all`, then `news`.",
                   media="text/event-stream", fails=(503,)),
@@ -69,7 +68,14 @@ class ViewRoutes:
 
     async def logs(self, call: Call) -> wire.Logs:
         """Return the newest lines."""
-        return wire.Logs(self._tail.lines(call.query.level, call.query.most))
+        asked = call.query
+        lines = self._doors.tail.lines(asked.level, asked.most, meter=asked.meter)
+        return wire.Logs(lines, wire.LogLevel(**self._doors.levels.state()))
+
+    async def level(self, call: Call) -> wire.LogLevel:
+        """Change the log's level."""
+        self._doors.levels.change(call.body.level, f"{call.who.name} of the page", call.body.for_s)
+        return wire.LogLevel(**self._doors.levels.state())
 
     async def inventory(self, _call: Call) -> wire.Inventory:
         """Return what there is."""

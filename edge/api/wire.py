@@ -10,6 +10,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from edge.api.access import TokenRole
+from edge.logs.level import FOR_MOST_S
+from edge.logs.tail import LevelName, LogLine
 from edge.model import Meter
 
 Label = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
@@ -276,19 +278,26 @@ class AcknowledgeBody(_In, frozen=True):
     name: Annotated[str, Meta(min_length=1, max_length=64)]
 
 
-class LogLine(msgspec.Struct, frozen=True):
-    """One line of the log."""
+class LogLevel(msgspec.Struct, frozen=True):
+    """How much the log says, and in how many seconds it is the settings' `settled` again; null: not by itself."""
 
-    at_ms: int
-    level: Literal["debug", "info", "warning", "error", "critical"]
-    source: str
-    text: str
+    level: LevelName
+    settled: LevelName
+    left_s: float | None
+
+
+class LevelBody(_In, frozen=True):
+    """A level for the log; `for_s` 0: until the gateway is started anew."""
+
+    level: LevelName
+    for_s: Annotated[float, Meta(ge=0, le=FOR_MOST_S)] = 1_800.0
 
 
 class Logs(msgspec.Struct, frozen=True):
     """The newest lines, oldest first."""
 
     lines: tuple[LogLine, ...]
+    level: LogLevel
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -357,7 +366,8 @@ class WaitQuery(_In, frozen=True):
 
 
 class LogQuery(_In, frozen=True):
-    """`level`: at least so important. `most`: so many lines."""
+    """`level`: at least so important. `most`: so many lines. `meter`: about that one only."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: LevelName = "info"
+    meter: Annotated[str, Meta(max_length=64)] = ""
     most: Annotated[int, Meta(ge=1, le=500)] = 200

@@ -20,7 +20,7 @@ from edge.daemon.renewable import Renewable
 from edge.daemon.updaters import updaters
 from edge.daemon.upstream import Upstream
 from edge.daemon.vitals import Vitals
-from edge.log import set_level
+from edge.logs.level import LevelDesk
 from edge.poll.fleet import Fleet
 
 
@@ -41,6 +41,7 @@ class Parts:
     ota: OtaDesk
     remote: RemoteDesk
     vitals: Vitals
+    levels: LevelDesk
     supply_of: Callable[[str], Supply]
 
 
@@ -75,7 +76,7 @@ class Applying:
         """Return by section who is told what, besides the fleet and the alarms."""
         parts = self._parts
         return {
-            "gateway": lambda _, after: set_level(after.gateway.log_level),
+            "gateway": lambda _, after: parts.levels.settle(after.gateway.log_level),
             "poll": lambda _, after: parts.backfill.use(after),
             "uplink": self._uplink,
             "paths": lambda _, after: parts.upstream.use(after),

@@ -15,6 +15,8 @@ from edge.daemon.latest import Latest
 from edge.daemon.links import LinkDesk
 from edge.daemon.orders import OrderDesk
 from edge.daemon.status import StatusDesk
+from edge.logs.level import LevelDesk
+from edge.logs.tail import LogTail
 from edge.meters.library import Library
 from edge.model import Stream
 from edge.ring.store import Ring
@@ -29,7 +31,7 @@ FACT_LIMIT_BYTES = 4_096
 @asynccontextmanager
 async def opened(in_force: Callable[[], Settings], *, clock: Clock, status: StatusDesk, enrolment: Enrolment,
                  library: Library, orders: OrderDesk, alarms: AlarmDesk, latest: Latest, links: LinkDesk,
-                 ring: Ring) -> AsyncIterator[Page]:
+                 ring: Ring, tail: LogTail, levels: LevelDesk) -> AsyncIterator[Page]:
     """Yield the page, ready to be served by its two workers."""
     thresholds = Thresholds.for_width(in_force().radio.width_mhz)
 
@@ -46,7 +48,8 @@ async def opened(in_force: Callable[[], Settings], *, clock: Clock, status: Stat
         order=orders.order, order_state=orders.state,
         alarms=alarms.answer, acknowledge=alarms.acknowledge, newest=latest.of, peers=lambda: links.states,
         peer_of=links.peer_of, backlog=backlog,
-        bands=tuple((grade.label, thresholds.floor_dbm(grade)) for grade in GRADES), facts=facts))
+        bands=tuple((grade.label, thresholds.floor_dbm(grade)) for grade in GRADES),
+        tail=tail, levels=levels, facts=facts))
     async with page.opened():
         yield page
 

@@ -22,7 +22,7 @@ from edge.daemon.orders import OrderDesk
 from edge.errands.means import Means, Subject
 from edge.errors import ConfigError, EdgeError, OrderRefused
 from edge.health.promise import Pulse
-from edge.log import set_level
+from edge.logs.level import LevelDesk
 from edge.remote.calls import METHODS, Call, Level, Named, Part, Read, Relay, Request, Span, Survey, request_of
 from edge.remote.hands import Hands
 from edge.remote.journal import Journal
@@ -51,6 +51,7 @@ class Parts:
     status: Answer
     backfill_again: Answer
     box: Box
+    levels: LevelDesk
 
 
 class RemoteDesk:
@@ -162,8 +163,7 @@ class RemoteDesk:
     async def _work(self, call: Call, request: Request) -> dict[str, Any]:
         match request:
             case Level():
-                set_level(request.level)
-                return {"summary": f"log level {request.level}, until the gateway is started anew"}
+                return {"summary": self._parts.levels.change(request.level, _by(call), request.for_s)}
             case Named():
                 return await self._pause(request.meter, paused=False)
             case Read():

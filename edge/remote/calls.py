@@ -52,9 +52,10 @@ class Relay(_Request, frozen=True):
 
 
 class Level(_Request, frozen=True):
-    """How much the log says."""
+    """How much the log says; `for_s` 0: until the gateway is started anew."""
 
     level: Literal["debug", "info", "warning", "error"]
+    for_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0.0
 
 
 class Survey(_Request, frozen=True):

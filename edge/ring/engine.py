@@ -149,12 +149,11 @@ class Engine:
         return Outcome(stream_log.view.next_ordinal, error, tuple(self.untold()), bool(anchors), wanted)
 
     def _deposit(self, alarms: StreamView) -> None:
-        """Give the alarm stream what others have lost and have no page to say, until their own logs say it."""
+        """Give the alarm stream what streams that keep what they have lost, until their own logs say it."""
         deposits, epoch = {}, self.logs[Stream.ALARM].run.epoch      # that of a full stream is not on flash
         for stream, stream_log in self.logs.items():
             losses = stream_log.view.state.losses
-            if (stream is not Stream.ALARM and losses.own_no < losses.last_no
-                    and (stream in alarms.state.deposits or not stream_log.has_page())):
+            if stream is not Stream.ALARM and stream_log.pool.keeps and losses.own_no < losses.last_no:
                 with stream_log.view.lock:
                     deposits[int(stream)] = Deposit(epoch, stream_log.view.state.acks.copy(),
                                                     losses.unstated())

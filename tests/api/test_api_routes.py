@@ -25,7 +25,7 @@ ROLES = {
              "GET openapi.json", "GET alarms", "GET meters", "GET meters/{name}", "GET meters.csv", "GET profiles", "GET config"},
     "admin": {"PUT password", "GET tokens", "POST tokens", "DELETE tokens/{name}", "POST meters", "PATCH meters/{name}", "DELETE meters/{name}",
               "POST meters/{name}/pause", "POST meters/{name}/resume", "PUT meters/{name}/secrets", "POST meters/{name}/read",
-              "GET meters/{name}/read/{order}", "POST meters.csv", "POST config/check", "POST alarms/acknowledge"},
+              "GET meters/{name}/read/{order}", "POST meters.csv", "POST config/check", "POST alarms/acknowledge", "PUT logs/level"},
 }
 
 
@@ -274,3 +274,15 @@ def test_a_gateway_without_the_page_loads_nothing_of_it():
                "print([name for name in sys.modules if name.split('.')[0] in ('starlette', 'uvicorn', 'h11', 'anyio') or name.startswith('edge.api')])")
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_log_is_asked_for_one_meter_and_its_level_changed_for_a_while(site, admin, viewer):
+    assert viewer.call("PUT", "logs/level", {"level": "debug"}).status == 403
+    answer = admin.call("PUT", "logs/level", {"level": "debug", "for_s": 600})
+    assert (answer.json["level"], answer.json["settled"]) == ("debug", "info")
+    told = viewer.call("GET", "logs?level=warning&most=500").json
+    assert told["level"]["left_s"] <= 600
+    assert any("log level debug, for 600 s, then info again: admin of the page" in line["text"] for line in told["lines"])
+    assert viewer.call("GET", "logs?level=debug&meter=none").json["lines"] == []
+    assert site.gateway.command("log", "level").stdout.startswith("log level debug, info again in ")
+    assert admin.call("PUT", "logs/level", {"level": "info", "for_s": 0}).json["left_s"] is None

@@ -67,6 +67,10 @@ BESIDE: dict[str, tuple[Case, ...]] = {
                      first=("backup {tmp}/b --without-secrets",)),),
     "bundle": (Case("bundle {tmp}/out.tar.gz", ("^{tmp}/out.tar.gz: ", "^No secrets are in it")),
                Case("bundle {tmp}/json.tar.gz --json", ('"sha256": "[0-9a-f]{{64}}"',))),
+    "logs": (Case("logs", (r"Z INFO    edge.app: halow-gateway .* runs as gate-7",), reads=True),
+             Case("logs --json --level info", ('"source":"edge.app"',), reads=True)),
+    "log level": (Case("log level debug --for 10m", ("^log level debug, info again in 10 min",), reads=True),
+                  Case("log level info --keep", ("^log level info$",), reads=True)),
     "alarms list": (
         Case("alarms list", (r"^DEVICE +ALARM +SEVERITY +SINCE \(UTC\) +STATE", "^sim-0001 +voltage_there +minor +20"), reads=True),
         Case("alarms list --json", ('"standing"',), reads=True), Case("alarms list --history", ("voltage_there +minor .* raised",), reads=True)),

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from edge import log
+from edge.logs import repeats
 
 logger = logging.getLogger("edge.test_log")
 
@@ -27,13 +28,13 @@ def out() -> Iterator[io.StringIO]:
     root.setLevel(level)
 
 
-def captured(formatter: logging.Formatter, limit: int = 10) -> tuple[io.StringIO, log.RepeatFilter, list[float]]:
+def captured(formatter: logging.Formatter, limit: int = 10) -> tuple[io.StringIO, repeats.RepeatFilter, list[float]]:
     stream, now = io.StringIO(), [0.0]
     handler = log.LineHandler(stream)
     handler.setFormatter(formatter)
-    repeats = log.RepeatFilter(handler, limit=limit, monotonic=lambda: now[0])
-    handler.addFilter(repeats)
-    return stream, repeats, now
+    counted = repeats.RepeatFilter(handler, limit=limit, monotonic=lambda: now[0])
+    handler.addFilter(counted)
+    return stream, counted, now
 
 
 def record(level: int, text: str, *args: object, name: str = "edge.x") -> logging.LogRecord:
@@ -72,16 +73,16 @@ def test_what_a_peer_sent_stays_on_its_line(formatter: logging.Formatter) -> Non
 
 
 def test_repeats_are_counted_and_reported_when_the_minute_is_over() -> None:
-    stream, repeats, now = captured(logging.Formatter("%(levelname)s %(message)s"), limit=3)
-    passed = [repeats.filter(record(logging.WARNING, "lost meter=%s", f"m{i}")) for i in range(8)]
+    stream, counted, now = captured(logging.Formatter("%(levelname)s %(message)s"), limit=3)
+    passed = [counted.filter(record(logging.WARNING, "lost meter=%s", f"m{i}")) for i in range(8)]
     assert passed == [True] * 3 + [False] * 5
-    assert repeats.filter(record(logging.WARNING, "another"))
-    assert repeats.filter(record(logging.ERROR, "lost meter=%s", "m")), "another level is another message"
+    assert counted.filter(record(logging.WARNING, "another"))
+    assert counted.filter(record(logging.ERROR, "lost meter=%s", "m")), "another level is another message"
     now[0] = 59.9
-    assert not repeats.filter(record(logging.WARNING, "lost meter=%s", "m9"))
+    assert not counted.filter(record(logging.WARNING, "lost meter=%s", "m9"))
     assert stream.getvalue() == ""
     now[0] = 60.0
-    assert repeats.filter(record(logging.WARNING, "lost meter=%s", "m10"))
+    assert counted.filter(record(logging.WARNING, "lost meter=%s", "m10"))
     assert re.fullmatch(r"WARNING 6 more like this from \d\d:\d\d:\d\dZ to \d\d:\d\d:\d\dZ, the last: lost meter=m9\n", stream.getvalue())
 
 
@@ -89,29 +90,29 @@ def test_what_was_counted_is_told_when_the_program_ends() -> None:
     program = ("from edge import log; import logging; log.configure('info')\n"
                "for i in range(25): logging.getLogger('edge.x').info('meter m%d: readings again', i)")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert len(done.stderr.splitlines()) == log.REPEATS_PER_MINUTE + 1
+    assert len(done.stderr.splitlines()) == repeats.REPEATS_PER_MINUTE + 1
     assert " 15 more like this from " in done.stderr
     assert done.stderr.endswith("the last: meter m24: readings again\n")
 
 
 def test_a_held_back_message_whose_arguments_do_not_fit_breaks_nothing() -> None:
-    stream, repeats, _ = captured(logging.Formatter("%(message)s"), limit=1)
+    stream, counted, _ = captured(logging.Formatter("%(message)s"), limit=1)
     for _ in range(2):
-        repeats.filter(record(logging.WARNING, "%d and %s", "x"))
-    repeats.tell()
+        counted.filter(record(logging.WARNING, "%d and %s", "x"))
+    counted.tell()
     assert stream.getvalue().endswith("the last: %d and %s\n")
 
 
 def test_debug_is_never_held_back() -> None:
-    _, repeats, _ = captured(logging.Formatter(), limit=1)
-    assert all(repeats.filter(record(logging.DEBUG, "x")) for _ in range(5))
+    _, counted, _ = captured(logging.Formatter(), limit=1)
+    assert all(counted.filter(record(logging.DEBUG, "x")) for _ in range(5))
 
 
 def test_a_flood_of_different_messages_takes_bounded_memory() -> None:
-    _, repeats, _ = captured(logging.Formatter())
-    for i in range(3 * log.TEMPLATES_LIMIT):
-        repeats.filter(record(logging.INFO, f"message {i}"))
-    assert len(repeats._windows) == log.TEMPLATES_LIMIT
+    _, counted, _ = captured(logging.Formatter())
+    for i in range(3 * repeats.TEMPLATES_LIMIT):
+        counted.filter(record(logging.INFO, f"message {i}"))
+    assert len(counted._windows) == repeats.TEMPLATES_LIMIT
 
 
 def test_threads_may_log_at_once(out: io.StringIO) -> None:
@@ -120,7 +121,7 @@ def test_threads_may_log_at_once(out: io.StringIO) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert out.getvalue().count("tick") == log.REPEATS_PER_MINUTE
+    assert out.getvalue().count("tick") == repeats.REPEATS_PER_MINUTE
 
 
 def test_the_level_changes_at_run_time_and_quiets_third_parties(out: io.StringIO) -> None:

@@ -18,7 +18,7 @@ async def called(there: Post, path: Path, method: str, params: Any = None) -> An
     hands, woken = Hands(), asyncio.Event()
     hands.wake = woken.set
     desk = RemoteDesk(RemoteSettings(allow=tuple(METHODS)), hands, path, Parts(      # type: ignore[arg-type]  # names of METHODS
-        there.desk, there.desk._enrolment, there.latest, there.desk._means, None, None, None))      # type: ignore[arg-type]  # not asked
+        there.desk, there.desk._enrolment, there.latest, there.desk._means, None, None, None, None))      # type: ignore[arg-type]  # not asked
     task = asyncio.create_task(desk.run(lambda _within_s: None))
     try:
         hands.heard("v1/gateway/rpc", msgspec.json.encode({"device": "m1", "data": {"id": 1, "method": method, "params": params}}), 0.0)

@@ -10,6 +10,7 @@ from edge.clock import SystemClock
 from edge.config import RemoteSettings, Settings
 from edge.daemon.remote import INTERRUPTED, MOST_AT_ONCE, Parts, RemoteDesk
 from edge.errors import ConfigError
+from edge.logs.level import LevelDesk
 from edge.model import Publish
 from edge.remote.calls import METHODS, Call, Relay, answer, call_of, request_of
 from edge.remote.hands import BUSY, TOO_LONG, Hands
@@ -104,7 +105,7 @@ class Place:
         enrolment = SimpleNamespace(meters=(SimpleNamespace(name="m1"),), profile_of=lambda _name: "p", set_paused=self.set_paused,
                                     reload=lambda: asyncio.sleep(0))
         self.hands = Hands()
-        self.desk = RemoteDesk(RemoteSettings(allow=allow), self.hands, path, Parts(None, enrolment, None, means, None, None, box))
+        self.desk = RemoteDesk(RemoteSettings(allow=allow), self.hands, path, Parts(None, enrolment, None, means, None, None, box, LevelDesk("info")))
         self.woken = asyncio.Event()
         self.hands.wake = self.woken.set
 

@@ -1,0 +1,1 @@
+"""What becomes of log lines besides stderr: the journal with its fields, the newest lines in memory, the level."""
