@@ -82,9 +82,12 @@ def reason(text: str) -> str:
     found = re.search(r"\breason=(\d+)", text)
     if not found:
         return ""
-    code = int(found.group(1))
-    ours = ", we ended it" if "locally_generated=1" in text else ""
-    return f"reason {code}: {REASONS.get(code, 'see IEEE 802.11, 9.4.1.7')}{ours}"
+    return reason_words(int(found.group(1)), ours="locally_generated=1" in text)
+
+
+def reason_words(code: int, *, ours: bool) -> str:
+    """Return a reason code in words. `ours`: we ended it, not the peer."""
+    return f"reason {code}: {REASONS.get(code, 'see IEEE 802.11, 9.4.1.7')}" + (", we ended it" if ours else "")
 
 
 def _khz(text: str | None) -> int | None:

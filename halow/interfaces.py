@@ -20,6 +20,7 @@ class Interface:
     """A wireless interface as the kernel lists it. Frequencies in MHz plus `offset_khz`, as nl80211 gives them.
 
     `width_mhz` is the width the kernel shows; HaLow drivers that pose as 802.11ac show 20 for 1 MHz and so on.
+    `wiphy` is the kernel's number of the radio behind it.
     """
 
     ifindex: int
@@ -33,6 +34,7 @@ class Interface:
     width_mhz: int | None = None
     native_s1g: bool = False
     driver: str = ""
+    wiphy: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,8 +70,11 @@ class Inventory:
         }
 
 
-def take(interface: str, *, sys: Path = SYS, modules: Path = MODULES, kernel: str = "") -> Inventory:
-    """Take stock of the radio behind `interface`, "" for a machine without one. What cannot be read is left out."""
+def take(interface: str, country: str = "", *, sys: Path = SYS, modules: Path = MODULES, kernel: str = "") -> Inventory:
+    """Take stock of the radio behind `interface`, "" for a machine without one. What cannot be read is left out.
+
+    `country`: what the radio runs under where the driver was not loaded for one.
+    """
     kernel = kernel or os.uname().release
     missing = missing_modules(kernel, modules)
     if not interface:
@@ -80,7 +83,7 @@ def take(interface: str, *, sys: Path = SYS, modules: Path = MODULES, kernel: st
     module = _target(device / "driver/module")
     parameters = tuple((name, value) for name in PARAMETERS
                        if (value := _text(sys / "module" / module / "parameters" / name))) if module else ()
-    country = dict(parameters).get("country", "").upper()
+    country = dict(parameters).get("country", "").upper() or country
     region = region_of(country) if country else None
     driver, version, firmware, bus = _driver_info(interface)
     return Inventory(

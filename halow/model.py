@@ -74,6 +74,26 @@ class LinkSample:
 
 
 @dataclass(frozen=True, slots=True)
+class KernelRules:
+    """What the kernel's regulatory domain says of the frequency that it shows, which HaLow drivers make up.
+
+    `country` is "" while the kernel believes to be anywhere. `listen_only`: no access point may begin there.
+    """
+
+    country: str
+    width_max_mhz: float | None = None
+    eirp_max_dbm: float | None = None
+    listen_only: bool = False
+
+    def __str__(self) -> str:
+        """Return it in one line."""
+        if self.width_max_mhz is None or self.eirp_max_dbm is None:
+            return "no rule for the channel shown"
+        return (f"at most {self.width_max_mhz:g} MHz wide and {self.eirp_max_dbm:g} dBm EIRP on the channel shown"
+                + (", listening only" if self.listen_only else ""))
+
+
+@dataclass(frozen=True, slots=True)
 class RadioFacts:
     """The radio itself. `kernel_mhz` is the frequency the kernel shows, which HaLow drivers make up.
 
@@ -97,6 +117,7 @@ class RadioFacts:
     country: str = ""
     primary_mhz: int | None = None
     primary_index: int | None = None
+    kernel_rules: KernelRules | None = None
     sources: tuple[tuple[str, str], ...] = ()
 
 

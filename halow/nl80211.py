@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from pyroute2.netlink.nl80211 import nl80211cmd
 
+from halow.daemonwords import reason_words
 from halow.interfaces import Interface
 from halow.model import Change, LinkEvent, LinkSample, Mode, Survey
-from halow.netlink import GENERIC, HEADER, attribute
+from halow.netlink import GENERIC, HEADER, attribute, attributes
 from halow.radios.vendor import ShownRate, Station
 
 FAMILY = "nl80211"
@@ -20,7 +21,9 @@ GROUPS = ("mlme", "config")
 GET_INTERFACE, NEW_INTERFACE, DEL_INTERFACE = 5, 7, 8
 GET_STATION, NEW_STATION, DEL_STATION = 17, 19, 20
 GET_SURVEY = 50
-ATTR_IFINDEX = 3
+DEAUTHENTICATE, DISASSOCIATE = 39, 40
+ATTR_IFINDEX, ATTR_FRAME = 3, 51
+FRAME_SENDER, FRAME_BSSID, FRAME_REASON = slice(10, 16), slice(16, 22), slice(24, 26)      # IEEE 802.11-2020, 9.3.3.2
 
 MODES = {2: Mode.STATION, 3: Mode.AP}                       # enum nl80211_iftype
 WIDTHS_MHZ = {0: 20, 1: 20, 2: 40, 3: 80, 4: 80, 5: 160, 6: 5, 7: 10, 8: 1, 9: 2, 10: 4, 11: 8, 12: 16, 13: 320}
@@ -30,6 +33,8 @@ BELOW_S1G_MHZ, ABOVE_S1G_MHZ = 700, 1000
 EVENTS = {
     NEW_STATION: Change.PEER_ADDED,
     DEL_STATION: Change.PEER_REMOVED,
+    DEAUTHENTICATE: Change.PEER_REMOVED,
+    DISASSOCIATE: Change.PEER_REMOVED,
     NEW_INTERFACE: Change.INTERFACE_ADDED,
     DEL_INTERFACE: Change.INTERFACE_GONE,
 }
@@ -59,6 +64,7 @@ def interface(message: bytes) -> Interface | None:
         center_mhz=found.get_attr("NL80211_ATTR_CENTER_FREQ1"),
         offset_khz=_hex_u32(found.get_attr("NL80211_ATTR_CENTER_FREQ1_OFFSET")),
         width_mhz=None if width is None else WIDTHS_MHZ.get(width),
+        wiphy=found.get_attr("NL80211_ATTR_WIPHY"),
         native_s1g=width in S1G_WIDTHS or (mhz is not None and BELOW_S1G_MHZ < mhz < ABOVE_S1G_MHZ),
     )
 
@@ -116,14 +122,28 @@ def survey(message: bytes) -> Survey | None:
 
 def event(message: bytes, ifindex: int | None) -> LinkEvent | None:
     """Take a multicast message apart; None when it is about another interface or nothing we act on."""
-    change = EVENTS.get(GENERIC.unpack_from(message, HEADER.size)[0])
+    command = GENERIC.unpack_from(message, HEADER.size)[0]
+    change = EVENTS.get(command)
     if change is None:
         return None
+    if command in (DEAUTHENTICATE, DISASSOCIATE):
+        return _farewell(message, ifindex)
     found = _decode(message)
     if change is not Change.INTERFACE_ADDED and found.get_attr("NL80211_ATTR_IFINDEX") != ifindex:
         return None
     about_peer = change in (Change.PEER_ADDED, Change.PEER_REMOVED)
     return LinkEvent(change, (found.get_attr("NL80211_ATTR_MAC") or "") if about_peer else "")
+
+
+def _farewell(message: bytes, ifindex: int | None) -> LinkEvent | None:
+    """Read the frame that ended a station's association: who its access point was, who ended it, and why."""
+    found = attributes(message[HEADER.size + GENERIC.size :])
+    frame = found.get(ATTR_FRAME, b"")
+    if int.from_bytes(found.get(ATTR_IFINDEX, b""), sys_byteorder) != ifindex or len(frame) < FRAME_REASON.stop:
+        return None
+    sender, bssid = frame[FRAME_SENDER], frame[FRAME_BSSID]
+    code = int.from_bytes(frame[FRAME_REASON], "little")
+    return LinkEvent(Change.PEER_REMOVED, bssid.hex(":"), reason_words(code, ours=sender != bssid))
 
 
 def _decode(message: bytes) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from halow.model import LinkState, RadioState, Rate
+from halow.model import LinkState, RadioFacts, RadioState, Rate
 
 HEADINGS = ("PEER", "GRADE", "RSSI", "MIN..MAX", "TREND", "SNR", "AGE", "RATE", "RETRIES", "NOTE")
 
@@ -23,6 +23,14 @@ def radio_line(radio: RadioState) -> str:
     if facts.noise_dbm is not None:
         parts.append(f"noise {facts.noise_dbm} dBm")
     return ", ".join(parts)
+
+
+def told_by(facts: RadioFacts) -> list[tuple[str, str]]:
+    """Return (name, value) of what the kernel's regulatory domain says, and of who says what."""
+    rules = facts.kernel_rules
+    kernel = [] if rules is None else [
+        ("kernel's country", rules.country or "none set"), ("kernel's rules", str(rules))]
+    return [*kernel, *((f"{figure} from", source) for figure, source in facts.sources)]
 
 
 def table(states: Sequence[LinkState]) -> list[str]:

@@ -71,12 +71,13 @@ def info(state: State, /, as_json: bool, **options: str | None) -> int:      # n
 
     radio, settings = chosen_radio(state, options)
     _, found = asyncio.run(look.look_once(radio, width_mhz=settings.width_mhz))
-    there = inventory.take(found.facts.interface if found.facts is not None else "")
+    there = inventory.take(found.facts.interface, found.facts.country) if found.facts is not None else (
+        inventory.take(""))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(
             {"radio": table.as_json((), found)["radio"], "inventory": there})).decode())
     else:
-        told = [(f"{figure} from", source) for figure, source in found.facts.sources] if found.facts is not None else []
+        told = table.told_by(found.facts) if found.facts is not None else []
         rows = [f"{name:22} {value}" for name, value in [*there.lines(), *told]]
         click.echo("\n".join([table.radio_line(found), *rows]))
     return 0 if found.present else 1

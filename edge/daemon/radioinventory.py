@@ -23,7 +23,7 @@ class RadioInventory:
     """One worker. `tell` sends what changed, and all of it to each new connection."""
 
     def __init__(self, radio: Callable[[], RadioState | None], tell: Tell,
-                 take: Callable[[str], Inventory] = inventory.take) -> None:
+                 take: Callable[[str, str], Inventory] = inventory.take) -> None:
         """`radio` gives the monitor's newest judgement, None before the first."""
         self._radio, self._tell, self._take = radio, tell, take
 
@@ -40,6 +40,7 @@ class RadioInventory:
                      facts and facts.channel)
             if radio is not None and (shown != seen or loop.time() >= due):
                 seen, due = shown, loop.time() + AGAIN_S
-                found = await asyncio.to_thread(self._take, "" if facts is None else facts.interface)
+                found = await asyncio.to_thread(
+                    self._take, "" if facts is None else facts.interface, "" if facts is None else facts.country)
                 self._tell({**found.attributes(), "radio_channel": "" if facts is None else facts.channel})
             await asyncio.sleep(LOOK_S)

@@ -7,16 +7,19 @@ a driver reload, which changes its ifindex. No privilege is needed; the process 
 import asyncio
 import errno
 from collections import deque
+from dataclasses import replace
 from types import ModuleType
 
 from halow.errors import AbsentReason, RadioAbsent
 from halow.interfaces import Interface, Wanted, choose, country_of, with_driver
-from halow.model import Change, LinkEvent, RadioSample, Survey
+from halow.model import Change, KernelRules, LinkEvent, RadioSample, Survey
 from halow.netlink import NetlinkSocket, resolve_family, split
 from halow.radios import is_halow, vendor_of
+from halow.regulatory import domain_of
 
 NETLINK_GENERIC = 16
 FAMILY = "nl80211"
+NO_DOMAIN = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT)
 SURVEY_UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -87,9 +90,23 @@ class KernelRadio:
                 peers.append(vendor.correct(station))
             await asyncio.sleep(0)      # a station costs 0.3 ms on a desktop: the meters' sockets get their turn
         survey = await self._survey(chosen.ifindex)
-        facts = vendor.facts(
-            chosen, country_of(vendor.country_parameter), None if survey is None else survey.noise_dbm)
-        return RadioSample(facts, tuple(peers), survey)
+        rules = await self._rules(chosen)
+        country = country_of(vendor.country_parameter)
+        if not country and rules is not None and vendor.country_from_kernel:
+            country = rules.country
+        facts = vendor.facts(chosen, country, None if survey is None else survey.noise_dbm)
+        return RadioSample(replace(facts, kernel_rules=rules), tuple(peers), survey)
+
+    async def _rules(self, chosen: Interface) -> KernelRules | None:
+        """Ask what the kernel allows here; one that does not say is no reason to see no radio."""
+        asks, _ = self._ready()
+        try:
+            domain = await domain_of(asks, self._family, chosen.wiphy)
+        except OSError as error:
+            if error.errno in NO_DOMAIN:
+                return None
+            raise
+        return None if domain is None else domain.at(chosen.kernel_mhz)
 
     async def _survey(self, ifindex: int) -> Survey | None:
         asks, codec = self._ready()

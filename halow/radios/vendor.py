@@ -51,7 +51,8 @@ class Vendor:
 
     `faked` are LinkSample fields that the driver makes up: they become None. `rates` says what a shown rate means:
     "s1g" = an 802.11ac disguise of S1G, "as_shown" = the truth, "none" = nothing. `widths` maps the shown channel
-    width to the S1G width. `country_parameter` is where sysfs keeps the country, below /sys/module.
+    width to the S1G width. `country_parameter` is where sysfs keeps the country, below /sys/module;
+    `country_from_kernel`: the driver goes by the kernel's regulatory domain.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Vendor:
     widths: Mapping[int, int] = field(default_factory=dict)
     regions: Mapping[str, Region] = field(default_factory=dict)
     country_parameter: str = ""
+    country_from_kernel: bool = False
 
     def drives(self, driver: str) -> bool:
         """Tell whether a driver of this name belongs to the vendor."""

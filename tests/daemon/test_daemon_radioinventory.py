@@ -16,7 +16,7 @@ THERE = RadioState(present=True, since=0.0, facts=RadioFacts("wlan1", "morse_sdi
 GONE = RadioState(present=False, since=0.0, reason="no_interface")
 
 
-def take(interface: str) -> Inventory:
+def take(interface: str, _country: str) -> Inventory:
     if not interface:
         return Inventory("6.12.21", missing_modules=("dot11ah.ko", "morse.ko"))
     return Inventory("6.6.31", interface, "morse_sdio", "morse", "1.12.4", parameters=(("bcf", "bcf_mf08551.bin"),), country="EU")

@@ -53,8 +53,8 @@ def station(mac, ifindex=7, *, signal=None, signal_avg=None, beacon_avg=None, in
 
 
 def interface(name="wlan0", ifindex=7, mac="02:00:00:00:00:01", *, iftype=3, freq=5610, center=5610, width=3, ssid=b"grid",
-              offset_khz=None, command=NEW_INTERFACE):
-    parts = [attr(3, u32(ifindex)), attr(4, name.encode() + b"\0"), attr(5, u32(iftype)), attr(6, mac_bytes(mac))]
+              offset_khz=None, command=NEW_INTERFACE, wiphy=0):
+    parts = [attr(1, u32(wiphy)), attr(3, u32(ifindex)), attr(4, name.encode() + b"\0"), attr(5, u32(iftype)), attr(6, mac_bytes(mac))]
     if freq is not None:
         parts += [attr(38, u32(freq)), attr(159, u32(width)), attr(160, u32(center))]
     if offset_khz is not None:
@@ -62,6 +62,13 @@ def interface(name="wlan0", ifindex=7, mac="02:00:00:00:00:01", *, iftype=3, fre
     if ssid is not None:
         parts.append(attr(52, ssid))
     return message(command, *parts)
+
+
+def regulatory(alpha2, *rules, wiphy=None):
+    """An answer to GET_REG; `rules`: (low MHz, high MHz, width MHz, mBm, flags)."""
+    nested = [nest(number, attr(1, u32(flags)), attr(2, u32(low * 1000)), attr(3, u32(high * 1000)), attr(4, u32(width * 1000)), attr(6, u32(mbm)))
+              for number, (low, high, width, mbm, flags) in enumerate(rules)]
+    return message(31, attr(33, alpha2.encode() + b"\0"), *([attr(1, u32(wiphy))] if wiphy is not None else []), nest(34, *nested))
 
 
 def survey(ifindex=7, *, noise=None, in_use=True, freq=5610, times=None):

@@ -12,7 +12,7 @@ import pytest
 
 from halow.errors import AbsentReason, RadioAbsent
 from halow.interfaces import Wanted
-from halow.model import Change, LinkEvent, Mode
+from halow.model import Change, KernelRules, LinkEvent, Mode
 from halow.radios import kernel
 from halow.radios.kernel import KernelRadio
 
@@ -30,6 +30,14 @@ class Kernel:
         self.events = asyncio.Queue()
         self.joined = []
         self.family = True
+        self.domains = {}      # wiphy, or None for the whole kernel: what GET_REG is answered
+
+    def request(self, payload):
+        assert payload[0] == 31
+        wiphy = struct.unpack_from("=I", payload, 8)[0] if len(payload) > 4 else None
+        if wiphy not in self.domains:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return [self.domains[wiphy]]
 
     def dump(self, kind, payload):
         assert kind == nl.FAMILY
@@ -59,6 +67,8 @@ class Socket:
         self.fake.joined.append(group)
 
     async def request(self, kind, payload):
+        if kind == nl.FAMILY:
+            return self.fake.request(payload)
         if not self.fake.family:
             raise OSError(errno.ENOENT, "No such file or directory")
         groups = [nl.nest(n, nl.attr(1, name + b"\0"), nl.attr(2, nl.u32(number)))
@@ -103,6 +113,30 @@ async def test_a_sample_of_a_morse_access_point(fake):
     assert (facts.noise_dbm, facts.width_mhz, facts.s1g_khz) == (-102, 4, 918_000)
     assert [(peer.mac, peer.signal_dbm, peer.tx_retries) for peer in sample.peers] == [(A, -66, None), (B, -91, 5)]
     assert sorted(fake.joined) == [4, 8], "mlme and config"
+    await radio.close()
+
+
+async def test_what_the_kernel_allows_is_shown_beside_the_country_of_the_driver(fake):
+    fake.domains[0] = nl.regulatory("DE", (5470, 5725, 160, 2698, 0), wiphy=0)
+    radio = await opened()
+    facts = (await radio.sample()).facts
+    assert facts.kernel_rules == KernelRules("DE", 160, 26.98)
+    assert facts.country == "US", "the driver's own is the one that it goes by"
+    fake.domains.clear()
+    assert (await radio.sample()).facts.kernel_rules is None
+    await radio.close()
+
+
+async def test_newracoms_country_is_the_kernels_though_its_own_rules_name_none(fake, tmp_path):
+    driver = tmp_path / "class/net/wlan0/device/driver"
+    driver.unlink()
+    driver.symlink_to("../../../bus/spi/drivers/nrc80211")
+    fake.domains = {0: nl.regulatory("99", (5490, 5690, 40, 3000, 0), wiphy=0), None: nl.regulatory("DE", (5470, 5725, 160, 2698, 0))}
+    radio = await opened()
+    facts = (await radio.sample()).facts
+    assert (facts.vendor, facts.country, facts.kernel_rules) == ("newracom", "DE", KernelRules("DE", 40, 30.0))
+    fake.domains[None] = nl.regulatory("00")
+    assert (await radio.sample()).facts.country == "", "the world is no country"
     await radio.close()
 
 

@@ -80,6 +80,20 @@ def test_events():
     assert nl80211.event(nl.message(64), 7) is None, "CQM is not acted on: it fires at every crossing"
 
 
+@pytest.mark.parametrize(("command", "sender", "code", "reason"), [
+    (39, "02:00:00:00:00:01", 3, "reason 3: the station left"), (40, "02:00:00:00:00:09", 4, "reason 4: inactivity, we ended it"),
+    (39, "02:00:00:00:00:01", 99, "reason 99: see IEEE 802.11, 9.4.1.7"),
+])
+def test_the_frame_that_ends_an_association_says_who_and_why(command, sender, code, reason):
+    access_point, ours = "02:00:00:00:00:01", "02:00:00:00:00:09"
+    receiver = ours if sender == access_point else access_point
+    frame = b"\xc0\0\0\0" + nl.mac_bytes(receiver) + nl.mac_bytes(sender) + nl.mac_bytes(access_point) + b"\0\0" + nl.u16(code)
+    message = nl.message(command, nl.attr(3, nl.u32(7)), nl.attr(51, frame))
+    assert nl80211.event(message, 7) == LinkEvent(Change.PEER_REMOVED, access_point, reason)
+    assert nl80211.event(message, 8) is None
+    assert nl80211.event(nl.message(command, nl.attr(3, nl.u32(7)), nl.attr(51, frame[:25])), 7) is None, "cut short"
+
+
 def test_a_request_is_the_bytes_of_the_kernels_headers():
     assert nl80211.ask(nl80211.GET_INTERFACE) == bytes([5, 0, 0, 0])
     assert nl80211.ask(nl80211.GET_STATION, 7) == bytes([17, 0, 0, 0]) + nl.attr(3, nl.u32(7))
