@@ -3,9 +3,10 @@
 import nlbytes as nl
 import pytest
 
-from halow.model import KernelRules
+from halow.model import KernelRules, RadioFacts
 from halow.netlink import NetlinkSocket, resolve_family
 from halow.regulatory import Domain, domain, domain_of
+from halow.table import told_by
 
 AU = nl.regulatory("AU", (2400, 2483, 40, 3600, 0), (5150, 5250, 80, 2300, 0), (5250, 5350, 80, 2000, 1 << 7 | 1 << 4))
 
@@ -46,3 +47,9 @@ async def test_this_machines_kernel_tells_its_domain_to_everybody() -> None:
         assert len(found.alpha2) == 2
     finally:
         sock.close()
+
+
+def test_link_info_names_it_as_the_kernels() -> None:
+    facts = RadioFacts("wlan0", "morse_sdio", "", country="EU", kernel_rules=KernelRules("", 20.0, 23.0), sources=(("channel", "hostapd"),))
+    assert told_by(facts) == [("kernel's country", "none set"), ("kernel's rules", "at most 20 MHz wide and 23 dBm EIRP on the channel shown"),
+                              ("channel from", "hostapd")]

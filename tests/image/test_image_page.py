@@ -46,7 +46,7 @@ async def test_the_filter_follows_the_settings_of_the_page(
     async with HostSide(tmp_path, meters=1, settings=ON_THE_NETWORK) as side:
         side.card(disk)
         with board("amd64", disk, extra=network) as box:
-            await ready(box)
+            await ready(box, timeout_s=600)
             await until_answered(port)
             for listen, until in (("::1", "until !"), ("::", "until")):
                 await on(box, f"sed -i 's/^listen = .*/listen = \"{listen}\"/' {SETTINGS}")

@@ -8,7 +8,7 @@ from radio_site import RadioSite
 from vm import environment
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RadioSite]:
     """The board, its three stations, and a meter behind each; all of them heard."""
     folder = environment()

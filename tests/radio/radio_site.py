@@ -28,8 +28,12 @@ STATIONS = (1, 2, 3)
 LEVELS = {1: -65, 2: -81, 3: -91}
 """What the access point hears of each station, in dBm; a station hears it 3 dB better."""
 
-RUNGS = ("reassociate", "restart_daemon", "vendor_restart", "reload_driver")
-AFTER_S, STEP_WAIT_S, AT_MOST = 30.0, 5.0, 5
+RUNGS = ("reassociate", "restart_daemon", "vendor_restart", "reload_driver", "reboot")
+ASKED = ("restart_daemon", "reload_driver")
+"""What the image's own helper does as root; the others only leave a mark."""
+AFTER_S, STEP_WAIT_S, AT_MOST = 30.0, 8.0, 5
+CONTROL = "/run/halow-gateway-radio/control"
+AS_THE_GATEWAY = f"setpriv --reuid={GATEWAY_UID} --regid={GATEWAY_UID} --clear-groups --"
 
 _SETTINGS = f"""
 [radio]
@@ -43,8 +47,8 @@ step_wait_s = {STEP_WAIT_S}
 heal_s = 3600.0
 at_most_per_hour = {AT_MOST}
 reboots_in_row = 1
-reboot = "/usr/bin/touch /run/halow-gateway/taken-reboot"
-""" + "".join(f'{rung} = "/usr/bin/touch /run/halow-gateway/taken-{rung}"\n' for rung in RUNGS)
+""" + "".join(f'{rung} = "' + (f"/usr/lib/halow-gateway/ask-radio-step {rung}" if rung in ASKED else f"/usr/bin/touch /run/halow-gateway/taken-{rung}") + '"\n'
+              for rung in RUNGS)
 
 _RADIO = f"""VENDOR=lab
 ROLE=ap
@@ -107,7 +111,7 @@ class RadioSite:
         self.host.card(self._disk)
         self.board.start()
         try:
-            took = await ready(self.board)
+            took = await ready(self.board, timeout_s=600)
             await self.on("mkdir -p /run/lab && mount -o ro /dev/vdb /run/lab")
             await self.on(f"{LAB}/prepare")
             # not on the card: the product does not know the lab's "vendor" before `prepare`
@@ -146,9 +150,9 @@ class RadioSite:
         if levels is not None:
             self.levels = levels
         told = "" if levels is None else f" '{json.dumps(both_ways(levels))}'"
-        said = await self.on(f"{LAB}/python {LAB}/watch.py '{condition}' {within_s}{told}; true", timeout_s=within_s + 60)
+        said = await self.on(f"{LAB}/python {LAB}/watch.py '{condition}' {within_s}{told}", timeout_s=within_s + 60)
         found = json.loads(said.splitlines()[-1])
-        return Seen(found["waited_s"] < within_s, found["began"], found["waited_s"], found["radio"])
+        return Seen(found["came"], found["began"], found["waited_s"], found["radio"])
 
     async def all_heard(self, levels: dict[int, int] | None = None, *, within_s: float = 90.0) -> Seen:
         """Set the usual levels, or these, and wait until every station is heard."""
@@ -157,6 +161,16 @@ class RadioSite:
             seen = await self.watch(f"peer {mac(station)} heard", within_s, self.levels)
             assert seen.came, f"station {station} is not heard: {seen.radio}\n{await self.said()}\n{await self.said('halow-radio')}"
         return seen
+
+    async def looks(self, more: int, station: int = 1, levels: dict[int, int] | None = None) -> Seen:
+        """Set levels, where some are given, and wait until the gateway has looked at a station so many times more."""
+        seen = await self.watch(f"peer {mac(station)} looked {more}", 60 + more * INTERVAL_S, levels)
+        assert seen.came, f"station {station} is not looked at: {seen.radio}\n{await self.said()}"
+        return seen
+
+    async def line(self, unit: str, since: float, pattern: str, *, within_s: float = 90.0) -> str:
+        """Wait until a unit has logged a line like this at or after a monotonic time; return it."""
+        return await self.on(f"{LAB}/python {LAB}/said.py {unit} {since} '{pattern}' {within_s:.0f}", timeout_s=within_s + 60)
 
     async def now(self) -> float:
         """Return the board's monotonic seconds."""

@@ -1,7 +1,8 @@
 """Builds the disk that gives the rehearsal's board four simulated radios: `python3 tools/radio_vm/build.py`.
 
-Debian's Python of the board's own release, and `guest/`: the medium between the radios, the stations, what looks at
-the gateway. The board's image is the rehearsal's, unchanged: none of this is in it. No step is repeated without need.
+Debian's Python of the board's own release; `guest/`: the medium between the radios, the stations, what looks at the
+gateway; and `halow`, whose readers are tried there without the gateway around them. The board's image is the
+rehearsal's, unchanged: none of this is in it. No step is repeated without need.
 """
 
 import shutil
@@ -55,15 +56,14 @@ def main() -> int:
             shutil.rmtree(tree, ignore_errors=True)
             subprocess.run(["cp", "-a", "--reflink=auto", interpreter, tree], check=True)
             shutil.copytree(HERE / "guest", tree / "guest", ignore=shutil.ignore_patterns("__pycache__"))
-            (tree / "halow").mkdir()
-            for name in ("__init__.py", "netlink.py"):
-                shutil.copy(PROJECT / "halow" / name, tree / "halow" / name)
+            shutil.copytree(PROJECT / "halow", tree / "halow", ignore=shutil.ignore_patterns("__pycache__"))
             compile_all(folder, tree, tree / "halow")
             compile_all(folder, tree, tree / "guest")
             squash(tree, fresh)
             shutil.rmtree(tree)
 
-        step("radio: disk", target, digest(inputs, HERE / "guest", PROJECT / "halow/netlink.py"), make)
+        package = sorted(path for path in (PROJECT / "halow").rglob("*") if path.suffix in (".py", ".toml"))
+        step("radio: disk", target, digest(inputs, HERE / "guest", *package), make)
     except debian.ImageError as error:
         print(f"radio: {error}", file=sys.stderr)
         return 1

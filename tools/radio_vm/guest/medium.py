@@ -15,6 +15,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from telling import ready
+
 from halow.netlink import (
     CTRL_ATTR_FAMILY_ID,
     CTRL_ATTR_FAMILY_NAME,
@@ -36,7 +38,6 @@ NOISE_DBM = -98
 NEEDED_DB = (4, 5, 7, 10, 13, 17, 21, 23)
 """Signal-to-noise ratio at which half of the frames at 6, 9, 12, 18, 24, 36, 48, 54 Mbit/s are lost."""
 SLOPE_DB = 3.0
-READY = Path("/run/radio/medium-ready")
 
 Attempts = list[tuple[int, int]]      # (rate index, how often), the driver's order
 
@@ -133,7 +134,7 @@ def main() -> None:
     medium = Medium(Path(sys.argv[1]))
     medium.refresh()
     send(family, REGISTER, b"")
-    READY.touch()
+    ready()
     while True:
         data = sock.recv(1 << 17)
         _, kind, _, _, _ = HEADER.unpack_from(data)

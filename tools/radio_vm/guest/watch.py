@@ -1,7 +1,8 @@
 """Sets levels and waits for what the gateway makes of them: python3 watch.py CONDITION WITHIN_S [LEVELS-AS-JSON].
 
-Conditions: `peer MAC heard`, `peer MAC unheard` (stale or lost), `radio present`, `radio absent`. Asks the gateway's
-control socket again and again; prints {"waited_s", "radio"} as JSON, and ends with status 1 where it did not come.
+Conditions: `peer MAC heard`, `peer MAC unheard` (stale or lost), `peer MAC looked N` (N more samples of it were taken),
+`radio present`, `radio absent`, `ladder exhausted`. Asks the gateway's control socket again and again, which tells
+nothing by itself; prints {"came", "began", "waited_s", "radio"} as JSON.
 """
 
 import json
@@ -25,31 +26,41 @@ def radio() -> dict[str, Any]:
             return dict(json.loads(lines.readline())["radio"])
 
 
-def holds(condition: list[str], found: dict[str, Any]) -> bool:
-    """Tell whether the radio is as wanted."""
+def peer_of(found: dict[str, Any], mac: str) -> dict[str, Any] | None:
+    """Return a peer, None where it never was heard."""
+    return next((one for one in found.get("peers", ()) if one["mac"] == mac), None)
+
+
+def holds(condition: list[str], found: dict[str, Any], first: dict[str, Any]) -> bool:
+    """Tell whether the radio is as wanted; `first` is how it was before."""
     match condition:
         case ["radio", word]:
             return bool(found["present"]) is (word == "present")
+        case ["ladder", "exhausted"]:
+            return bool(found["recovery"]["exhausted"])
+        case ["peer", mac, "looked", number]:
+            peer, before = peer_of(found, mac), peer_of(first, mac)
+            return peer is not None and peer["samples"] >= (before["samples"] if before else 0) + int(number)
         case ["peer", mac, word]:
-            peer = next((one for one in found.get("peers", ()) if one["mac"] == mac), None)
+            peer = peer_of(found, mac)
             heard = peer is not None and not peer["stale"] and peer["grade"] not in ("lost", "unknown")
             return heard is (word == "heard")
     raise SystemExit(f"unknown condition {condition}")
 
 
-def main() -> int:
+def main() -> None:
     """Set, wait, print."""
     condition, within_s = sys.argv[1].split(), float(sys.argv[2])
+    first = radio()
     if len(sys.argv) > 3:
         fresh = LEVELS.with_suffix(".new")
         fresh.write_text(sys.argv[3])
         fresh.replace(LEVELS)
     began = time.monotonic()
-    while not (good := holds(condition, found := radio())) and time.monotonic() < began + within_s:
+    while not (came := holds(condition, found := radio(), first)) and time.monotonic() < began + within_s:
         time.sleep(AGAIN_S)
-    print(json.dumps({"began": began, "waited_s": time.monotonic() - began, "radio": found}))
-    return 0 if good else 1
+    print(json.dumps({"came": came, "began": began, "waited_s": time.monotonic() - began, "radio": found}))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
