@@ -92,6 +92,8 @@ def _state_dir(settings: Settings, _: State) -> Iterator[Finding]:
             yield Finding("note", f"gateway.{key} = {directory}: other users can write there; chmod 700 it")
         else:
             yield Finding("good", f"gateway.{key} = {directory}")
+        if (directory / "restoring/commit.json").exists():
+            yield Finding("bad", f"gateway.{key}: a restore was cut; `halow-gateway init` as root ends it")
         if key == "state_dir":
             yield from _space(nearest, settings)
             yield from _ring_key(settings)

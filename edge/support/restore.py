@@ -72,11 +72,12 @@ def restore(files: dict[str, bytes], settings: Settings, settings_file: Path | N
             to = state_dir / name
             if name.startswith(f"{PROFILES}/"):
                 to = own_directory(settings.gateway) / name.removeprefix(f"{PROFILES}/")
-                make_directory(to.parent)
+                if make_directory(to.parent) and os.geteuid() == 0 and state_dir.absolute() in to.absolute().parents:
+                    os.chown(to.parent, state_dir.stat().st_uid, state_dir.stat().st_gid)
             if name == RING_KEY_FILE and to.exists() and to.read_bytes() != data:
                 kept.append(f"{to}: the ring here may be encrypted with it")
                 continue
-            mode = 0o644 if name == ID_FILE else 0o600
+            mode = 0o644 if name == ID_FILE or name.startswith(f"{PROFILES}/") else 0o600
             moves.append(_stage(staging, name.replace("/", "--"), data, to.absolute(), mode))
         moves.append(Move(FILE_NAME, str((state_dir / FILE_NAME).absolute())))
         _owned(staging, state_dir)
@@ -150,9 +151,20 @@ def _put(source: Path, to: Path, mode: int, state_dir: Path) -> None:
         source.replace(to)
         sync_directory(to.parent)
     else:                          # perhaps another file system
+        owner = _owner(to, state_dir)
         write_file(to, source.read_bytes(), mode=mode, replace=True)
+        if owner is not None and os.geteuid() == 0:
+            os.chown(to, *owner)
         source.unlink()
     sync_directory(source.parent)
+
+
+def _owner(to: Path, state_dir: Path) -> tuple[int, int] | None:
+    """Return whose a file is to be: who has had it, else the state directory's owner for what lies below that."""
+    if not to.exists() and state_dir.absolute() not in to.parents:
+        return None
+    status = (to if to.exists() else state_dir).stat()
+    return status.st_uid, status.st_gid
 
 
 def _clear(staging: Path) -> None:

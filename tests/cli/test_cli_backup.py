@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import sqlite3
 import stat
 import tarfile
@@ -353,9 +354,26 @@ def test_the_next_start_ends_what_was_cut_before_anything_is_opened(site: Site, 
     monkeypatch.undo()
     monkeypatch.chdir(site.base)
     assert (site.state_dir / "restoring/commit.json").exists()
+    assert "BAD   gateway.state_dir: a restore was cut; `halow-gateway init` as root ends it" in site("check").stdout
     told = json.loads(site.good("init", "--json"))
     assert [part["text"] for part in told["parts"] if part["name"] == "registry"] == ["registry.db, 2 meters"]
     assert not (site.state_dir / "restoring").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_restores_is_the_gateways(site: Site) -> None:
+    furnish(site)
+    (site.state_dir / "ring.key").write_text("ab" * 32)
+    backup(site)
+    shutil.rmtree(site.state_dir)
+    site.state_dir.mkdir(mode=0o700)
+    os.chown(site.state_dir, 12_345, 12_346)
+    site.config.chmod(0o640)
+    os.chown(site.config, 0, 12_346)
+    site.good("restore", "b", "--passphrase-file", "phrase", "--yes")
+    owners = {(path.stat().st_uid, path.stat().st_gid) for path in site.state_dir.rglob("*")}
+    assert owners == {(12_345, 12_346)}
+    assert (site.config.stat().st_uid, site.config.stat().st_gid, stat.S_IMODE(site.config.stat().st_mode)) == (0, 12_346, 0o640)
 
 
 def test_the_rings_key_here_is_not_replaced(site: Site) -> None:
