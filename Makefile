@@ -5,7 +5,7 @@
 
 PY := .venv/bin/python
 
-.PHONY: docs man demo test lint types unit binary binary-aarch64 test-binary bench crash soak incumbent ota fuzz rehearse rehearse-short rehearse-long test-radio images-amd64 images-arm64 check-buildroot test-page clean
+.PHONY: docs man demo test lint types unit binary binary-aarch64 test-binary bench crash cuts soak incumbent ota fuzz rehearse rehearse-short rehearse-long test-radio images-amd64 images-arm64 check-buildroot test-page clean
 
 demo: .venv/.demo
 	@.venv/bin/halow-gateway demo
@@ -61,6 +61,10 @@ crash: .venv/.test
 	$(PY) tests/ring/ring_mutants.py
 	seq $$(( $(RING_EXAMPLES) / $(RING_PART) )) | xargs -P $$(nproc) -I{} env RING_EXAMPLES=$(RING_PART) $(PY) -m pytest -q \
 		--hypothesis-seed={} tests/ring/test_ring_machine.py
+
+# The whole list of what goes over the uplink, cut behind every packet in either direction (make test takes a sample); a minute or two.
+cuts: .venv/.test
+	UPLINK_CUTS=all $(PY) -m pytest -q --timeout=0 tests/uplink/test_uplink_cuts.py
 
 # The whole gateway for SOAK_S seconds: 100 meters, random kills, outages and clock steps, two weeks of its time in an hour; then an
 # account of every reading that a meter gave. Takes about a third of a core.

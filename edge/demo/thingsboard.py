@@ -66,6 +66,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         self._server.connections.discard(self)
         self._server.left(self)
+        self.deaf = True
         self.closed.set_result(None)
 
     def data_received(self, data: bytes) -> None:
@@ -150,7 +151,7 @@ class _Connection(asyncio.Protocol):
 
     def _acknowledge_held(self) -> None:
         held, self._acks = self._acks, []
-        for packet_id, reason in reversed(held):
+        for packet_id, reason in reversed(held if not self.deaf else ()):
             self._machine.acknowledge_publish(packet_id, reason)
         if held:
             self.flush()

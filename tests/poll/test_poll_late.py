@@ -109,7 +109,7 @@ async def test_sessions_that_lose_their_first_answer_use_every_invoke_id_before_
             if direction == "TX" and data[8] == 0xC0:
                 asked.append(data[10] & 0x0F)
 
-        session = session_to(row, settings=slower(exchange_timeout_s=0.02), trace=trace)
+        session = session_to(row, settings=slower(exchange_timeout_s=0.08), trace=trace)
         for _ in range(16):
             await session.open()
             meter.quirks.meter_silent = True
