@@ -26,6 +26,8 @@ async def opened(settings: UplinkSettings, versions: Versions, now: float, *, cl
     Raises Rejected or Retryable, see Session.open; within twice its time, as a server that refuses the one version is
     asked in the other at once. Cancelling leaves no socket behind. `paths` None: as the settings say.
     """
+    if paths is not None:
+        paths.wanted()
     way, dialer = (paths.way, paths.dialer) if paths is not None else (way_of(settings), Dialer())
     server = way.host, way.port
     for _ in range(2):

@@ -83,6 +83,10 @@ class Chooser:
         if at - self.since >= self._return_after_s(self.current):
             self.probes[self.current].doublings = 0
 
+    def begin(self, now: float) -> None:
+        """Count silence from now on: until now nobody asked the server for anything."""
+        self.since, self.heard_at = now, None
+
     def probed(self, path: int, *, answered: bool, detail: str, now: float) -> None:
         """Note the outcome of a probe of a path."""
         probe = self.probes[path]

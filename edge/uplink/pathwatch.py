@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 TICK_S = 5.0
 TICKS = 12                 # at least so many looks within dead_after_s
+SPARE_S = 10.0             # beyond the longest attempt to connect and the longest rest before the next
 TELL_EVERY_S = 3_600.0
 DAY_MS = 86_400_000
 
@@ -75,6 +76,7 @@ class PathWatch:
         self.dialer = Dialer()
         self._clock, self._rng, self._tell, self._keep, self._clock_of = clock, rng, tell, keep, clock_of
         self._session: Heard | None = None
+        self._wanted_until = float("-inf")                  # silence means something while somebody asks
         self._probing: dict[int, asyncio.Task[None]] = {}
         self._told: dict[str, Traffic] = {}                 # in records so far
         self._tell_at = clock.monotonic() + TELL_EVERY_S
@@ -94,6 +96,7 @@ class PathWatch:
         self._ways = tuple(way_of(uplink, path) for path in (settings.path or (None,)))
         self._several = len(settings.path) > 1
         self._uplink, self._settings = uplink, settings
+        self._wanted_s = 2 * uplink.connect_timeout_s + max(uplink.backoff_max_s, uplink.refused_backoff_s) + SPARE_S
         self._tick_s = min(TICK_S, settings.dead_after_s / TICKS)
         rule = Rule(settings.dead_after_s, settings.return_after_s, settings.probe_interval_s)
         self._chooser = Chooser([path.metered for path in self.paths], rule, self._rng, self._clock.monotonic())
@@ -118,6 +121,13 @@ class PathWatch:
     def leaving(self) -> str:
         """Return why the connection there is must end for another path; "": it need not."""
         return f"path {self.path.name} is taken: {self._chooser.why}" if self.moved.is_set() else ""
+
+    def wanted(self) -> None:
+        """Note an attempt to connect: without credentials there are none, and silence is no fault of a path."""
+        now = self._clock.monotonic()
+        if now >= self._wanted_until:
+            self._chooser.begin(now)
+        self._wanted_until = now + self._wanted_s
 
     def began(self, session: Heard) -> None:
         """Note a session on `way`; the server is heard over it from now on."""
@@ -181,7 +191,9 @@ class PathWatch:
         for at in self._chooser.due(now):
             if at not in self._probing:
                 self._probing[at] = asyncio.create_task(self._probe(at), name=f"probe of {self.paths[at].name}")
-        if (switch := self._chooser.step(now)) is not None:
+        if self._session is not None:
+            self._wanted_until = now + self._wanted_s
+        if now < self._wanted_until and (switch := self._chooser.step(now)) is not None:
             self._switched(switch)
 
     def _hear(self) -> None:

@@ -114,6 +114,25 @@ async def test_without_paths_nothing_is_probed_and_bytes_are_counted(mosquitto, 
     assert paths.sum("path_uplink_sent_bytes") > 5_000
 
 
+async def test_where_nobody_connects_no_path_is_at_fault(clock):
+    """Without credentials nothing is asked of the server, so nothing is heard, for days."""
+    now = 0.0
+    clock.monotonic = lambda: now
+    paths = Paths(clock, settings(1), PathSettings(name="lan", port=free_port()), PathSettings(name="modem", port=free_port()))
+    async with paths:
+        for _ in range(100):
+            now += 1_000.0
+            paths.watch._look()
+        assert paths.events == []
+        paths.watch.wanted()
+        paths.watch._look()
+        assert paths.events == [], "silence counts from now on"
+        now += FAST["dead_after_s"]
+        paths.watch.wanted()
+        paths.watch._look()
+        assert len(paths.events) == 1
+
+
 # ---- probes
 
 
