@@ -183,7 +183,7 @@ async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> 
             supply_of=supply_by(profiles, enrolment.profile_of)))
         page = await resources.enter_async_context(_page(
             desk.now, clock=clock, status=status, enrolment=enrolment, library=profiles, orders=orders, alarms=alarms,
-            latest=latest, links=links, ring=ring, tail=tail, levels=levels))
+            latest=latest, links=links, ring=ring, tail=tail, levels=levels, reload_config=desk.answer))
         await resources.enter_async_context(serve(Path(settings.gateway.runtime_dir), {
             "status": status.answer, "reload": _reload(enrolment), "order": orders.order, "page": page.control,
             "order_state": orders.state, "image": images.answer, "credentials": upstream.admission.answer,

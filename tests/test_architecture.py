@@ -53,7 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "edge.health": set(),
     "edge.support": {"edge.configfile", "edge.confighistory", "edge.configlayer", "edge.store", "edge.ring", "edge.health", "edge.meters", "halow"},
     "edge.control": set(),
-    "edge.api": {"edge.store", "edge.meters", "edge.health", "edge.configfile", "edge.log", "edge.logs"},
+    "edge.api": {"edge.confighistory", "edge.store", "edge.meters", "edge.health", "edge.configfile", "edge.log", "edge.logs"},
     "edge.demo": {"edge.dlms", "edge.meters", "edge.control"},
     "edge.daemon": {"edge.push", "edge.remote", "edge.log", "edge.logs", "edge.ota", "edge.poll", "edge.errands", "edge.meters", "edge.dlms", "edge.uplink", "edge.ring", "edge.store",
                     "edge.health", "halow", "edge.discovery", "edge.api", "edge.alarms", "edge.support", "edge.configfile", "edge.configchange", "edge.confighistory",

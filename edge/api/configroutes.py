@@ -1,17 +1,22 @@
-"""Routes about the settings: what is in force, and whether a candidate would be. Nothing is written from here.
+"""Routes about the settings: what is in force, whether a candidate would be, who changed what, and taking up the file.
+
+Nothing is written from here.
 
 The settings file is the operator's, and on the image part of what is flashed; a form that is right gives the text to
 put there. What a setting tells of secrets (a user name, the arguments of a command) is not shown.
 """
 
+import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from edge import confighistory
 from edge.api import wire
 from edge.api.doors import Doors
-from edge.api.problem import at_fields
+from edge.api.problem import at_fields, refused
 from edge.api.sessions import Role
 from edge.api.table import BASE, Call, Route
 from edge.config import Settings
@@ -36,6 +41,11 @@ class ConfigRoutes:
                   wire.Config),
             Route("POST", f"{BASE}/config/check", Role.ADMIN, self.check, "Whether a candidate is good.",
                   wire.Checked, wire.ConfigBody, limit_bytes=LIMIT_BYTES),
+            Route("POST", f"{BASE}/config/reload", Role.ADMIN, self.reload,
+                  "Take up gateway.toml as `config reload` does; what has not changed goes on.",
+                  wire.Reloaded, fails=(422,)),
+            Route("GET", f"{BASE}/config/history", Role.VIEW, self.history, "Who changed which setting, newest first.",
+                  wire.ConfigHistory, fails=(422,)),
         ]
 
     async def show(self, _call: Call) -> wire.Config:
@@ -59,6 +69,22 @@ class ConfigRoutes:
         found = tuple(wire.CheckedProblem(*each) for each in at_fields(problems, known))
         text = _changes_toml(settings, body.changes) if not found and not body.toml else ""
         return wire.Checked(good=not found, problems=found, toml=text)
+
+    async def reload(self, call: Call) -> wire.Reloaded:
+        """Have the running gateway read its file; one that is wrong changes nothing, and is told line by line."""
+        try:
+            told = await self._doors.reload_config({"by": f"{call.who.name} at {call.address}"})
+        except SettingsError as error:
+            known = [f"{each.section}.{each.key}" for each in describe(Settings())]
+            raise refused(error, known) from error
+        changed, waits = (tuple(wire.Altered(**each) for each in told[key]) for key in ("changed", "needs_restart"))
+        return wire.Reloaded(changed, waits, tuple(told["restarted"]), told["objection"])
+
+    async def history(self, _call: Call) -> wire.ConfigHistory:
+        """Return what is kept of it."""
+        entries = await asyncio.to_thread(confighistory.read, Path(self._doors.settings.gateway.state_dir))
+        return wire.ConfigHistory(tuple(wire.ConfigChange(each.at_ms, each.by, each.outcome, each.words())
+                                        for each in reversed(entries)))
 
 
 def _changed(settings: Settings, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

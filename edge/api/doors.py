@@ -73,6 +73,7 @@ class Doors:
     order_state: Request
     alarms: Request
     acknowledge: Request
+    reload_config: Request
     newest: Callable[[str], NewestReading | None]
     peers: Callable[[], Sequence[PeerView]]
     peer_of: Callable[[Meter], PeerView | None]          # the peer that a meter stands behind

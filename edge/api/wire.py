@@ -340,6 +340,38 @@ class CheckedProblem(msgspec.Struct, frozen=True):
     text: str
 
 
+class Altered(msgspec.Struct, frozen=True):
+    """One setting that is another now, or would be after a restart; secrets are not shown."""
+
+    key: str
+    before: Any
+    after: Any
+
+
+class Reloaded(msgspec.Struct, frozen=True):
+    """What a reload did. `objection`: why what ThingsBoard has set is left out."""
+
+    changed: tuple[Altered, ...]
+    needs_restart: tuple[Altered, ...]
+    restarted: tuple[str, ...]
+    objection: str
+
+
+class ConfigChange(msgspec.Struct, frozen=True):
+    """What became of settings, when and by whom: applied, trial, refused or rolled_back."""
+
+    at_ms: int
+    by: str
+    outcome: str
+    text: str
+
+
+class ConfigHistory(msgspec.Struct, frozen=True):
+    """The newest changes, newest first."""
+
+    changes: tuple[ConfigChange, ...]
+
+
 class Inventory(msgspec.Struct, frozen=True):
     """What there is: software, board, radio, meters with what they say they are."""
 

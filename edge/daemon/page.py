@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from edge.api.doors import Doors
+from edge.api.doors import Doors, Request
 from edge.api.page import Page
 from edge.clock import Clock
 from edge.config import Settings
@@ -31,7 +31,7 @@ FACT_LIMIT_BYTES = 4_096
 @asynccontextmanager
 async def opened(in_force: Callable[[], Settings], *, clock: Clock, status: StatusDesk, enrolment: Enrolment,
                  library: Library, orders: OrderDesk, alarms: AlarmDesk, latest: Latest, links: LinkDesk,
-                 ring: Ring, tail: LogTail, levels: LevelDesk) -> AsyncIterator[Page]:
+                 ring: Ring, tail: LogTail, levels: LevelDesk, reload_config: Request) -> AsyncIterator[Page]:
     """Yield the page, ready to be served by its two workers."""
     thresholds = Thresholds.for_width(in_force().radio.width_mhz)
 
@@ -46,7 +46,8 @@ async def opened(in_force: Callable[[], Settings], *, clock: Clock, status: Stat
     page = Page(Doors(
         in_force=in_force, clock=clock, status=status.answer, enrolment=enrolment, library=library,
         order=orders.order, order_state=orders.state,
-        alarms=alarms.answer, acknowledge=alarms.acknowledge, newest=latest.of, peers=lambda: links.states,
+        alarms=alarms.answer, acknowledge=alarms.acknowledge,
+        reload_config=reload_config, newest=latest.of, peers=lambda: links.states,
         peer_of=links.peer_of, backlog=backlog,
         bands=tuple((grade.label, thresholds.floor_dbm(grade)) for grade in GRADES),
         tail=tail, levels=levels, facts=facts))

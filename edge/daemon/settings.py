@@ -205,10 +205,14 @@ def _shown(changes: Sequence[Changed]) -> tuple[dict[str, Any], ...]:
 
 
 def _by(request: dict[str, Any]) -> str:
-    """Return who is at the socket's other end: the kernel's word, and behind it what the command says of itself."""
+    """Return who is at the socket's other end: the kernel's word, and behind it what the command says of itself.
+
+    Without a socket it is the page, which knows who is logged in.
+    """
     uid, says = PEER_UID.get(), request.get("by")
-    user = f"uid {uid}"
+    user = "page"
     if uid is not None:
+        user = f"uid {uid}"
         with contextlib.suppress(KeyError):      # a user without an entry, as in a container
             user = f"uid {uid} ({pwd.getpwuid(uid).pw_name})"
     text = f"{user}: {says}" if isinstance(says, str) and says else user

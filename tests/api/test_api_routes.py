@@ -22,10 +22,10 @@ from edge.config import ApiSettings, GatewaySettings, Settings
 ROLES = {
     "open": {"GET health", "POST setup", "POST session"},
     "view": {"GET session", "DELETE session", "GET status", "GET links", "GET ring", "GET logs", "GET inventory", "GET events",
-             "GET openapi.json", "GET alarms", "GET meters", "GET meters/{name}", "GET meters.csv", "GET profiles", "GET config"},
+             "GET openapi.json", "GET alarms", "GET meters", "GET meters/{name}", "GET meters.csv", "GET profiles", "GET config", "GET config/history"},
     "admin": {"PUT password", "GET tokens", "POST tokens", "DELETE tokens/{name}", "POST meters", "PATCH meters/{name}", "DELETE meters/{name}",
               "POST meters/{name}/pause", "POST meters/{name}/resume", "PUT meters/{name}/secrets", "POST meters/{name}/read",
-              "GET meters/{name}/read/{order}", "POST meters.csv", "POST config/check", "POST alarms/acknowledge", "PUT logs/level"},
+              "GET meters/{name}/read/{order}", "POST meters.csv", "POST config/check", "POST config/reload", "POST alarms/acknowledge", "PUT logs/level"},
 }
 
 
@@ -208,6 +208,27 @@ class Stream:
             assert chunk, self.seen
             self.seen += chunk
         return self.seen
+
+
+def test_the_file_is_taken_up_and_the_history_tells_by_whom(site, admin, viewer):
+    file = site.gateway.config
+    before = file.read_text()
+    try:
+        file.write_text(before.replace('log_level = "info"', 'log_level = "debug"'))
+        assert file.read_text() != before
+        answer = admin.call("POST", "config/reload").json
+        assert answer == {"changed": [{"key": "gateway.log_level", "before": "info", "after": "debug"}], "needs_restart": [], "restarted": [], "objection": ""}
+        newest = viewer.call("GET", "config/history").json["changes"][0]
+        assert (newest["by"], newest["outcome"], newest["text"]) == ("page: admin at 127.0.0.1", "applied", 'gateway.log_level "info" -> "debug"')
+        setting = next(each for each in viewer.call("GET", "config").json["settings"] if each["key"] == "log_level")
+        assert setting["value"] == "debug"
+        file.write_text("[poll]\ninterval_s = -1\n")
+        refused = admin.call("POST", "config/reload")
+        assert refused.status == 422
+        assert "poll.interval_s" in refused.text
+    finally:
+        file.write_text(before)
+        assert admin.call("POST", "config/reload").status == 200
 
 
 def test_live_events_begin_with_everything_and_go_on(site, viewer):

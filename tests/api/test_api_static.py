@@ -12,7 +12,7 @@ TABLES = {name: json.loads(STATIC.joinpath("strings", f"{name}.json").read_text(
 BUILT = {f"{prefix}.{word}" for prefix, words in {     # keys that are put together from a word of the gateway
     "state": ("ok", "trouble", "reading", "late", "failing", "resting", "starting", "refused", "paused"),
     "grade": ("excellent", "good", "fair", "poor", "lost", "unknown"), "stream": ("alarm", "billing", "instant"),
-    "level": ("info", "warning", "error", "critical", "debug"), "role": ("view", "admin"),
+    "level": ("info", "warning", "error", "critical", "debug"), "role": ("view", "admin"), "outcome": ("applied", "trial", "refused", "rolled_back"),
 }.items() for word in words}
 
 

@@ -217,6 +217,15 @@ def test_a_setting_is_judged_at_its_field(page):
     expect(page.locator("pre")).to_have_text("[poll]\ninterval_s = 30.0\n")
 
 
+def test_the_file_is_reloaded_and_the_history_tells_it(page, box):
+    file = box.site.gateway.config
+    file.write_text(file.read_text().replace('log_level = "info"', 'log_level = "debug"'))
+    page.get_by_role("button", name="Reload gateway.toml").click()
+    expect(page.locator("#announce")).to_contain_text("1 settings changed")
+    expect(page.get_by_role("row", name=re.compile("page: admin at 127.0.0.1 in force gateway.log_level"))).to_be_visible()
+    accessible(page)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", ["phone", "desk"])
 def test_every_view_is_usable_and_has_its_picture(page, box, browser, size, scheme):
