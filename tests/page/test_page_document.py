@@ -39,7 +39,7 @@ def test_every_answer_is_one_that_the_document_names(box, tmp_path):
     command = shutil.which("st", path=str(Path(sys.executable).parent)) or "st"
     done = subprocess.run(
         [command, "run", str(file), "--url", box.url, "--header", f"Authorization: Bearer {box.token}", "--checks", CHECKS,
-         "--max-examples", EXAMPLES, "--phases", "examples,coverage,fuzzing", "--request-timeout", "30", "--continue-on-failure"],
+         "--max-examples", EXAMPLES, "--phases", "examples,coverage,fuzzing", "--request-timeout", "30", "--continue-on-failure", "--max-time", "300"],
         check=False, capture_output=True, text=True, timeout=580, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     log = box.site.gateway.log.read_text()

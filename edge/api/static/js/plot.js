@@ -2,7 +2,7 @@
 import { s } from "./dom.js";
 import { number, time } from "./i18n.js";
 
-const LEFT = 46, RIGHT = 12, TOP = 12, BOTTOM = 26;
+const LEFT = 58, RIGHT = 12, TOP = 12, BOTTOM = 26;
 
 // As wide as its place, so that its words are as large as the page's.
 const widthOf = (place) => Math.max(300, Math.min(1000, place.clientWidth || 640));

@@ -1,7 +1,7 @@
 // Alarms that stand, newest first, and what has been.
 import { call, get } from "../api.js";
 import { announce, h, keyed, setText } from "../dom.js";
-import { age, known, moment, t } from "../i18n.js";
+import { age, known, moment, t, when } from "../i18n.js";
 import { ageOf, listen, now } from "../live.js";
 import { badge } from "../state.js";
 
@@ -34,7 +34,7 @@ export function show(place) {
 
   async function history() {
     const { history: changes } = await get("alarms");
-    past.replaceChildren(...changes.map((one) => h("tr", {}, h("td", {}, moment(one.at_ms)), h("th", { scope: "row" }, one.alarm.name), h("td", {}, one.alarm.device || t("alarms.gateway")), h("td", {}, known("change", one.state)))));
+    past.replaceChildren(...changes.map((one) => h("tr", {}, h("td", {}, when(one.at_ms)), h("th", { scope: "row" }, one.alarm.name), h("td", {}, one.alarm.device || t("alarms.gateway")), h("td", {}, known("change", one.state)))));
   }
 
   function update() {

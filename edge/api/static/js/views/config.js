@@ -2,7 +2,7 @@
 import { call, get } from "../api.js";
 import { announce, h } from "../dom.js";
 import { Form } from "../form.js";
-import { known, moment, t } from "../i18n.js";
+import { known, t, when } from "../i18n.js";
 
 // Lists and tables stand in their field as JSON; what is none is sent as text, and refused there with its reason.
 const listed = (value) => typeof value === "object" && value !== null;
@@ -23,7 +23,7 @@ function reloading(place) {
   const past = () => get("config/history").then(({ changes }) => {
     none.hidden = changes.length > 0;
     table.hidden = changes.length === 0;
-    rows.replaceChildren(...changes.slice(0, 20).map((one) => h("tr", {}, h("td", {}, moment(one.at_ms)), h("td", {}, one.by), h("td", {}, known("outcome", one.outcome)), h("td", {}, one.text))));
+    rows.replaceChildren(...changes.slice(0, 20).map((one) => h("tr", {}, h("td", {}, when(one.at_ms)), h("td", {}, one.by), h("td", {}, known("outcome", one.outcome)), h("td", { class: "long" }, one.text))));
   }).catch((refusal) => { none.hidden = false; none.textContent = refusal.message; table.hidden = true; });
   past();
   const reload = async () => {

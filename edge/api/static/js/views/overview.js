@@ -46,8 +46,9 @@ export function show(place) {
     const broken = [...(now.gateway.overdue || []).map((name) => t("overview.overdue", { name })), ...(now.gateway.registry && now.gateway.registry !== "ok" ? [now.gateway.registry] : [])];
     setText(clock.problem, broken.join(" "));
     showBadge(clock.badge, "state", broken.length ? "trouble" : "ok");
+    const faint = (one) => ["poor", "lost"].includes(one.grade ?? one.link_grade), weak = rows.filter(faint);
     const lines = [...now.alarms.filter((alarm) => !alarm.acknowledged_by).map((alarm) => `${alarm.device || now.gateway.name}: ${alarm.name}, ${alarm.detail}`), ...rows.filter((row) => row.problem || row.last_failure).map((row) => `${row.name} (${known("state", row.state)}): ${row.problem || row.last_failure}`),
-      ...now.peers.filter((peer) => ["poor", "lost"].includes(peer.grade)).map((peer) => `${peer.mac}: ${known("grade", peer.grade)}`)].slice(0, 12);
+      ...(weak.length ? weak.map((row) => `${row.name}: ${t("overview.link")} ${known("grade", row.link_grade)}`) : now.peers.filter(faint).map((peer) => `${peer.mac}: ${known("grade", peer.grade)}`))].slice(0, 12);
     if (worries.dataset.lines !== lines.join("\n")) {
       worries.dataset.lines = lines.join("\n");
       worries.replaceChildren(...(lines.length ? lines : [t("overview.none")]).map((line) => h("li", {}, line)));
