@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from edge import confighistory
-from edge.api import wire
+from edge.api import wireconfig as wire
 from edge.api.doors import Doors
 from edge.api.problem import at_fields, refused
 from edge.api.sessions import Role
