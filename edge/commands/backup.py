@@ -99,7 +99,7 @@ def _do(header: "Header", files: dict[str, bytes], settings: "Settings", setting
     for line in done.kept:
         click.echo(f"Kept {line}.")
     if done.left:
-        raise EdgeError(f"not all of it is in place; run `halow-gateway init` as root: {'; '.join(done.left)}")
+        raise EdgeError(f"not all of it is in place; restore again as root: {'; '.join(done.left)}")
 
 
 def _limit() -> int:

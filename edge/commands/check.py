@@ -93,7 +93,7 @@ def _state_dir(settings: Settings, _: State) -> Iterator[Finding]:
         else:
             yield Finding("good", f"gateway.{key} = {directory}")
         if (directory / "restoring/commit.json").exists():
-            yield Finding("bad", f"gateway.{key}: a restore was cut; `halow-gateway init` as root ends it")
+            yield Finding("bad", f"gateway.{key}: a restore was cut; `halow-gateway restore` it again, as root")
         if key == "state_dir":
             yield from _space(nearest, settings)
             yield from _ring_key(settings)

@@ -20,7 +20,7 @@ def finished(settings: "Settings") -> bool:
 
     left = finish(state_dir)
     for line in left or ():
-        click.echo(f"halow-gateway: a restore was cut, and this user cannot end it: {line}; run init as root", err=True)
+        click.echo(f"halow-gateway: a restore was cut, not in place: {line}; restore again as root", err=True)
     return left is not None
 
 

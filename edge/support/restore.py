@@ -2,15 +2,18 @@
 
     <state_dir>/restoring/      everything is written there and checked; nothing else is touched
     restoring/commit.json       from here on it is restored: who starts next moves what has not been moved
-    each file to its place      the settings first; the registry without the journal of the old one
+    each file to its place      the registry without the journal of the old one; last what lies elsewhere: the settings
     restoring/ is deleted
 
 The gateway must not run: the ring's lock is held meanwhile. What is here and not in the backup stays.
+
+The state directory is the gateway's, and whoever has got hold of the gateway may have laid links there. So root works
+in it as its owner, and with its own rights only writes what lies elsewhere, and only what the backup itself holds.
 """
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +43,7 @@ class Move(msgspec.Struct, frozen=True):
 
 
 class Restored(NamedTuple):
-    """What was done. `kept`: what is here and was not replaced, and why; `left`: what could not be moved yet."""
+    """What was done. `kept`: what is here and was not replaced, and why; `left`: what this user may not write."""
 
     meters: int
     files: tuple[str, ...]
@@ -54,48 +57,39 @@ def restore(files: dict[str, bytes], settings: Settings, settings_file: Path | N
     Without `settings_file` the settings stay as they are. Raises RingBusy while the gateway runs, RegistryError for a
     registry that is none, OSError as the storage says: before the commit nothing was changed.
     """
-    state_dir = Path(settings.gateway.state_dir)
+    state_dir = Path(settings.gateway.state_dir).absolute()
     make_directory(state_dir)
     with _alone(state_dir):
-        _finish(state_dir)      # one that was cut before comes first
-        staging = state_dir / STAGING
-        _clear(staging)
-        make_directory(staging)
-        meters = make_ready(files[FILE_NAME], staging / FILE_NAME, state_dir / FILE_NAME, age_s=age_s)
-        moves, kept = [], []
-        if settings_file is not None and SETTINGS_FILE in files:
-            mode = settings_file.stat().st_mode & 0o777 if settings_file.exists() else 0o644
-            moves.append(_stage(staging, SETTINGS_FILE, files[SETTINGS_FILE], settings_file.absolute(), mode))
-        for name, data in files.items():
-            if name in (FILE_NAME, SETTINGS_FILE):
-                continue
-            to = state_dir / name
-            if name.startswith(f"{PROFILES}/"):
-                to = own_directory(settings.gateway) / name.removeprefix(f"{PROFILES}/")
-                if make_directory(to.parent) and os.geteuid() == 0 and state_dir.absolute() in to.absolute().parents:
-                    os.chown(to.parent, state_dir.stat().st_uid, state_dir.stat().st_gid)
-            if name == RING_KEY_FILE and to.exists() and to.read_bytes() != data:
-                kept.append(f"{to}: the ring here may be encrypted with it")
-                continue
-            mode = 0o644 if name == ID_FILE or name.startswith(f"{PROFILES}/") else 0o600
-            moves.append(_stage(staging, name.replace("/", "--"), data, to.absolute(), mode))
-        moves.append(Move(FILE_NAME, str((state_dir / FILE_NAME).absolute())))
-        _owned(staging, state_dir)
-        write_file(staging / COMMIT, msgspec.json.encode(moves))
-        left = _finish(state_dir)
-    return Restored(meters, tuple(files), tuple(kept), left)
+        with _as_owner(state_dir):
+            _finish(state_dir)      # one that was cut before comes first
+            staging = state_dir / STAGING
+            _clear(staging)
+            make_directory(staging)
+            meters = make_ready(files[FILE_NAME], staging / FILE_NAME, state_dir / FILE_NAME, age_s=age_s)
+            moves, kept = _plan(files, settings, settings_file)
+            for move in moves:
+                write_file(staging / move.name, files[_member(move)])
+            moves.insert(0, Move(FILE_NAME, str(state_dir / FILE_NAME)))
+            write_file(staging / COMMIT, msgspec.json.encode(moves))
+            left = _finish(state_dir)
+        left = [(move, why) for move, why in left if not _put_elsewhere(move, files[_member(move)], state_dir)]
+        with _as_owner(state_dir):
+            if not left:
+                _clear(staging)
+    return Restored(meters, tuple(files), tuple(kept), tuple(why for _, why in left))
 
 
 def finish(state_dir: Path) -> tuple[str, ...] | None:
     """Move what a restore that was cut has left, before anything is opened. None where there is none, or one at work.
 
-    Returns what this user may not move, one line each: it stays, and the next one tries. Never raises.
+    Returns what this user may not move, one line each: it stays for a restore by root. Never raises.
     """
+    state_dir = state_dir.absolute()
     if not (state_dir / STAGING / COMMIT).exists():
         return None
     try:
-        with _alone(state_dir):
-            return _finish(state_dir)
+        with _alone(state_dir), _as_owner(state_dir):
+            return tuple(why for _, why in _finish(state_dir))
     except RingBusy:
         return None
     except EdgeError as error:
@@ -106,7 +100,8 @@ def finish(state_dir: Path) -> tuple[str, ...] | None:
 
 @contextmanager
 def _alone(state_dir: Path) -> Iterator[None]:
-    lock = lock_directory(state_dir / "ring")
+    with _as_owner(state_dir):
+        lock = lock_directory(state_dir / "ring")
     try:
         yield
     finally:
@@ -114,18 +109,60 @@ def _alone(state_dir: Path) -> Iterator[None]:
             os.close(lock)
 
 
-def _stage(staging: Path, name: str, data: bytes, to: Path, mode: int) -> Move:
-    write_file(staging / name, data)
-    return Move(name, str(to), mode)
+@contextmanager
+def _as_owner(state_dir: Path) -> Iterator[None]:
+    """Let root have the rights of the directory's owner, and no more. Nobody else changes."""
+    owner = state_dir.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        yield
+        return
+    groups, group = os.getgroups(), os.getegid()
+    os.setgroups([])
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
 
 
-def _finish(state_dir: Path) -> tuple[str, ...]:
-    """Move what is committed and still there; each step may be done twice."""
+def _plan(files: dict[str, bytes], settings: Settings, settings_file: Path | None) -> tuple[list[Move], list[str]]:
+    """Return where each file but the registry goes, what lies elsewhere last; and what is not replaced, and why."""
+    state_dir = Path(settings.gateway.state_dir).absolute()
+    inside: list[Move] = []
+    outside: list[Move] = []
+    kept: list[str] = []
+    for name, data in files.items():
+        if name in (FILE_NAME, SETTINGS_FILE):
+            continue
+        to = state_dir / name
+        if name.startswith(f"{PROFILES}/"):
+            to = own_directory(settings.gateway).absolute() / name.removeprefix(f"{PROFILES}/")
+        elif name == RING_KEY_FILE and to.exists() and to.read_bytes() != data:
+            kept.append(f"{to}: the ring here may be encrypted with it")
+            continue
+        mode = 0o644 if name == ID_FILE or name.startswith(f"{PROFILES}/") else 0o600
+        (inside if state_dir in to.parents else outside).append(Move(name.replace("/", "--"), str(to), mode))
+    if settings_file is not None and SETTINGS_FILE in files:
+        mode = settings_file.stat().st_mode & 0o777 if settings_file.exists() else 0o644
+        outside.append(Move(SETTINGS_FILE, str(settings_file.absolute()), mode))
+    return inside + outside, kept
+
+
+def _member(move: Move) -> str:
+    """Return a file's name in the backup."""
+    return move.name.replace("--", "/", 1) if move.name.startswith(f"{PROFILES}--") else move.name
+
+
+def _finish(state_dir: Path) -> list[tuple[Move, str]]:
+    """Move what is committed and still there; each step may be done twice. Returns what could not be, and why."""
     staging = state_dir / STAGING
     try:
         moves = msgspec.json.decode((staging / COMMIT).read_bytes(), type=list[Move])
     except FileNotFoundError:
-        return ()
+        return []
     except msgspec.DecodeError as error:
         raise EdgeError(f"{staging / COMMIT}: is damaged; delete {staging} and restore again") from error
     left = []
@@ -136,35 +173,38 @@ def _finish(state_dir: Path) -> tuple[str, ...]:
         try:
             _put(source, to, move.mode, state_dir)
         except OSError as error:
-            left.append(f"{to}: {error.strerror}")
+            left.append((move, f"{to}: {error.strerror}"))
     if not left:
         _clear(staging)
-    return tuple(left)
+    return left
 
 
 def _put(source: Path, to: Path, mode: int, state_dir: Path) -> None:
     if to.name == FILE_NAME:      # SQLite would roll the old file's journal back into the new one
         to.with_name(f"{FILE_NAME}-journal").unlink(missing_ok=True)
         sync_directory(to.parent)
-    if to.parent == state_dir.absolute():
+    if to.parent == state_dir:
         source.chmod(mode)
         source.replace(to)
         sync_directory(to.parent)
     else:                          # perhaps another file system
-        owner = _owner(to, state_dir)
+        make_directory(to.parent)
         write_file(to, source.read_bytes(), mode=mode, replace=True)
-        if owner is not None and os.geteuid() == 0:
-            os.chown(to, *owner)
         source.unlink()
     sync_directory(source.parent)
 
 
-def _owner(to: Path, state_dir: Path) -> tuple[int, int] | None:
-    """Return whose a file is to be: who has had it, else the state directory's owner for what lies below that."""
-    if not to.exists() and state_dir.absolute() not in to.parents:
-        return None
-    status = (to if to.exists() else state_dir).stat()
-    return status.st_uid, status.st_gid
+def _put_elsewhere(move: Move, data: bytes, state_dir: Path) -> bool:
+    """Write what lies outside the state directory with the rights of who restores; whose it was it stays."""
+    to = Path(move.to)
+    if os.geteuid() != 0 or state_dir in to.parents:
+        return False
+    owner = to.stat() if to.exists() else None
+    make_directory(to.parent, mode=0o755)
+    write_file(to, data, mode=move.mode, replace=True)
+    if owner is not None:
+        os.chown(to, owner.st_uid, owner.st_gid)
+    return True
 
 
 def _clear(staging: Path) -> None:
@@ -177,13 +217,3 @@ def _clear(staging: Path) -> None:
         path.unlink()
     staging.rmdir()
     sync_directory(staging.parent)
-
-
-def _owned(staging: Path, state_dir: Path) -> None:
-    """Let the gateway's user have what root restores."""
-    if os.geteuid() != 0:
-        return
-    owner = state_dir.stat()
-    for path in (state_dir / "ring", staging, *staging.iterdir()):
-        with suppress(FileNotFoundError):
-            os.chown(path, owner.st_uid, owner.st_gid)

@@ -354,7 +354,7 @@ def test_the_next_start_ends_what_was_cut_before_anything_is_opened(site: Site, 
     monkeypatch.undo()
     monkeypatch.chdir(site.base)
     assert (site.state_dir / "restoring/commit.json").exists()
-    assert "BAD   gateway.state_dir: a restore was cut; `halow-gateway init` as root ends it" in site("check").stdout
+    assert "BAD   gateway.state_dir: a restore was cut; `halow-gateway restore` it again" in site("check").stdout
     told = json.loads(site.good("init", "--json"))
     assert [part["text"] for part in told["parts"] if part["name"] == "registry"] == ["registry.db, 2 meters"]
     assert not (site.state_dir / "restoring").exists()
@@ -370,10 +370,43 @@ def test_what_root_restores_is_the_gateways(site: Site) -> None:
     os.chown(site.state_dir, 12_345, 12_346)
     site.config.chmod(0o640)
     os.chown(site.config, 0, 12_346)
+    site.base.chmod(0o755)
     site.good("restore", "b", "--passphrase-file", "phrase", "--yes")
     owners = {(path.stat().st_uid, path.stat().st_gid) for path in site.state_dir.rglob("*")}
     assert owners == {(12_345, 12_346)}
     assert (site.config.stat().st_uid, site.config.stat().st_gid, stat.S_IMODE(site.config.stat().st_mode)) == (0, 12_346, 0o640)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is in danger here")
+def test_root_follows_no_link_that_the_gateway_has_laid(site: Site, tmp_path: Path) -> None:
+    """Whoever has got hold of the gateway owns its directory, and must not get the machine by root's help."""
+    furnish(site)
+    backup(site)
+    precious = tmp_path / "precious"
+    precious.mkdir(mode=0o700)
+    (precious / "shadow").write_text("root")
+    (precious / "shadow").chmod(0o600)
+    site.base.chmod(0o755)
+    shutil.rmtree(site.state_dir)
+    site.state_dir.mkdir(mode=0o700)
+    (site.state_dir / "restoring").symlink_to(precious)
+    os.chown(site.state_dir, 12_345, 12_346)
+    site("restore", "b", "--passphrase-file", "phrase", "--yes")
+    assert (precious / "shadow").read_text() == "root"
+    assert [path.name for path in precious.iterdir()] == ["shadow"]
+    (site.state_dir / "restoring").unlink()
+    (site.state_dir / "restoring").mkdir()
+    (site.state_dir / "restoring/x").symlink_to(precious / "shadow")
+    (site.state_dir / "restoring/y").write_text("mine")
+    (site.state_dir / "restoring/commit.json").write_text(json.dumps([
+        {"name": "x", "to": str(site.state_dir / "stolen"), "mode": 0o666}, {"name": "x", "to": str(site.state_dir / "profiles/stolen"), "mode": 0o666},
+        {"name": "y", "to": str(precious / "shadow"), "mode": 0o666}]))
+    for path in (site.state_dir / "restoring", site.state_dir / "restoring/y", site.state_dir / "restoring/commit.json"):
+        os.chown(path, 12_345, 12_346)
+    site("init")
+    assert (precious / "shadow").read_text() == "root"
+    assert stat.S_IMODE((precious / "shadow").stat().st_mode) == 0o600
+    assert not [path for path in site.state_dir.rglob("stolen") if path.is_file()]
 
 
 def test_the_rings_key_here_is_not_replaced(site: Site) -> None:
