@@ -178,6 +178,7 @@ def test_patience_grows_with_silence_and_comes_back_with_early_answers() -> None
 @given(st.floats(0.001, 6.0), st.floats(0.0, 1.0), st.floats(2.0, 20.0), st.integers(0, 99))
 @example(3.9, 0.5, 8.0, 1)
 @example(0.065, 0.1, 8.0, 1)
+@example(1.875, 0.875, 15.0, 84)
 def test_a_deadline_holds_the_answer_to_a_first_copy_and_ends_just_before_no_other(
     round_trip_s: float, spread: float, deadline_s: float, seed: int,
 ) -> None:
@@ -198,7 +199,7 @@ def test_a_deadline_holds_the_answer_to_a_first_copy_and_ends_just_before_no_oth
     assert limit_s >= min(timeout_s + longest_s, PATIENCE_MOST * deadline_s) * 0.9
     copies = [timeout_s * 2**n for n in range(12)]
     near = next(copy for copy in copies if copy + longest_s > deadline_s)
-    if near + longest_s <= 1.25 * deadline_s:
+    if near * 1.1 + timeout_s <= 1.4 * deadline_s:
         assert limit_s >= near + longest_s
 
 
