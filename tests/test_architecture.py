@@ -85,7 +85,7 @@ PURE = [
     "edge/discovery/doors.py", "edge/discovery/pace.py", "edge/discovery/greeting.py", "edge/discovery/objects.py",
     "edge/discovery/quantities.py", "edge/discovery/fit.py", "edge/discovery/proposal*.py", "edge/discovery/findings.py", "edge/discovery/moved.py",
     "edge/discovery/subnet.py",
-    "edge/poll/schedule.py", "edge/poll/recovery.py", "edge/poll/budget.py",
+    "edge/poll/schedule.py", "edge/poll/recovery.py", "edge/poll/budget.py", "edge/poll/blackout.py",
     "edge/poll/errand.py", "edge/poll/pacing.py", "edge/poll/air.py", "edge/meters/clock.py", "edge/meters/dutyspec.py", "edge/meters/table.py",
     "edge/errands/clock_policy.py", "edge/errands/relay_policy.py", "edge/errands/requests.py", "edge/meters/relay.py",
     "edge/meters/eventlog.py", "edge/errands/image_job.py", "edge/errands/image_checking.py", "edge/meters/image.py",

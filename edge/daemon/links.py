@@ -15,7 +15,7 @@ from edge.health.linkalarms import LinkAlarms
 from edge.health.linkrecords import Polls, gateway_link, meter_link
 from edge.health.promise import Pulse
 from edge.model import Meter, Record
-from edge.poll.poller import UNANSWERED
+from edge.poll.recovery import UNANSWERED
 from edge.poll.state import PollerState
 from halow.model import LinkState, RadioState
 from halow.neighbours import canonical, neighbours

@@ -31,7 +31,7 @@ from edge.poll.counters import Reserve, counter_desk
 from edge.poll.errand import Errand, ErrandsOf
 from edge.poll.line import Line
 from edge.poll.link import OnLearned
-from edge.poll.poller import FREE, Poller, Sink, nobody
+from edge.poll.poller import ALONE, FREE, Poller, Sink
 from edge.poll.state import PollerState
 from edge.poll.turn import Turnstile
 
@@ -115,7 +115,7 @@ class Fleet:
         `reserve` sets invocation counters aside there, for meters with keys. `errands_of` gives a meter's errands each
         time its poller starts. `on_push` takes what a meter sends unasked while it is polled; it raises nothing.
         """
-        self.turnstile = Turnstile(settings.at_once, clock)
+        self.turnstile = Turnstile(settings.at_once, clock, self._forgive)
         self.workers: dict[str, WorkerState] = {}
         self._profiles = profiles
         self._settings = settings
@@ -284,8 +284,7 @@ class Fleet:
             self._lines.setdefault(place, Line()).seat, endpoint(item.meter.host, item.meter.port),
             self._settings.connect_timeout_s)
 
-        gate, on_asked = (self._wired, nobody) if is_serial(item.meter.host) else (
-            self.turnstile.gate, self.turnstile.asked)
+        gate, crowd = (self._wired, ALONE) if is_serial(item.meter.host) else (self.turnstile.gate, self.turnstile)
 
         async def work(pulse: Pulse) -> None:
             running = self._running[name]
@@ -293,7 +292,7 @@ class Fleet:
                 item.meter, item.password, running.profile, running.learned,
                 settings=self._settings, gate=gate, sink=self._sink, on_learned=self._note_learned,
                 clock=self._clock, promise=pulse, rng=self._rng, connect=connect, hang_up=hang_up, keys=item.keys,
-                client_title=item.client_title, reserve=self._reserve, on_asked=on_asked, air=self._air,
+                client_title=item.client_title, reserve=self._reserve, crowd=crowd, air=self._air,
                 errands=self._errands_of(item.meter, profile), on_push=functools.partial(self._on_push, name))
             await running.poller.run()
 
@@ -301,6 +300,11 @@ class Fleet:
             supervise(f"poll {name}", work, self._policy, promises=self._promises, monotonic=self._clock.monotonic,
                       rng=self._rng, states=self.workers), name=f"poll {name}")
         self._running[name] = _Running(item, profile, place, hang_up, task, item.learned)
+
+    def _forgive(self, name: str) -> None:
+        running = self._running.get(name)
+        if running is not None and running.poller is not None:
+            running.poller.forgive()
 
     async def _note_learned(self, name: str, learned: Learned) -> None:
         running = self._running.get(name)

@@ -15,11 +15,11 @@ connection does not cost a quarter-hour value. Each served slot leaves exactly o
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
 
 from edge.clock import Clock
 from edge.config import PollSettings
@@ -34,13 +34,13 @@ from edge.poll.budget import Gate
 from edge.poll.counters import Reserve, counter_desk
 from edge.poll.errand import Errand, Errands
 from edge.poll.link import Link, OnLearned
-from edge.poll.recovery import Circuit, Level, Limits, Recovery
+from edge.poll.recovery import UNANSWERED, Circuit, Level, Limits, Recovery
 from edge.poll.rest import PROMISE_MARGIN_S, Rest
 from edge.poll.schedule import Between, Schedule, Tick, between_polls
 from edge.poll.session import Connect
 from edge.poll.state import Counters, PollerState
 from edge.poll.transport import connect_for
-from edge.poll.turn import turn
+from edge.poll.turn import Alone, Crowd, turn
 from edge.poll.unasked import OnPush, nobody_listens
 
 log = logging.getLogger(__name__)
@@ -53,19 +53,7 @@ FREE = FreeAir()
 LEAVE_S = 3.0
 """How long a poller that is stopped waits for its turn to take leave of the meter."""
 
-UNANSWERED = frozenset((FailReason.NO_ANSWER, FailReason.CONNECTION_LOST, FailReason.UNREACHABLE))
-"""Failures that too many meters asked at once may cause."""
-
-
-class OnAsked(Protocol):
-    """Told how asking a meter ended that had answered before: `answered` False = in silence, after `took_s`."""
-
-    def __call__(self, took_s: float, *, answered: bool) -> None: ...
-
-
-def nobody(took_s: float, *, answered: bool) -> None:
-    """Stand in for one whom it does not concern."""
-    _ = took_s, answered
+ALONE = Alone()
 
 
 def _limits(settings: PollSettings) -> Limits:
@@ -96,13 +84,13 @@ class Poller:
         client_title: bytes = b"",
         reserve: Reserve | None = None,
         errands: Iterable[Errand] = (),
-        on_asked: OnAsked = nobody,
+        crowd: Crowd = ALONE,
         air: Air = FREE,
         on_push: OnPush = nobody_listens,
     ) -> None:
         """`connect`: a way to the meter that is shared with others, None for its own. `hang_up`: close after each poll.
 
-        `reserve` sets invocation counters aside, for meters with keys. `errands` are the standing ones. `on_asked`
+        `reserve` sets invocation counters aside, for meters with keys. `errands` are the standing ones. `crowd`
         is told how each attempt ended, `air` says when one may be made, `on_push` takes what comes unasked. Raises
         ConfigError when the meter cannot be addressed, or lacks its password or keys.
         """
@@ -126,7 +114,8 @@ class Poller:
         self._on_learned = on_learned
         self._learned = learned
         self._errands = Errands(errands)
-        self._on_asked = on_asked
+        self._crowd = crowd
+        self._forgiven = asyncio.Event()
         self._air = air
         self._on_push = on_push
         self._link: Link | None = None
@@ -233,6 +222,11 @@ class Poller:
         """Tell whether there is a reading, and the newest poll gave one."""
         return self.counters.readings > 0 and not self.counters.last_failure
 
+    def forgive(self) -> None:
+        """Try this meter again without its back-off: it was silent because the link was gone."""
+        if self.recovery.forgive():
+            self._forgiven.set()
+
     def state(self) -> PollerState:
         """Return how it stands: plain data, cheap, from any task of the loop."""
         now, counters, link = self._clock.monotonic(), self.counters, self._link
@@ -257,9 +251,13 @@ class Poller:
     # -- waiting ---------------------------------------------------------------------------------------------------
 
     async def _sleep_until(self, at: float) -> None:
+        """Return when `at` has come, or earlier when the meter is forgiven."""
         wait_s = max(at - self._clock.monotonic(), 0.0)
         self._promise(wait_s + PROMISE_MARGIN_S)
-        await asyncio.sleep(wait_s)
+        self._forgiven.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._forgiven.wait()
 
     # -- one slot --------------------------------------------------------------------------------------------------
 
@@ -279,16 +277,14 @@ class Poller:
                         first = False
                     record = await self._attempt(link)
             except MeterError as error:
-                if not doubtful and self.counters.last_reading_at is not None and error.reason in UNANSWERED:
-                    self._on_asked(self._clock.monotonic() - began, answered=False)
-                if await self._failed(error, end, link):
+                if await self._failed(error, end, link, link_gone=self._silence(error, began, doubtful=doubtful)):
                     continue
                 return
             except Exception as bug:
                 self._promise(PROMISE_MARGIN_S)
                 await self._keep(self._failure(FailReason.INTERNAL, f"a fault in the gateway: {type(bug).__name__}"))
                 raise
-            self._on_asked(link.took_s, answered=True)
+            self._crowd.answered(self.meter.name, link.took_s)
             await self._succeeded(record)
             return
 
@@ -330,11 +326,19 @@ class Poller:
             self.recovery.repeats += 1
         return reading.record(answers.plan, answers.results, self._clock.stamp(), self.meter.name)
 
-    async def _failed(self, error: MeterError, end: float, link: Link) -> bool:
+    def _silence(self, error: MeterError, began: float, *, doubtful: bool) -> bool:
+        """Tell the crowd of a meter that did not answer; return whether it is the link to all that is gone."""
+        if error.reason not in UNANSWERED:
+            return False
+        expected = not doubtful and self.counters.last_reading_at is not None
+        return self._crowd.missed(self.meter.name, self._clock.monotonic() - began, expected=expected)
+
+    async def _failed(self, error: MeterError, end: float, link: Link, *, link_gone: bool) -> bool:
         """Climb the ladder; return True when the slot goes on with another attempt, else its record is written."""
         now = self._clock.monotonic()
         self._last_reason = error.reason
-        step = self.recovery.failed(error.reason, now, temporary=getattr(error, "temporary", False))
+        step = self.recovery.failed(
+            error.reason, now, temporary=getattr(error, "temporary", False), link_gone=link_gone)
         if step.level in (Level.RECONNECT, Level.REST):
             link.abort()
         elif step.level is Level.REPEAT:

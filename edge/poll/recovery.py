@@ -62,6 +62,9 @@ LADDER: dict[FailReason, Rule] = {
 }
 """Reason -> where it leads. CIRCUIT_OPEN is missing on purpose: nothing was tried, so nothing follows."""
 
+UNANSWERED = frozenset((FailReason.NO_ANSWER, FailReason.CONNECTION_LOST, FailReason.UNREACHABLE))
+"""Failures that say nothing of the meter where the link to all of them is gone, or too many are asked at once."""
+
 REFUSED_REST_MAX_S = 86_400.0
 """A password that stays wrong is tried once a day in the end: few enough for any lock-out counter."""
 
@@ -124,6 +127,7 @@ class Recovery:
         self._not_before = float("-inf")
         self._rest_s = 0.0
         self._repeated = False
+        self._silent = True      # nothing but silence since the last success
 
     def may_try(self, now: float) -> bool:
         """Tell whether an attempt is allowed; an open circuit whose rest is over becomes half-open by asking."""
@@ -146,9 +150,25 @@ class Recovery:
         self._rest_s = 0.0
         self._not_before = float("-inf")
         self._repeated = False
+        self._silent = True
 
-    def failed(self, reason: FailReason, now: float, *, temporary: bool = False) -> Step:
-        """Note a failure and say what follows. A temporary one is repeated once, then climbs as any other."""
+    def forgive(self) -> bool:
+        """Note that it was the link that was gone: a meter that was only silent may be tried at once; tell whether so.
+
+        The next failure is its second in a row, so it stays doubtful until it answers.
+        """
+        if not self.failures_in_row or not self._silent:
+            return False
+        self.succeeded()
+        self.failures_in_row = 1
+        return True
+
+    def failed(self, reason: FailReason, now: float, *, temporary: bool = False, link_gone: bool = False) -> Step:
+        """Note a failure and say what follows. A temporary one is repeated once, then climbs as any other.
+
+        With `link_gone` silence doubles no rest: somebody has to find out soon that the link is back.
+        """
+        silent = reason in UNANSWERED
         rule = LADDER[reason]
         level = rule.temporary if temporary else rule.level
         if level is Level.REPEAT:
@@ -163,6 +183,9 @@ class Recovery:
             self.succeeded()       # the way to the meter is sound; what it refuses is told in the record
             return Step(Level.STAY, now)
         self.failures_in_row += 1
+        self._silent = self._silent and silent
+        if link_gone and silent:
+            self._rest_s = 0.0
         tripped = self.circuit is Circuit.HALF_OPEN or self.failures_in_row >= self.limits.breaker_failures
         if level is Level.REST or tripped:
             return self._rest(now, long_rest=level is Level.REST and rule.long_rest)

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Hashable, Iterable
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from edge.clock import Clock
 from edge.health.promise import Pulse
+from edge.poll.blackout import Blackout
 from edge.poll.budget import Gate
 from edge.poll.pacing import Pacing
 
@@ -42,22 +44,62 @@ async def turn(
         _wake(gate.leave(ticket, 0.0 if entered is None else loop.time() - entered))
 
 
-class Turnstile:
-    """The gate with a limit that follows the air: told of every exchange, it lets more in at once, or fewer."""
+class Crowd(Protocol):
+    """Told how asking meters ends, for what can be seen of many only."""
 
-    def __init__(self, most: int, clock: Clock) -> None:
+    def answered(self, meter: str, took_s: float) -> None:
+        """Note an answer, and how long it took."""
+
+    def missed(self, meter: str, took_s: float, *, expected: bool) -> bool:
+        """Note silence after so long, of one that was `expected` to answer or not; True: the link to all is gone."""
+
+
+class Alone:
+    """Meters that share no radio."""
+
+    def answered(self, meter: str, took_s: float) -> None:
+        """See `Crowd`."""
+
+    def missed(self, _meter: str, _took_s: float, *, expected: bool) -> bool:
+        """See `Crowd`."""
+        _ = expected
+        return False
+
+
+def _nobody(_meter: str) -> None:
+    pass
+
+
+class Turnstile:
+    """The gate with a limit that follows the air: a `Crowd` that lets more in at once, or fewer.
+
+    And where the link to all was gone and is back, those who fell silent with it are named to `on_back`.
+    """
+
+    def __init__(self, most: int, clock: Clock, on_back: Callable[[str], None] = _nobody) -> None:
         """Let `most` in at once at the most, and FIRST to begin with. ValueError below 1."""
         first = min(FIRST, most)
         self.gate = Gate(first)
         self.pacing = Pacing(first, most)
+        self._blackout = Blackout()
+        self._on_back = on_back
         self._clock = clock
 
-    def asked(self, took_s: float, *, answered: bool) -> None:
-        """Note how asking a meter ended that was expected to answer, and how long that took."""
-        now = self._clock.monotonic()
+    def answered(self, _meter: str, took_s: float) -> None:
+        """See `Crowd`."""
         inside = max(1, self.gate.state().inside)
-        self._limit(self.pacing.answered(now, took_s, inside, waiting=self.gate.wanted()) if answered
-                    else self.pacing.missed(now, took_s))
+        self._limit(self.pacing.answered(self._clock.monotonic(), took_s, inside, waiting=self.gate.wanted()))
+        if back := self._blackout.answered():
+            log.info("the link is back: %d meters that were silent with it are tried at once", len(back))
+            for meter in back:
+                self._on_back(meter)
+
+    def missed(self, meter: str, took_s: float, *, expected: bool) -> bool:
+        """See `Crowd`."""
+        if not expected:
+            return self._blackout.lasts
+        self._limit(self.pacing.missed(self._clock.monotonic(), took_s))
+        return self._blackout.silent(meter)
 
     def most(self, most: int) -> None:
         """Let another number in at once at the most; how many is found out anew. ValueError below 1."""

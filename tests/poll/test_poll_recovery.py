@@ -149,6 +149,16 @@ class Ladder(RuleBasedStateMachine):
         assert self.ladder.may_try(self.now)
         assert self.ladder.state(self.now).resting_s == 0
 
+    @rule()
+    def forgive(self) -> None:
+        refused, failed = not self.ladder._silent, self.ladder.failures_in_row
+        forgiven = self.ladder.forgive()
+        assert forgiven == (failed > 0 and not refused), "a refusal is the meter's own, whatever became of the link"
+        if forgiven:
+            self.attempts_in_hour.clear()
+            assert self.ladder.may_try(self.now)
+            assert self.ladder.failures_in_row == 1, "doubtful until it answers"
+
     @invariant()
     def rests_are_bounded(self) -> None:
         assert self.ladder.not_before() <= self.now + REFUSED_REST_MAX_S
@@ -161,6 +171,22 @@ class Ladder(RuleBasedStateMachine):
 
 TestLadder = Ladder.TestCase
 TestLadder.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+
+
+def test_silence_while_the_link_is_gone_doubles_no_rest_and_is_forgiven_a_refused_password_never() -> None:
+    ladder = Recovery(Limits(2.0, 60.0, 1, 120.0, 1800.0), straight)
+    now = 0.0
+    for _ in range(6):
+        step = ladder.failed(FailReason.UNREACHABLE, now, link_gone=True)
+        assert step == Step(Level.REST, now + 120.0)
+        now = step.not_before
+        assert ladder.may_try(now)
+    assert ladder.failed(FailReason.UNREACHABLE, now).not_before == now + 240.0
+    assert ladder.forgive()
+    assert ladder.may_try(now)
+    ladder.failed(FailReason.ASSOCIATION_REFUSED, now)
+    assert not ladder.forgive()
+    assert not ladder.may_try(now + 100.0)
 
 
 @pytest.mark.parametrize("failures", [1, 3, 5])

@@ -241,11 +241,11 @@ class Yard:
     """Meters, a channel, a turnstile, and what they brought."""
 
     def __init__(self, profile: str, *, meters: int = 30, seed: int = 1, outages: Iterable[tuple[float, float]] = (),
-                 settings: PollSettings | None = None, deaf: Iterable[int] = ()) -> None:
+                 settings: PollSettings | None = None) -> None:
         self.settings = settings or PollSettings(interval_s=0.01, at_once=64)
         self.channel = Channel(PROFILES[profile], seed, outages)
         self.names = [f"m{number:02}" for number in range(meters)]
-        self.deaf = {self.names[number] for number in deaf}
+        self.dies_at: dict[str, float] = {}
         self.readings: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self.at: dict[str, list[float]] = {name: [] for name in self.names}
@@ -262,6 +262,9 @@ class Yard:
             self.failures[str(record.values[0])] += not str(record.values[1]).startswith(("waiting before", "circuit open"))
         return 1
 
+    def dead(self, name: str) -> bool:
+        return asyncio.get_running_loop().time() >= self.dies_at.get(name, float("inf"))
+
     async def connect(self, name: str) -> VirtualTransport:
         """As the system does: SYN again after 1, 3, 7 s."""
         loop, channel = asyncio.get_running_loop(), self.channel
@@ -269,7 +272,7 @@ class Yard:
         opened: asyncio.Future[None] = loop.create_future()
 
         def arrived() -> None:
-            back = None if name in self.deaf else channel.carry(0, up=False, last_due=0.0)
+            back = None if self.dead(name) else channel.carry(0, up=False, last_due=0.0)
             if back is not None:
                 loop.call_at(back, lambda: opened.done() or opened.set_result(None))
 
@@ -284,14 +287,15 @@ class Yard:
         except TimeoutError as error:
             raise Unreachable(f"{name}: no connection") from error
         meter = WrapperServer(meter_model(name, 1), meter_settings("wrapper"), Counters())
-        return VirtualTransport(name, channel, lambda data, now: [] if name in self.deaf else meter.receive(data, now), loop.time() - began)
+        return VirtualTransport(name, channel, lambda data, now: [] if self.dead(name) else meter.receive(data, now), loop.time() - began)
 
     async def run(self, seconds: float, *, warm_up_s: float = 0.0, at_once: int | None = None) -> None:
         """Poll so long; count what comes after the warm-up."""
         self.counting_from = warm_up_s
         clock = VirtualClock()
-        self.turnstile = Turnstile(at_once or self.settings.at_once, clock)
-        self.pollers = [self._poller(name, clock) for name in self.names]
+        self.turnstile = Turnstile(at_once or self.settings.at_once, clock, lambda name: pollers[name].forgive())
+        pollers = {name: self._poller(name, clock) for name in self.names}
+        self.pollers = list(pollers.values())
         tasks = [asyncio.create_task(poller.run()) for poller in self.pollers]
         try:
             async with asyncio.timeout(warm_up_s + seconds):
@@ -311,7 +315,7 @@ class Yard:
                     server_logical=1, authentication="lls")
         return Poller(row, PASSWORD, GENERIC_PROFILE, Learned(), settings=self.settings, gate=self.turnstile.gate, sink=self.sink,
                       on_learned=forget, clock=clock, promise=lambda _s: None, rng=self._rng,
-                      connect=lambda: self.connect(name), on_asked=self.turnstile.asked)
+                      connect=lambda: self.connect(name), crowd=self.turnstile)
 
     @property
     def fewest_of_mean(self) -> float:
