@@ -56,11 +56,6 @@ LEAVE_S = 3.0
 ALONE = Alone()
 
 
-def _limits(settings: PollSettings) -> Limits:
-    return Limits(settings.backoff_first_s, settings.backoff_max_s, settings.breaker_failures,
-                  settings.breaker_open_s, settings.breaker_open_max_s)
-
-
 class Poller:
     """Polls one meter until cancelled."""
 
@@ -100,7 +95,7 @@ class Poller:
         self._hang_up = hang_up
         self.between = self._between()
         self.counters = Counters()
-        self.recovery = Recovery(_limits(settings), rng.random)
+        self.recovery = Recovery(Limits.of(settings), rng.random)
         self._connect_timeout_s = settings.connect_timeout_s
         self._connect = connect or functools.partial(connect_for, meter, settings.connect_timeout_s)
         self._gate = gate
@@ -157,7 +152,7 @@ class Poller:
 
         Another interval begins a schedule of its own: its first slot comes soon. Time-outs are for a new poller.
         """
-        self.recovery.limits = _limits(settings)
+        self.recovery.limits = Limits.of(settings)
         interval_s = poll_interval_s(self.meter, self.profile, settings)
         if interval_s == self.interval_s:
             return

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from edge.config import PollSettings
 from edge.errors import FailReason
 
 
@@ -89,6 +90,12 @@ class Limits:
     breaker_failures: int = 5
     breaker_open_s: float = 120.0
     breaker_open_max_s: float = 1_800.0
+
+    @classmethod
+    def of(cls, settings: PollSettings) -> "Limits":
+        """Return the configured ones."""
+        return cls(settings.backoff_first_s, settings.backoff_max_s, settings.breaker_failures,
+                   settings.breaker_open_s, settings.breaker_open_max_s)
 
 
 @dataclass(frozen=True, slots=True)
