@@ -22,7 +22,7 @@ from edge.ring.store import Ring
 from edge.uplink.attributes import Attributes
 from edge.uplink.claiming import Claiming
 from edge.uplink.pathwatch import PathWatch
-from edge.uplink.ports import nobody_is_silent
+from edge.uplink.presence import nobody_is_silent
 from edge.uplink.proof import Proof
 from edge.uplink.talk import Talk
 from edge.uplink.uplink import Uplink, UplinkState

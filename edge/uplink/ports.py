@@ -12,6 +12,7 @@ from edge.uplink.attributes import Attributes
 from edge.uplink.delivered import Delivered
 from edge.uplink.dialect import Dialect
 from edge.uplink.poison import Place, Poison, place
+from edge.uplink.presence import nobody_is_silent
 from edge.uplink.ramp import Quota
 from edge.uplink.talk import Talk
 
@@ -97,11 +98,6 @@ class Parking:
     def names(self, now: float) -> tuple[str, ...]:
         """Return who rests."""
         return tuple(sorted(device for device, until in self._until.items() if until > now))
-
-
-def nobody_is_silent(_device: str) -> bool:
-    """Where nobody knows better, every meter speaks."""
-    return False
 
 
 @dataclass(slots=True)

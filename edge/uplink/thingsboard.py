@@ -18,6 +18,7 @@ import msgspec
 
 from edge.model import Batch, Kind, Publish, Record, Schema, SeqSpan, Stamp, Stored
 from edge.uplink.dialect import Packed, Part
+from edge.uplink.presence import nobody_is_silent
 
 OWN_TELEMETRY = "v1/devices/me/telemetry"
 GATEWAY_TELEMETRY = "v1/gateway/telemetry"
@@ -222,7 +223,7 @@ def _name(device: str) -> bytes:
 
 
 def pack(records: Iterable[Stored], limit_bytes: int, limit_points: int | None = None,
-         silent: Callable[[str], bool] = lambda _device: False) -> tuple[Packed, dict[str, str]]:
+         silent: Callable[[str], bool] = nobody_is_silent) -> tuple[Packed, dict[str, str]]:
     """Take as many of `records` (at least one; neighbours of one stream, ascending) as fit into `limit_bytes`.
 
     Each payload stays within `limit_bytes` and all of them together within `limit_points`, unless the first record
@@ -263,10 +264,6 @@ def announce(device: str, profile: str) -> Publish:
     return Publish(GATEWAY_CONNECT, _json({"device": device_name(device), "type": profile or "default"}))
 
 
-def _nobody_is_silent(_device: str) -> bool:
-    return False
-
-
 @dataclass(frozen=True, slots=True)
 class ThingsBoardGateway:
     """The gateway API of ThingsBoard, as a dialect.
@@ -276,7 +273,7 @@ class ThingsBoardGateway:
     """
 
     profile_of: Callable[[str], str]
-    silent: Callable[[str], bool] = _nobody_is_silent
+    silent: Callable[[str], bool] = nobody_is_silent
     limits_request: Publish | None = LIMITS_REQUEST
     announces: bool = True
 

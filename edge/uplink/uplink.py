@@ -25,7 +25,8 @@ from edge.uplink.opening import opened, versions_of
 from edge.uplink.pace import Rng, backoff
 from edge.uplink.pathwatch import PathState, PathWatch, only_path
 from edge.uplink.plain import PlainMqtt
-from edge.uplink.ports import RingPort, Shared, nobody_is_silent
+from edge.uplink.ports import RingPort, Shared
+from edge.uplink.presence import nobody_is_silent
 from edge.uplink.quarantine import report_for_ever
 from edge.uplink.reasons import TAKEN_OVER
 from edge.uplink.takeover import CLEAR_S, Takeover

@@ -8,6 +8,7 @@ import asyncio
 import os
 import random
 from collections import Counter
+from dataclasses import fields
 from types import SimpleNamespace
 
 import pytest
@@ -53,7 +54,9 @@ class Gateway:
         enrolment = SimpleNamespace(meters=tuple(SimpleNamespace(name=name) for name in METERS), profile_of=lambda _name: "three-phase",
                                     set_paused=self._paused, reload=lambda: asyncio.sleep(0))
         means = SimpleNamespace(clock=clock, keep=lambda _stream, _record: None)
-        self.desk = RemoteDesk(RemoteSettings(allow=("pause", "resume_meter")), self.hands, path, Parts(None, enrolment, None, means, None, None, None))
+        unused = dict.fromkeys(field.name for field in fields(Parts))
+        parts = Parts(**unused | {"enrolment": enrolment, "means": means})
+        self.desk = RemoteDesk(RemoteSettings(allow=("pause", "resume_meter")), self.hands, path, parts)
         quick = settings(port, backoff_first_s=0.01, backoff_max_s=0.02, ack_timeout_s=20.0, connect_timeout_s=10.0, window_messages=4)
         self.uplink = Uplink(ring, quick, gateway_name="gw", login=Login("a test", TOKEN), clock=clock, promise=lambda _s: None,
                              rng=random.Random(1), attributes=self.attributes, talks=(self.hands, self.claiming, self.shared, self.chunks))
