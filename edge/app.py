@@ -48,6 +48,7 @@ from edge.daemon.images import ImageDesk
 from edge.daemon.latest import Latest
 from edge.daemon.lifesigns import LifeSigns
 from edge.daemon.links import LinkDesk
+from edge.daemon.metrics import MetricsDesk
 from edge.daemon.nameplates import Nameplates
 from edge.daemon.orders import OrderDesk
 from edge.daemon.ota import OtaDesk
@@ -166,7 +167,8 @@ async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> 
                             pushes=pushes, uplink=upstream.state, workers=workers, promises=promises, clock=clock,
                             uptime_s=lambda: vitals.uptime_s, recovery=recovery.state, alarms=alarms.standing,
                             backfill=backfill.states)
-        orders = OrderDesk(settings, profiles, enrolment, fleet.order, latest, means)
+        metrics, orders = (MetricsDesk(vitals, fleet, links, ring, upstream.state, clock),
+                           OrderDesk(settings, profiles, enrolment, fleet.order, latest, means))
         remote = RemoteDesk(settings.remote, upstream.hands, state_dir, Parts(
             orders, enrolment, latest, means, status.answer, backfill.handlers(fleet.nudge)["backfill_again"],
             Box(lambda: desk.in_force, lambda: links.states, {
@@ -183,12 +185,13 @@ async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> 
             supply_of=supply_by(profiles, enrolment.profile_of)))
         page = await resources.enter_async_context(_page(
             desk.now, clock=clock, status=status, enrolment=enrolment, library=profiles, orders=orders, alarms=alarms,
-            latest=latest, links=links, ring=ring, tail=tail, levels=levels, reload_config=desk.answer))
+            latest=latest, links=links, ring=ring, metrics=metrics, tail=tail, levels=levels,
+            reload_config=desk.answer))
         await resources.enter_async_context(serve(Path(settings.gateway.runtime_dir), {
             "status": status.answer, "reload": _reload(enrolment), "order": orders.order, "page": page.control,
             "order_state": orders.state, "image": images.answer, "credentials": upstream.admission.answer,
             "claim": upstream.claiming.answer, "ota": ota.answer, "config_reload": desk.answer, "logs": tail.answer,
-            "log_level": levels.answer, **alarms.handlers,
+            "metrics": metrics.answer, "log_level": levels.answer, **alarms.handlers,
             **backfill.handlers(fleet.nudge)}))
 
         crew: list[tuple[str, Worker, RestartPolicy]] = [

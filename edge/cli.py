@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ring": ("edge.commands.ring:ring", "Look into the ring on flash."),
     "alarms": ("edge.commands.alarms:alarms", "Show which alarms stand; acknowledge one."),
     "logs": ("edge.commands.logs:logs", "Show the newest lines of the running gateway's log; follow them."),
+    "metrics": ("edge.commands.metrics:metrics", "Print the running gateway's metrics for Prometheus."),
     "log": ("edge.commands.logs:log", "Change how much the running gateway's log says."),
     "link": ("edge.commands.link:link", "Show the radio link to each peer."),
     "page": ("edge.commands.page:page", "Get into the local page: a code for its password, tokens for scripts."),

@@ -334,6 +334,7 @@ class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         "127.0.0.1")
     port: Annotated[int, Meta(ge=1, le=65_535), "TCP port"] = 8443
     tls: Annotated[bool, "by a certificate that the gateway makes; false: only on a loopback address"] = True
+    metrics_open: Annotated[bool, "anybody on the board itself may have /metrics without a token"] = False
     language: Annotated[Literal["en", "es"], "of the page, where the browser asks for neither"] = "en"
 
 

@@ -65,7 +65,7 @@ TABLE: Mapping[str, Keys] = {
     "alarms": Keys(live="file", remote="enabled nominal_voltage_v nominal_frequency_hz max_current_a max_power_w"),
     "ota": Keys(live="firmware_command reboot_command software_command install_timeout_s size_max_mib",
                 remote="chunk_bytes link_share"),
-    "api": Keys(restart="enabled listen port tls", live="language"),
+    "api": Keys(restart="enabled listen port tls metrics_open", live="language"),
     "remote": Keys(live="allow configurable config_trial_s"),
 }
 

@@ -104,7 +104,7 @@ PURE = [
     "edge/redaction.py", "edge/api/limiter.py", "edge/api/sessions.py", "edge/api/problem.py", "edge/api/table.py", "edge/api/openapi.py",
     "edge/api/readings.py", "edge/api/seats.py", "edge/meters/registering.py",
     "edge/alarms/*.py", "edge/logs/fields.py",
-    "edge/health/promise.py", "edge/health/linkrecords.py", "edge/health/linkalarms.py",
+    "edge/health/promise.py", "edge/health/openmetrics.py", "edge/health/linkrecords.py", "edge/health/linkalarms.py",
     # all of the simulated meter but meter_tcp, and meter_physics, which draws its phases from the seed
     "edge/demo/meter_[!pt]*.py", "edge/demo/meter_profile.py", "edge/demo/meter_push.py", "edge/demo/meter_timeline.py",
     "edge/demo/story.py", "edge/demo/verdict.py",

@@ -8,6 +8,7 @@ without its text. Cancelling (the gateway stops) ends a request where it stands.
 """
 
 import asyncio
+import ipaddress
 import logging
 from typing import Any
 from urllib.parse import parse_qsl
@@ -21,7 +22,7 @@ from edge.api.access import Access
 from edge.api.assets import Assets
 from edge.api.problem import Problem, ProblemAnswer
 from edge.api.sessions import Principal, Role
-from edge.api.table import Call, Reply, Route, Table
+from edge.api.table import METRICS, Call, Reply, Route, Table
 from edge.errors import EdgeError
 
 BODY_TIMEOUT_S = 20.0
@@ -41,14 +42,17 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), usb=(), serial=()",
 }
 
+ON_THE_BOARD = Principal("anybody on the board", Role.VIEW)
+
 log = logging.getLogger(__name__)
 
 
 class Door:
     """The ASGI application."""
 
-    def __init__(self, table: Table, access: Access, assets: Assets, *, tls: bool) -> None:
-        """`tls` decides how the cookie is kept."""
+    def __init__(self, table: Table, access: Access, assets: Assets, *, tls: bool, metrics_open: bool = False) -> None:
+        """`tls` decides how the cookie is kept; with `metrics_open` the board itself needs no token for metrics."""
+        self._metrics_open = metrics_open
         self._table = table
         self._access = access
         self._assets = assets
@@ -87,6 +91,8 @@ class Door:
         seat = request.scope.get("state", {}).get("seat")
         if seat is not None and who.role is not Role.OPEN:
             seat.is_of(who.key)
+        if who.role is Role.OPEN and route is not None and self._open_to(route, request):
+            who = ON_THE_BOARD
         if who.role is Role.OPEN and (route is None or route.role is not Role.OPEN):
             raise Problem(401, "log in first")      # what there is and what not is nobody's business either
         if route is None:
@@ -96,8 +102,13 @@ class Door:
             raise Problem(404, "there is nothing here; /api/v1/openapi.json lists what there is")
         self._let_in(request, route, who)
         call = Call(who, request.client.host if request.client else "", parameters, self._query(request, route),
-                    await self._body(request, route))
+                    await self._body(request, route), request.headers.get("accept", "*/*"))
         return self._response(route, await route.handler(call))
+
+    def _open_to(self, route: Route, request: Request) -> bool:
+        """Tell whether the settings let anybody on the board have this. A proxy there would let others in: theirs."""
+        return route.path == METRICS and self._metrics_open and request.client is not None and (
+            _is_loopback(request.client.host))
 
     def _let_in(self, request: Request, route: Route, who: Principal) -> None:
         if who.role < route.role:
@@ -152,7 +163,7 @@ class Door:
         content = reply.content.encode() if route.gives is None else self._encode(reply.content)
         if reply.download:
             headers["Content-Disposition"] = f'attachment; filename="{reply.download}"'
-        response = Response(content, route.status, headers, media_type=route.media)
+        response = Response(content, route.status, headers, media_type=reply.media or route.media)
         if reply.session:
             response.set_cookie(self._cookie, reply.session, path="/", secure=self._tls, httponly=True,
                                 samesite="strict")
@@ -170,6 +181,13 @@ class Door:
             headers["WWW-Authenticate"] = "Bearer"
         told = ProblemAnswer(str(problem), problem.problems, self._access.setup_required)
         return Response(self._encode(told), problem.status, headers, media_type="application/json")
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def _shape(error: msgspec.ValidationError, text: str) -> Problem:

@@ -22,6 +22,12 @@ Request = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 """A handler of the control socket: the request's object in, the answer's out; EdgeError where it is refused."""
 
 
+class Metrics(Protocol):
+    """All metrics as text."""
+
+    async def __call__(self, *, openmetrics: bool) -> str: ...
+
+
 class NewestReading(Protocol):
     """A reading and how old it is."""
 
@@ -79,6 +85,7 @@ class Doors:
     peer_of: Callable[[Meter], PeerView | None]          # the peer that a meter stands behind
     backlog: Callable[[], tuple[int, int, int]]          # records that wait: alarm, billing, instant
     bands: Sequence[tuple[str, float]]                   # grade -> lowest dBm, best first
+    metrics: Metrics
     tail: LogTail
     levels: LevelDesk
     facts: Callable[[], Awaitable[Mapping[str, str]]]    # board and operating system, for the inventory

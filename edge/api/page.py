@@ -45,7 +45,8 @@ class Page:
         self.table = Table([*AccessRoutes(self.access, doors).routes(), *views.routes(), *meters.routes(),
                             *AlarmRoutes(doors).routes(), *ConfigRoutes(doors).routes()])
         self.document = openapi.document(self.table, __version__)
-        door = Door(self.table, self.access, Assets(), tls=settings.api.tls)
+        door = Door(self.table, self.access, Assets(), tls=settings.api.tls,
+                    metrics_open=settings.api.metrics_open)
         self.server = PageServer(door, settings.api.listen, settings.api.port, self._certificate)
         self.workers = (("page", self.server.run), ("page watch", self.watch.run))
 

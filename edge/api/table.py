@@ -14,6 +14,7 @@ from edge.api.sessions import Principal, Role
 from edge.api.wire import NoQuery
 
 BASE = "/api/v1"
+METRICS = "/metrics"
 BODY_LIMIT_BYTES = 65_536
 CSV_LIMIT_BYTES = 4_194_304
 
@@ -27,6 +28,7 @@ class Call:
     path: dict[str, str]
     query: Any
     body: Any = None
+    accept: str = "*/*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Reply:
     session: str | None = None      # the secret of a new session's cookie, "" ends it
     stream: Any = None              # an async iterator of bytes
     download: str = ""              # a file's name
+    media: str = ""                 # instead of the route's
 
 
 Handler = Callable[[Call], Awaitable[Any]]

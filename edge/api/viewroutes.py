@@ -9,8 +9,9 @@ from edge.api import wire
 from edge.api.access import Access
 from edge.api.doors import Doors
 from edge.api.sessions import Role
-from edge.api.table import BASE, Call, Reply, Route
+from edge.api.table import BASE, METRICS, Call, Reply, Route
 from edge.api.watch import Watch
+from edge.health.openmetrics import OPENMETRICS_TYPE, TEXT_TYPE, wants_openmetrics
 
 
 class ViewRoutes:
@@ -34,6 +35,8 @@ class ViewRoutes:
             Route("GET", f"{BASE}/logs", view, self.logs, "The newest log lines.", wire.Logs, query=wire.LogQuery),
             Route("PUT", f"{BASE}/logs/level", Role.ADMIN, self.level, "Change how much the log says.", wire.LogLevel,
                   wire.LevelBody),
+            Route("GET", METRICS, view, self.metrics, "For Prometheus: text, or OpenMetrics where it is asked for.",
+                  media="text/plain"),
             Route("GET", f"{BASE}/inventory", view, self.inventory, "Software, board, radio, meters.", wire.Inventory),
             Route("GET", f"{BASE}/events", view, self.events, "Live status as server-sent events: `all`, then `news`.",
                   media="text/event-stream", fails=(503,)),
@@ -71,6 +74,12 @@ class ViewRoutes:
         asked = call.query
         lines = self._doors.tail.lines(asked.level, asked.most, meter=asked.meter)
         return wire.Logs(lines, wire.LogLevel(**self._doors.levels.state()))
+
+    async def metrics(self, call: Call) -> Reply:
+        """Return all metrics in the form that is preferred."""
+        openmetrics = wants_openmetrics(call.accept)
+        text = await self._doors.metrics(openmetrics=openmetrics)
+        return Reply(text, media=OPENMETRICS_TYPE if openmetrics else TEXT_TYPE)
 
     async def level(self, call: Call) -> wire.LogLevel:
         """Change the log's level."""

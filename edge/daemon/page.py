@@ -13,6 +13,7 @@ from edge.daemon.alarms import AlarmDesk
 from edge.daemon.enrolment import Enrolment
 from edge.daemon.latest import Latest
 from edge.daemon.links import LinkDesk
+from edge.daemon.metrics import MetricsDesk
 from edge.daemon.orders import OrderDesk
 from edge.daemon.status import StatusDesk
 from edge.logs.level import LevelDesk
@@ -31,7 +32,8 @@ FACT_LIMIT_BYTES = 4_096
 @asynccontextmanager
 async def opened(in_force: Callable[[], Settings], *, clock: Clock, status: StatusDesk, enrolment: Enrolment,
                  library: Library, orders: OrderDesk, alarms: AlarmDesk, latest: Latest, links: LinkDesk,
-                 ring: Ring, tail: LogTail, levels: LevelDesk, reload_config: Request) -> AsyncIterator[Page]:
+                 ring: Ring, metrics: MetricsDesk, tail: LogTail, levels: LevelDesk,
+                 reload_config: Request) -> AsyncIterator[Page]:
     """Yield the page, ready to be served by its two workers."""
     thresholds = Thresholds.for_width(in_force().radio.width_mhz)
 
@@ -50,7 +52,7 @@ async def opened(in_force: Callable[[], Settings], *, clock: Clock, status: Stat
         reload_config=reload_config, newest=latest.of, peers=lambda: links.states,
         peer_of=links.peer_of, backlog=backlog,
         bands=tuple((grade.label, thresholds.floor_dbm(grade)) for grade in GRADES),
-        tail=tail, levels=levels, facts=facts))
+        metrics=metrics.text, tail=tail, levels=levels, facts=facts))
     async with page.opened():
         yield page
 

@@ -135,6 +135,7 @@ class Vitals:
         self._renewed = asyncio.Event()
         self._started_at = clock.monotonic()
         self._told_start = False
+        self._told = (0, 0)      # polls with and without values, as of the record before
 
     def use(self, interval_s: float) -> None:
         """Write this often from now on."""
@@ -163,9 +164,23 @@ class Vitals:
 
     async def record(self) -> Record:
         """Return the gateway's health now; also advances what `read_success_pct` counts from."""
+        own = await self._figures()
+        ok, failed = (now - before for now, before in zip((self.polls.ok, self.polls.failed), self._told, strict=True))
+        self._told = (self.polls.ok, self.polls.failed)
+        own["read_success_pct"] = round(1000 * ok / (ok + failed)) if ok + failed else None
+        return Record(SCHEMA, "", self._clock.stamp(), tuple(own.get(field.key) for field in SCHEMA.fields))
+
+    async def exact(self) -> dict[str, float]:
+        """Return the figures that are numbers, by field key, in the fields' units. They advance nothing."""
+        own = await self._figures()
+        numbers = ((field, own.get(field.key)) for field in SCHEMA.fields)
+        return {field.key: value / 10 ** -field.scaler if field.scaler else value
+                for field, value in numbers if isinstance(value, int)}
+
+    async def _figures(self) -> dict[str, Scalar]:
         figures = metrics.look(self._state_dir, self._started_at, self._clock.monotonic())
         states = self._pollers()
-        ok, failed = self.polls.add(states)
+        self.polls.add(states)
         own: dict[str, Scalar] = {
             **dict(zip((field.key for field in metrics.FIELDS), figures.values(), strict=True)),
             "meters_total": len(states),
@@ -174,11 +189,10 @@ class Vitals:
             "polls_ok": self.polls.ok,
             "polls_failed": self.polls.failed,
             "polls_skipped": self.polls.skipped,
-            "read_success_pct": round(1000 * ok / (ok + failed)) if ok + failed else None,
             "version": __version__,
             "board_under_voltage": metrics.under_voltage(),
             **await self._look(),
         }
         written = own.get("ring_written_bytes")
         own["ring_written_bytes_per_day"] = wear.per_day(written if isinstance(written, int) else None, self.uptime_s)
-        return Record(SCHEMA, "", self._clock.stamp(), tuple(own.get(field.key) for field in SCHEMA.fields))
+        return own

@@ -241,7 +241,8 @@ class Poller:
             last_failure=counters.last_failure,
             last_reason=self._last_reason.value if counters.last_failure else "",
             not_read=counters.not_read, list_limit=learned.list_limit,
-            identity=learned.identity, lateness_s=tuple(counters.lateness_s))
+            identity=learned.identity, lateness_s=tuple(counters.lateness_s),
+            lateness_counts=tuple(counters.lateness_counts), lateness_sum_s=counters.lateness_sum_s)
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
@@ -268,7 +269,7 @@ class Poller:
                 async with turn(self._gate, self._lane, self._promise, payer=self.meter.name, doubtful=doubtful):
                     began = self._clock.monotonic()
                     if first:
-                        self.counters.lateness_s.append(began - tick.at)
+                        self.counters.late(began - tick.at)
                         first = False
                     record = await self._attempt(link)
             except MeterError as error:

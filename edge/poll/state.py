@@ -1,5 +1,6 @@
 """What a poller says of itself: plain data for status, the page and the gateway's own telemetry."""
 
+from bisect import bisect_left
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
@@ -9,6 +10,9 @@ from edge.poll.schedule import Between
 
 LATENESS_KEPT = 128
 """Newest polls whose lateness is kept, for percentiles."""
+
+LATENESS_BOUNDS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0)
+"""Of the buckets that all polls are counted in, fixed for good: they are added up over gateways."""
 
 ROUND_TRIPS_AVERAGED = 8
 
@@ -51,6 +55,8 @@ class PollerState:
     list_limit: int | None
     identity: str
     lateness_s: tuple[float, ...]
+    lateness_counts: tuple[int, ...] = (0,) * (len(LATENESS_BOUNDS_S) + 1)      # by bucket, the one above all last
+    lateness_sum_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -75,6 +81,14 @@ class Counters:
     last_failure: str = ""
     not_read: str = ""
     lateness_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATENESS_KEPT))
+    lateness_counts: list[int] = field(default_factory=lambda: [0] * (len(LATENESS_BOUNDS_S) + 1))
+    lateness_sum_s: float = 0.0
+
+    def late(self, seconds: float) -> None:
+        """Note how long after its slot a poll was asked."""
+        self.lateness_s.append(seconds)
+        self.lateness_counts[bisect_left(LATENESS_BOUNDS_S, seconds)] += 1
+        self.lateness_sum_s += seconds
 
     def took(self, seconds: float) -> None:
         """Note how long an exchange took."""

@@ -22,7 +22,8 @@ from edge.config import ApiSettings, GatewaySettings, Settings
 ROLES = {
     "open": {"GET health", "POST setup", "POST session"},
     "view": {"GET session", "DELETE session", "GET status", "GET links", "GET ring", "GET logs", "GET inventory", "GET events",
-             "GET openapi.json", "GET alarms", "GET meters", "GET meters/{name}", "GET meters.csv", "GET profiles", "GET config", "GET config/history"},
+             "GET openapi.json", "GET alarms", "GET meters", "GET meters/{name}", "GET meters.csv", "GET profiles", "GET config", "GET config/history",
+             "GET /metrics"},
     "admin": {"PUT password", "GET tokens", "POST tokens", "DELETE tokens/{name}", "POST meters", "PATCH meters/{name}", "DELETE meters/{name}",
               "POST meters/{name}/pause", "POST meters/{name}/resume", "PUT meters/{name}/secrets", "POST meters/{name}/read",
               "GET meters/{name}/read/{order}", "POST meters.csv", "POST config/check", "POST config/reload", "POST alarms/acknowledge", "PUT logs/level"},
@@ -307,3 +308,41 @@ def test_the_log_is_asked_for_one_meter_and_its_level_changed_for_a_while(site, 
     assert viewer.call("GET", "logs?level=debug&meter=none").json["lines"] == []
     assert site.gateway.command("log", "level").stdout.startswith("log level debug, info again in ")
     assert admin.call("PUT", "logs/level", {"level": "info", "for_s": 0}).json["left_s"] is None
+
+
+def test_prometheus_gets_its_metrics_by_a_token_in_the_form_that_it_asks_for(site, viewer):
+    assert site.client().call("GET", "/metrics").status == 401
+    text = viewer.call("GET", "/metrics")
+    assert text.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "\nprocess_resident_memory_bytes " in text.text
+    new = viewer.call("GET", "/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"})
+    assert new.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert new.text.endswith("# EOF\n")
+    named = {line.split()[2] for line in site.gateway.command("metrics").stdout.splitlines() if line.startswith("# TYPE")}
+    assert {"halow_gateway_info", "halow_ring_lost_records_total", "halow_uplink_connected"} <= named
+
+
+async def test_only_the_board_itself_and_only_metrics_are_open_where_the_settings_say_so(tmp_path):
+    async def text(*, openmetrics: bool) -> str:
+        return "# EOF\n" if openmetrics else "old\n"
+
+    async def asked(path: str, address: str, *, metrics_open: bool) -> int:
+        settings = Settings(gateway=GatewaySettings(state_dir=str(tmp_path)), api=ApiSettings(tls=False, metrics_open=metrics_open))
+        page, told = Page(SimpleNamespace(settings=settings, clock=SystemClock(trust_wall=True), metrics=text)), []
+
+        async def receive():
+            return {"type": "http.request"}
+
+        async def send(message):
+            told.append(message)
+
+        await page.server._app({"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": [],
+                                "client": (address, 5), "server": ("h", 1), "scheme": "http"}, receive, send)
+        page.access.close()
+        return told[0]["status"]
+
+    assert await asked("/metrics", "127.0.0.1", metrics_open=True) == 200
+    assert await asked("/metrics", "::1", metrics_open=True) == 200
+    assert await asked("/metrics", "127.0.0.1", metrics_open=False) == 401
+    assert await asked("/metrics", "10.0.0.5", metrics_open=True) == 401
+    assert await asked("/api/v1/status", "127.0.0.1", metrics_open=True) == 401

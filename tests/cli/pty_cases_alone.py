@@ -107,6 +107,7 @@ ALONE: dict[str, tuple[Case, ...]] = {
     "alarms list": (Case("alarms list", (NO_GATEWAY,), 1, reads=True), Case("alarms list --old", (NO_SUCH_OPTION,), 2)),
     "alarms ack": (Case("alarms ack over_voltage", (NO_GATEWAY,), 1, reads=True), Case("alarms ack", (MISSING,), 2)),
     "logs": (Case("logs", (NO_GATEWAY,), 1, reads=True), Case("logs --since yesterday", ("'yesterday' is no time; write it like 10m",), 2)),
+    "metrics": (Case("metrics", (NO_GATEWAY,), 1, reads=True), Case("metrics all", ("Got unexpected extra argument",), 2)),
     "log level": (Case("log level debug", (NO_GATEWAY,), 1, reads=True), Case("log level loud", ("'loud' is not one of",), 2)),
     "link show": (
         Case("link show", ("02:00:00:00:00:01 +", "-71"), reads=True), Case("link show --json", ('"peers"',), reads=True),

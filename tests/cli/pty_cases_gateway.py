@@ -69,6 +69,7 @@ BESIDE: dict[str, tuple[Case, ...]] = {
                Case("bundle {tmp}/json.tar.gz --json", ('"sha256": "[0-9a-f]{{64}}"',))),
     "logs": (Case("logs", (r"Z INFO    edge.app: halow-gateway .* runs as gate-7",), reads=True),
              Case("logs --json --level info", ('"source":"edge.app"',), reads=True)),
+    "metrics": (Case("metrics", ("^# TYPE halow_meter_polls_total counter", '^halow_meter_reading{{meter="sim-0001"}} 1'), reads=True),),
     "log level": (Case("log level debug --for 10m", ("^log level debug, info again in 10 min",), reads=True),
                   Case("log level info --keep", ("^log level info$",), reads=True)),
     "alarms list": (
