@@ -9,8 +9,11 @@ import select
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -131,6 +134,23 @@ def judge(case: Case, status: int, output: str, shows: tuple[str, ...], words: l
         assert "internal error" not in output
 
 
+def is_json(text: str) -> bool:
+    """One value, or one on each line."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError:
+        return all(json.loads(line) is not None for line in text.splitlines())
+    return True
+
+
+@contextmanager
+def memory() -> Iterator[Path]:
+    """Yield a directory in memory, where there is room: that syncs hold is for other tests to prove."""
+    place = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=place if os.access(place, os.W_OK) else None) as name:
+        yield Path(name)
+
+
 def play(case: Case, zygote: Zygote, config: Path, tmp: Path, places: dict[str, str]) -> None:
     """Use a command in a terminal as the case says, and then in a pipe where that is to come out the same."""
     def line(words: str) -> list[str]:
@@ -153,5 +173,5 @@ def play(case: Case, zygote: Zygote, config: Path, tmp: Path, places: dict[str, 
     status, out, err = zygote.piped(line(case.words), tmp)
     judge(case, status, out + err, shows, line(case.words))
     if "--json" in case.words and status == 0:
-        json.loads(out)
+        assert is_json(out), out
     assert (case.status == 0) or err or case.by_output, "what is wrong is told on standard error"

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from pty_cases_alone import ALONE
 from pty_cases_gateway import BESIDE
-from pty_site import COLUMNS, Case, Zygote, play
+from pty_site import COLUMNS, Case, Zygote, memory, play
 
 from edge.cli import root
 
@@ -54,7 +54,12 @@ def test_every_command_has_its_cases() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
-def test_a_person_without_a_gateway(case: Case, zygote: Zygote, tmp_path: Path) -> None:
+def test_a_person_without_a_gateway(case: Case, zygote: Zygote) -> None:
+    with memory() as base:
+        alone(case, zygote, base)
+
+
+def alone(case: Case, zygote: Zygote, tmp_path: Path) -> None:
     state = tmp_path / "state"
     config, trace = tmp_path / "gateway.toml", tmp_path / "trace.csv"
     trace.write_text("t_s,mac,signal_dbm\n0,02:00:00:00:00:01,-71\n600,02:00:00:00:00:01,-71\n")

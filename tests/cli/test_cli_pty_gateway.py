@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 from pty_cases_gateway import BESIDE
-from pty_site import Case, Terminal, Zygote, play
+from pty_site import Case, Terminal, Zygote, memory, play
 
 from edge.control import ask
 
@@ -30,8 +30,12 @@ def both_read(runtime_dir: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
-    base = tmp_path_factory.mktemp("yard")
+def yard() -> Iterator[Yard]:
+    with memory() as base:
+        yield from opened(base)
+
+
+def opened(base: Path) -> Iterator[Yard]:
     config, trace, rows, own = base / "gateway.toml", base / "trace.csv", base / "meters.csv", base / "alarms.toml"
     trace.write_text("t_s,mac,signal_dbm\n0,02:00:00:00:00:01,-71\n600,02:00:00:00:00:01,-71\n")
     own.write_text(ALARM)
