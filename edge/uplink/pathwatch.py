@@ -167,7 +167,10 @@ class PathWatch:
     # ---- its own work
 
     async def run(self) -> None:
-        """Watch until cancelled; what was counted is then kept."""
+        """Watch until cancelled; what was counted is then kept, where the settings name paths.
+
+        Elsewhere nobody counts bytes, and a gateway that has sent all it has may stop with nothing unsent.
+        """
         try:
             while True:
                 self._count()
@@ -179,7 +182,8 @@ class PathWatch:
                 task.cancel()
             await asyncio.gather(*self._probing.values(), return_exceptions=True)
             self._probing.clear()
-            self._record()
+            if self._settings.path:
+                self._record()
 
     def _look(self) -> None:
         now = self._clock.monotonic()

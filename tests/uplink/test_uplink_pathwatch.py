@@ -111,7 +111,11 @@ async def test_without_paths_nothing_is_probed_and_bytes_are_counted(mosquitto, 
         await drained(uplink)
         assert ring.backlog(Stream.INSTANT).records == 0
         assert uplink.state().paths[0].sent_bytes_today > 5_000
-    assert paths.sum("path_uplink_sent_bytes") > 5_000
+        paths.watch._tell_at = 0.0      # an hour is over
+        paths.watch._count()
+        assert paths.sum("path_uplink_sent_bytes") > 5_000
+        kept = len(paths.records)
+    assert len(paths.records) == kept, "a gateway that has sent all may stop with nothing unsent"
 
 
 async def test_where_nobody_connects_no_path_is_at_fault(clock):
