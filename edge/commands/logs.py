@@ -26,7 +26,8 @@ RETRY_S = 1.0
               help="Not older: 10m (ago), or 2026-01-31 12:00 (UTC).")
 @click.option("-n", "--lines", "most", type=click.IntRange(1, 500), default=200, show_default=True,
               help="So many at most.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line; times in Unix milliseconds.")
+@click.option("--json", "as_json", is_flag=True,
+              help="As JSON, times in Unix milliseconds; with --follow one object per line.")
 @pass_state
 def logs(state: State, follow: bool, level: str, meter: str, since: int, most: int, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
     """Show the newest lines of the running gateway's log, from its memory (1,000 lines).
@@ -39,6 +40,9 @@ def logs(state: State, follow: bool, level: str, meter: str, since: int, most: i
     where = Path(state.settings().gateway.runtime_dir)
     wanted: dict[str, Any] = {"level": level, "meter": meter, "since_ms": since}
     answer = ask(where, "logs", **wanted, most=most)
+    if as_json and not follow:
+        click.echo(_json({"lines": answer["lines"]}))
+        return
     for line in answer["lines"]:
         click.echo(_json(line) if as_json else _text(line))
     if not follow:

@@ -95,7 +95,7 @@ def test_the_newest_lines_are_shown_and_chosen_among(site: Site) -> None:
         assert there.good("logs", "-n", "1") == lines[2] + "\n"
         assert there.good("logs", "--since", "1h").splitlines() == lines
         assert there.good("logs", "--since", "2100-01-01 00:00") == ""
-        told = [json.loads(line) for line in there.good("logs", "--json").splitlines()]
+        told = json.loads(there.good("logs", "--json"))["lines"]
         assert [line["fields"] for line in told] == [{"meter": "m1"}, {"meter": "m2"}, {"path": "/x"}]
         assert [line["level"] for line in told] == ["info", "warning", "error"]
         assert "10m (ago)" in site.misused("logs", "--since", "yesterday")
@@ -146,16 +146,16 @@ async def test_the_level_returns_by_itself() -> None:
 def test_lines_are_followed_as_they_come_also_over_a_restart(site: Site) -> None:
     with gateway(site) as there:
         logger.info("before")
-        following = subprocess.Popen([sys.executable, "-m", "edge", "-c", str(site.config), "logs", "-f", "--meter", "m1"],
+        following = subprocess.Popen([sys.executable, "-m", "edge", "-c", str(site.config), "logs", "-f", "--meter", "m1", "--json"],
                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             assert following.stdout is not None
             assert following.stderr is not None
             logger.warning("meter %s: one", "m1")
             logger.warning("meter %s: not this one", "m2")
-            assert following.stdout.readline().endswith("meter m1: one\n")
+            assert json.loads(following.stdout.readline())["text"] == "meter m1: one"
             logger.warning("meter %s: two", "m1")
-            assert following.stdout.readline().endswith("meter m1: two\n")
+            assert json.loads(following.stdout.readline())["text"] == "meter m1: two"
             there.followed()
         except BaseException:
             following.kill()
@@ -164,7 +164,7 @@ def test_lines_are_followed_as_they_come_also_over_a_restart(site: Site) -> None
         assert "waiting for it" in following.stderr.readline()
         with gateway(site) as there:
             logger.warning("meter %s: of the next run", "m1")
-            assert following.stdout.readline().endswith("meter m1: of the next run\n")
+            assert json.loads(following.stdout.readline())["text"] == "meter m1: of the next run"
             there.followed()
             following.send_signal(signal.SIGINT)
             assert following.wait(20) == 130
