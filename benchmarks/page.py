@@ -34,6 +34,8 @@ from api_site import Client, Site  # noqa: E402 - found by the line above
 from daemon_memory import cpu_s, memory_kib  # noqa: E402 - same
 from gateway_process import EDGE  # noqa: E402 - same
 
+from edge.credentials import page_certificate  # noqa: E402 - same
+
 BROWSERS = 5
 INTERVAL_S = 2.0
 
@@ -122,6 +124,7 @@ def memory(count: int, seconds: float, *, page: bool) -> tuple[int, int, float]:
         stack.enter_context(meters(count, directory / "meters.csv"))
         off = {} if page else {"api": {"enabled": False}}
         site = Site(directory, tls=True, poll={"interval_s": INTERVAL_S}, **off)
+        page_certificate(site.gateway.state, "gw-test", "127.0.0.1")      # the first start makes it
         stack.enter_context(site.gateway)
         started(site, directory / "meters.csv", [*EDGE, "--config", str(site.gateway.config), "run"], count)
         if page:
