@@ -173,7 +173,7 @@ async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> 
             orders, enrolment, latest, means, status.answer, backfill.handlers(fleet.nudge)["backfill_again"],
             Box(lambda: desk.in_force, lambda: links.states, {
                 "status": status.answer, "ota": ota.answer, "alarms": alarms.handlers["alarms"],
-                "backfill": backfill.handlers(fleet.nudge)["backfill"]},
+                "backfill": backfill.handlers(fleet.nudge)["backfill"], "logs": tail.answer},
                 functools.partial(ring.append, Stream.ALARM), clock), levels))
         finder = Renewable(lambda: Finder(
             desk.in_force.discovery, enrolment, profiles, fleet.states, fleet.turnstile.gate,

@@ -48,7 +48,7 @@ def pieces(settings: Settings, ask: Ask, *, source: str) -> Iterator[Piece]:
     yield Piece("settings.toml", lambda: f"# from {source}\n{to_toml(redacted_settings(settings))}")
     yield Piece("changes.json", lambda: host.as_json(read_history(Path(settings.gateway.state_dir))))
     yield Piece("remote-config.json", lambda: host.as_json(configlayer.load(Path(settings.gateway.state_dir))))
-    for name in ("status", "alarms", "backfill", "ota"):
+    for name in ("status", "alarms", "backfill", "ota", "logs"):
         yield Piece(f"{name}.json", lambda name=name: host.as_json(ask(name)))      # type: ignore[misc]  # bound now
     yield Piece("registry.json", lambda: host.as_json(_registry(settings)))
     yield Piece("ring.json", lambda: host.as_json(_ring(settings)))

@@ -65,14 +65,14 @@ def forms(secret: bytes) -> Iterator[bytes]:
 def test_no_secret_is_in_it_in_any_form_and_all_else_is(site: Site, tmp_path: Path) -> None:
     secrets = plant(site)
     chatty = {"gateway": {"name": "gate-7"}, "leak": [TOKEN, METER_PASSWORD.decode(), ENCRYPTION.hex(), base64.b64encode(AUTHENTICATION).decode()]}
-    with site.daemon(chatty, alarms={"standing": []}, backfill={"meters": []}, ota={}):
+    with site.daemon(chatty, alarms={"standing": []}, backfill={"meters": []}, ota={}, logs={"lines": []}):
         told = site.good("bundle", str(tmp_path / "out.tar.gz"))
     files = unpacked(tmp_path / "out.tar.gz")
     for name, content in files.items():
         for secret in secrets:
             for form in forms(secret):
                 assert form not in content, f"{form!r} is in {name}"
-    assert {"README.txt", "version.json", "settings.toml", "check.txt", "status.json", "alarms.json", "registry.json", "ring.json", "events.jsonl",
+    assert {"README.txt", "version.json", "settings.toml", "check.txt", "status.json", "alarms.json", "logs.json", "registry.json", "ring.json", "events.jsonl",
             "radio.json", "clock.json", "board.txt", "disks.json", "network.txt", "changes.json", "remote-config.json"} <= set(files)
     assert json.loads(files["status.json"])["gateway"]["name"] == "gate-7"
     assert b"Pieces in which a secret was found and taken out: 1." in files["README.txt"]
