@@ -189,7 +189,8 @@ class AlarmDesk:
         for change in changes:
             alarm = change.alarm
             log.warning("alarm %s %s%s: %s", alarm.name, change.state,
-                        f" (meter {alarm.device})" if alarm.device else "", alarm.detail)
+                        f" (meter {alarm.device})" if alarm.device else "", alarm.detail,
+                        extra={"fields": {"meter": alarm.device}})
             ticket = self._keep(change.record(self._clock.stamp()))
             if ticket is not None:
                 self._to_flash.append(ticket)

@@ -115,7 +115,8 @@ class LinkDesk:
         links = [(name, peer) for peer in self.states for name in owners[peer.mac]]
         for alarm in self.alarms.look(self.radio, links):
             log.warning("alarm %s %s%s: %s", alarm.name, "raised" if alarm.raised else "cleared",
-                        f" (meter {alarm.device})" if alarm.device else "", alarm.detail)
+                        f" (meter {alarm.device})" if alarm.device else "", alarm.detail,
+                        extra={"fields": {"meter": alarm.device}})
             self._tell(alarm.record(self._clock.stamp()))
 
     def _polls(self, name: str, state: PollerState | None) -> Polls:

@@ -48,5 +48,5 @@ def fields_of(record: logging.LogRecord) -> dict[str, str]:
                 fields[name] = str(args[index])[:VALUE_LIMIT]
     more = getattr(record, "fields", None)
     if isinstance(more, dict):
-        fields |= {str(name): str(value)[:VALUE_LIMIT] for name, value in more.items()}
+        fields |= {str(name): str(value)[:VALUE_LIMIT] for name, value in more.items() if value}
     return fields
