@@ -84,8 +84,8 @@ class Director:
         with tempfile.TemporaryDirectory(prefix="halow-demo-") as name:
             directory = Path(name)
             async with contextlib.AsyncExitStack() as stage:
-                server = await stage.enter_async_context(ThingsBoard(Rules(token=secrets.token_hex(10))))
-                server.contract.store = self._ledger
+                server = await stage.enter_async_context(
+                    ThingsBoard(Rules(token=secrets.token_hex(10)), store=self._ledger))
                 population = Population(story.METERS, quirks=lambda: esp32(latency_s=(0.02, 0.06)), seed=7)
                 await population.start()
                 stage.push_async_callback(population.close)

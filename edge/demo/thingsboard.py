@@ -33,7 +33,7 @@ from moat.lib.mqtt.broker_state_machine import MQTTBrokerClientStateMachine
 
 from edge.demo.thingsboard_contract import Contract, Rules, Verdict
 from edge.demo.thingsboard_provision import RESPONSE_TOPIC, USER_NAME
-from edge.demo.thingsboard_rules import Message
+from edge.demo.thingsboard_rules import Message, Store
 
 log = logging.getLogger(__name__)
 
@@ -190,9 +190,13 @@ class _Connection(asyncio.Protocol):
 class ThingsBoard:
     """The server; use as an async context manager."""
 
-    def __init__(self, rules: Rules, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
-        """`port` 0: a free one, kept over outages. `tls`: as the server's context says, client certificates too."""
-        self.contract = Contract(rules)
+    def __init__(self, rules: Rules, *, port: int = 0, tls: ssl.SSLContext | None = None,
+                 store: Store | None = None) -> None:
+        """`port` 0: a free one, kept over outages. `tls`: as the server's context says, client certificates too.
+
+        `store` None: a fresh one.
+        """
+        self.contract = Contract(rules, store=store)
         self.connections: set[_Connection] = set()
         self.port = port
         self._tls = tls

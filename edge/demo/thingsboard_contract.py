@@ -61,9 +61,9 @@ def _nobody(message: Message, acknowledged: Callable[[], object] | None = None) 
 class Contract:
     """One tenant with one gateway device. A session begins with `opened`, and ends with `closed`."""
 
-    def __init__(self, rules: Rules, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rules: Rules, now: Callable[[], float] = time.monotonic, store: Store | None = None) -> None:
         """Start with an empty store. `now` is the server's clock where only differences count, seconds."""
-        self.rules, self.store = rules, Store()
+        self.rules, self.store = rules, store if store is not None else Store()
         self.devices, self.limits, self.calls = Devices(now), Limits(now), Calls(now)
         self.devices.opened = self._send_pending
         self.shared: dict[str, dict[str, object]] = {}      # by device, "" the gateway
