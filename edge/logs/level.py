@@ -20,6 +20,8 @@ FOR_MOST_S = 86_400.0
 log = logging.getLogger(__name__)
 
 
+SHORTEST_S = 1.0
+
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The control request `log_level`. Without `level` it only asks; `for_s` 0: until the gateway is started anew."""
 
@@ -45,7 +47,8 @@ class LevelDesk:
         told = f"log level {level}, {until}"
         self._set(level, f"{told}: {by}")
         if back:
-            self._timer = asyncio.get_running_loop().call_later(for_s, self._return)
+            # uvloop gives a handle without a time for what is due at once
+            self._timer = asyncio.get_running_loop().call_later(max(for_s, SHORTEST_S), self._return)
         return told
 
     def settle(self, level: str) -> None:

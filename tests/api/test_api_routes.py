@@ -232,6 +232,12 @@ def test_the_file_is_taken_up_and_the_history_tells_by_whom(site, admin, viewer)
         assert admin.call("POST", "config/reload").status == 200
 
 
+def test_a_log_level_for_no_time_at_all_is_taken(admin):
+    answer = admin.call("PUT", "logs/level", {"level": "debug", "for_s": 3e-304})
+    assert answer.status == 200, answer
+    assert admin.call("PUT", "logs/level", {"level": "info", "for_s": 0}).status == 200
+
+
 def test_live_events_begin_with_everything_and_go_on(site, viewer):
     with Stream(site.port, viewer.token) as stream:
         seen = stream.until(b"event: news", 2)
