@@ -16,11 +16,10 @@ from edge.log import LEVELS, set_level
 from edge.logs.tail import LevelName
 
 FOR_MOST_S = 86_400.0
+SHORTEST_S = 1.0
 
 log = logging.getLogger(__name__)
 
-
-SHORTEST_S = 1.0
 
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The control request `log_level`. Without `level` it only asks; `for_s` 0: until the gateway is started anew."""
