@@ -61,7 +61,8 @@ async def soak(options: argparse.Namespace, directory: Path, mosquitto: str) -> 
         await play(options, stage)
         await stage.close()
         status = await settle(stage)
-    account = balance(given, received, stage.disturbances, clock, stage.wrong, tolerance_ms=LATE_S * 1000 * options.rate)
+    account = balance(given, received, stage.disturbances, clock, stage.wrong, stage.boots,
+                      tolerance_ms=LATE_S * 1000 * options.rate)
     lost = {name: stream["lost"] for name, stream in status["ring"]["streams"].items() if stream["lost"]}
     for meter, n in account.missing[:12]:
         at = given.at[meter][n - 1]

@@ -124,6 +124,14 @@ class Disturbance:
 
 
 @dataclass
+class Boot:
+    """A boot of the gateway's board, from `start` on; `told` is when it was first told that its wall clock is right."""
+
+    start: float
+    told: float | None
+
+
+@dataclass
 class Account:
     """The comparison. `missing` are readings that no cut of the gateway and no quarrel with a meter explains."""
 
@@ -133,13 +141,13 @@ class Account:
     missing: list[tuple[str, int]] = field(default_factory=list)
     invented: list[tuple[str, int]] = field(default_factory=list)
     mistimed: list[tuple[str, int, float]] = field(default_factory=list)         # called right, and off by so many ms
-    outside: list[tuple[str, int]] = field(default_factory=list)                 # not within the bounds that were given for it
+    outside: list[tuple[str, int, int, int]] = field(default_factory=list)       # from and to of its bounds in s, the truth being 0
     merged: int = 0
 
 
 def balance(given: Given, received: Received, disturbances: list[Disturbance], clock: Time, wrong: list[tuple[float, float]],
-            tolerance_ms: float) -> Account:
-    """Compare. `wrong`: when a wall clock was wrong and called right; times given then are not judged."""
+            boots: list[Boot], tolerance_ms: float) -> Account:
+    """Compare. `wrong`: when a wall clock was wrong and called right; times given then are not judged, nor bounds made of it."""
     account = Account(given.total, received.total)
     starts = sorted(disturbances, key=lambda one: one.start)
     for meter, times in given.at.items():
@@ -152,20 +160,34 @@ def balance(given: Given, received: Received, disturbances: list[Disturbance], c
                 else:
                     account.missing.append((meter, n))
             elif not any(start <= at <= end for start, end in wrong):
-                _judge_time(account, received, meter, n, clock.true_ms(_machine_ms(at)), tolerance_ms)
+                _judge_time(account, received, meter, n, clock.true_ms(_machine_ms(at)), tolerance_ms,
+                            bounded=not _between_wrong_clocks(at, boots, wrong))
         account.merged += len(known) - len(set(known.values()))
     return account
 
 
-def _judge_time(account: Account, received: Received, meter: str, n: int, true_ms: float, tolerance_ms: float) -> None:
+def _judge_time(account: Account, received: Received, meter: str, n: int, true_ms: float, tolerance_ms: float, *,
+                bounded: bool) -> None:
     said, ts = received.doubtful.get((meter, n)), received.readings[meter][n]
     if said is None:
         if abs(ts - true_ms) > tolerance_ms:
             account.mistimed.append((meter, n, ts - true_ms))
-    elif said["ts_q"] == "bracket":
-        latest = said.get("ts_latest_ms", true_ms)
-        if not said["ts_earliest_ms"] - tolerance_ms <= true_ms <= latest + tolerance_ms:
-            account.outside.append((meter, n))
+    elif said["ts_q"] == "bracket" and bounded:
+        earliest, latest = said["ts_earliest_ms"] - true_ms, said.get("ts_latest_ms", true_ms) - true_ms
+        if earliest > tolerance_ms or latest < -tolerance_ms:
+            account.outside.append((meter, n, round(earliest / 1000), round(latest / 1000)))
+
+
+def _between_wrong_clocks(at: float, boots: list[Boot], wrong: list[tuple[float, float]]) -> bool:
+    """Tell whether a boot without a right clock has its bounds from one that called itself right, and was not.
+
+    They are the end of the last boot before that was told the time, and what the first one after it was told first.
+    """
+    own = sum(boot.start <= at for boot in boots) - 1
+    before = next((after.start for boot, after in zip(boots[own - 1 :: -1], boots[own:0:-1], strict=True)
+                   if boot.told is not None), None) if own > 0 else None
+    after = next((boot.told for boot in boots[own + 1 :] if boot.told is not None), None)
+    return any(start <= moment <= end for start, end in wrong for moment in (before, after) if moment is not None)
 
 
 def _machine_ms(monotonic_s: float) -> float:

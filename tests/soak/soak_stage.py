@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gateway_process import GatewayProcess
 from mosquitto_broker import Mosquitto
-from soak_account import Disturbance
+from soak_account import Boot, Disturbance
 from soak_clock import Time
 from wiretap import WireTap
 
@@ -41,7 +41,7 @@ class Stage:
         self.clock, self.rng, self.window_s = clock, rng, window_s
         self.disturbances: list[Disturbance] = []
         self.wrong: list[tuple[float, float]] = []
-        self._booted_at = time.monotonic()
+        self.boots = [Boot(time.monotonic(), time.monotonic())]
         self.acts: Counter[str] = Counter()
         self._late: set[asyncio.Task[None]] = set()
 
@@ -65,11 +65,11 @@ class Stage:
 
     def _boot(self) -> None:
         self.clock.boot()
-        self._booted_at = time.monotonic()
+        self.boots.append(Boot(time.monotonic(), time.monotonic()))
         self.acts["boots"] += 1
         if self.rng.random() < 0.5:
             self.acts["boots in 1970"] += 1
-            self.clock.synchronised = False
+            self.clock.synchronised, self.boots[-1].told = False, None
             self.clock.error_ms = -self.clock.true_ms(self.clock.booted_ms)
             # one in five is killed before it ever hears the time
             self._later(self.rng.choice((2, 5, 8, 12, 60)), self._hear_the_time, self.clock.boot_id)
@@ -86,8 +86,14 @@ class Stage:
 
     def _hear_the_time(self, boot_id: str = "") -> None:
         if boot_id in ("", self.clock.boot_id):
-            self.clock.synchronised, self.clock.error_ms = True, 0.0
-            self.publish_clock()
+            self.clock.error_ms = 0.0
+            self._call_it_right()
+
+    def _call_it_right(self) -> None:
+        self.clock.synchronised = True
+        if self.boots[-1].told is None:
+            self.boots[-1].told = time.monotonic()
+        self.publish_clock()
 
     async def stop_gateway(self) -> None:
         """SIGTERM, and again."""
@@ -148,10 +154,9 @@ class Stage:
     async def step_clock(self) -> None:
         """The wall clock is wrong, by an hour or by fifty years, and calls itself right; then it is mended."""
         # a boot that never had another clock is dated by this one from its beginning: nothing can tell
-        at = time.monotonic() if self.clock.synchronised else self._booted_at
-        self.clock.synchronised = True
+        at = time.monotonic() if self.clock.synchronised else self.boots[-1].start
         self.clock.error_ms = self.rng.choice((1, -1)) * self.rng.choice((HOUR_MS, 50 * YEAR_MS))
-        self.publish_clock()
+        self._call_it_right()
         await asyncio.sleep(self.rng.uniform(2, 8))
         self._hear_the_time()
         self.wrong.append((at - LATE_S, time.monotonic() + SEEN_S))

@@ -5,7 +5,7 @@ import time
 from array import array
 
 import pytest
-from soak_account import COUNTER, Disturbance, Given, Received, balance
+from soak_account import COUNTER, Boot, Disturbance, Given, Received, balance
 from soak_clock import Time, now_ms
 from wiretap import Acked, Published
 
@@ -22,6 +22,7 @@ class Run:
         self.given.at["m"] = array("d", (BEGAN + n for n in range(5)))
         self.disturbances: list[Disturbance] = []
         self.wrong: list[tuple[float, float]] = []
+        self.boots = [Boot(BEGAN - 1, BEGAN - 1)]
 
     def ts(self, n: int) -> int:
         return int(self.clock.utc_ms + (n - 1) * 1000 * RATE)
@@ -34,7 +35,7 @@ class Run:
         self.received.packet("acked", Acked(Published(1, 1, topic, json.dumps(body).encode(), 0.0), reason, 0.0))
 
     def account(self):
-        return balance(self.given, self.received, self.disturbances, self.clock, self.wrong, TOLERANCE_MS)
+        return balance(self.given, self.received, self.disturbances, self.clock, self.wrong, self.boots, TOLERANCE_MS)
 
 
 def test_a_good_run_has_no_fault() -> None:
@@ -88,7 +89,25 @@ def test_a_bracket_that_does_not_hold_the_truth_is_told() -> None:
     run.deliver(3, ts_q="bracket", ts_earliest_ms=run.ts(2), ts_latest_ms=run.ts(4))
     assert not run.account().outside
     run.received.doubtful["m", 3] = {"ts_q": "bracket", "ts_earliest_ms": run.ts(4), "ts_latest_ms": run.ts(5)}
-    assert run.account().outside == [("m", 3)]
+    assert run.account().outside == [("m", 3, RATE, 2 * RATE)]
+
+
+@pytest.mark.parametrize(("boots", "wrong", "excused"), [
+    ([Boot(0.5, 0.5), Boot(1.5, None), Boot(2.5, 3.5)], (3.0, 4.0), True),                       # what the next was told first
+    ([Boot(0.5, 0.5), Boot(1.5, None), Boot(2.5, None), Boot(3.0, 3.5)], (3.2, 4.0), True),      # the next that was told anything
+    ([Boot(0.5, 0.5), Boot(1.5, None), Boot(2.5, 3.5)], (1.2, 1.7), True),                       # how the one before ended
+    ([Boot(0.5, 0.5), Boot(1.0, None), Boot(1.5, None)], (0.7, 1.1), True),                      # the one before that had a time
+    ([Boot(0.5, 0.5), Boot(1.5, None), Boot(2.5, 3.5)], (3.8, 4.0), False),                      # later, which nothing rests on
+    ([Boot(0.5, 0.5), Boot(1.5, None), Boot(2.5, None)], (2.4, 4.0), False),                     # never told: no bound of anything
+    ([Boot(0.5, None), Boot(1.5, None), Boot(2.5, None)], (1.0, 1.8), False)])
+def test_bounds_that_come_from_a_wrong_clock_are_not_judged(boots: list[Boot], wrong: tuple[float, float], excused: bool) -> None:
+    run = Run()
+    run.deliver(1, 2, 4, 5)
+    run.deliver(3, ts_q="bracket", ts_earliest_ms=run.ts(4), ts_latest_ms=run.ts(5))
+    run.boots = [Boot(BEGAN + boot.start, None if boot.told is None else BEGAN + boot.told) for boot in boots]
+    run.wrong = [(BEGAN + wrong[0], BEGAN + wrong[1])]
+    run.given.at["m"][2] = BEGAN + 2.0
+    assert bool(run.account().outside) is not excused
 
 
 def test_a_delivery_that_comes_again_is_the_same() -> None:
