@@ -53,9 +53,9 @@ class SlotPool:
                 full = error
         own = [slot for slot in view.segments if slot.condition is Condition.USED]
         if len(own) < OWN_SLOTS_AT_LEAST:
-            strange = self._strange()
-            if strange is not None:
-                return strange
+            last = self._strange() or self._only(view)
+            if last is not None:
+                return last
             raise full
         if self.keeps:
             raise StreamFull(errno.ENOSPC, "the stream is full and keeps what it has", str(self.directory))
@@ -63,17 +63,25 @@ class SlotPool:
 
     def has_free(self, view: StreamView) -> bool:
         """Tell whether there is a slot that nobody needs, or room for one more. From any thread."""
-        return self._free(view) is not None or (self.may_grow() and not self.full_disk)
+        return (self._free(view) is not None or (self.may_grow() and not self.full_disk)
+                or self._only(view) is not None)
 
     def _free(self, view: StreamView) -> Slot | None:
         for slot in self.slots:
             if slot.condition is Condition.FREE:
                 return slot
-        # an acknowledged segment: the one that was written longest ago, so that writes go round
-        for slot in list(view.segments):
+        # an acknowledged segment: the one that was written longest ago, so that writes go round; never the newest: it
+        # alone says what was acknowledged and lost: a power cut in its header leaves neither that nor what replaces it
+        for slot in list(view.segments[:-1]):
             if slot.condition is Condition.USED and view.acknowledged(slot):
                 return slot
         return None
+
+    def _only(self, view: StreamView) -> Slot | None:
+        """Return the stream's only segment where nobody needs it: better written over in place than nothing kept."""
+        segments = list(view.segments)
+        alone = len(segments) == 1 and segments[0].condition is Condition.USED and view.acknowledged(segments[0])
+        return segments[0] if alone else None
 
     def _strange(self) -> Slot | None:
         return next((slot for slot in self.slots if slot.condition is Condition.FOREIGN), None)

@@ -1,11 +1,23 @@
 """Guards that no history of the machine has needed yet (GUARDED in ring_mutants.py), each by the pages that need it."""
 
+import copy
+import random
+from pathlib import Path
+
+import pytest
+from ring_sim import CRASHES, FakeClock, PowerCut, SimulatedFs
+
+from edge.config import RingSettings
+from edge.model import Stream
+from edge.ring.batch import Commit
+from edge.ring.engine import Engine
 from edge.ring.frame import PAGE_BYTES, Frame, FrameType, encode_frame, new_packer
 from edge.ring.layout import SlotHeader
 from edge.ring.segment import Segment, scan
 
 EPOCH, UID, PACK = 5, 77, new_packer()
 ROW = PACK([0, 0, 1, 2])
+SETTINGS = RingSettings(size_mib=1, slot_mib=12 * 4096 / (1 << 20), alarm_share=0.0625, billing_share=0.7)
 HEADER = SlotHeader(b"r" * 16, 2, EPOCH, 1, EPOCH << 40 | 1, UID, bytes(16), 0, 0, 3, 0)
 
 
@@ -40,3 +52,32 @@ def test_a_last_page_that_is_torn_behind_its_head_is_counted_and_its_numbers_are
     torn[24] ^= 1
     segment = scanned(data(1), bytes(torn))
     assert (segment.next_ordinal, segment.damaged, segment.holes(1, segment.next_ordinal)) == (5, 1, [(3, 4)])
+
+
+@pytest.mark.parametrize("choice", CRASHES)
+def test_what_was_lost_and_acknowledged_outlives_a_cut_where_the_only_segment_is_full_and_not_needed(choice: str) -> None:
+    """Its slot is not the next one: a cut in the header would leave neither the old state nor the new one."""
+    clock, rng = FakeClock(), random.Random(1)
+
+    def opened(fs: SimulatedFs) -> Engine:
+        clock.forward(1_000)
+        return Engine(fs, Path("ring"), SETTINGS, clock.stamp, rng.randbytes)
+
+    whole = SimulatedFs()
+    engine = opened(whole)
+    engine.turn_away(Stream.INSTANT, 3, clock.wall_ms)
+    engine.commit(Stream.INSTANT, Commit(engine.logs[Stream.INSTANT].view.next_ordinal, (), (), state_due=True))
+    while (segment := engine.logs[Stream.INSTANT].view.active).next_page + 2 <= segment.pages:      # what a start takes
+        engine.close()
+        engine = opened(whole)
+    for calls in range(1_000):
+        cut = copy.deepcopy(whole)
+        cut.calls_left = calls
+        try:
+            opened(cut)
+        except PowerCut:
+            cut.crash(choice, rng)
+            assert opened(cut).logs[Stream.INSTANT].view.state.losses.total == 3, f"forgotten by a cut at call {calls}"
+        else:
+            break
+    assert 20 < calls < 999
