@@ -229,10 +229,10 @@ class Drain:
         if shared.parking and shared.parking.rests(device, self._now()):
             self._rests_until = min(self._rests_until, shared.parking.until(device))
             return True
-        if self._ration.holds(stored):
+        if not self._ration.bears_all and self._ration.holds(stored):
             self._rests_until = min(self._rests_until, self._now() + HELD_LOOK_S)
             return True
-        return self._ration.thins(stored)
+        return not self._ration.bears_all and self._ration.thins(stored)
 
     # ---- what goes out
 

@@ -40,6 +40,11 @@ class Ration:
         self._kept: dict[tuple[str, Schema], tuple[int, int]] = {}      # the slot of time, and the number that has it
 
     @property
+    def bears_all(self) -> bool:
+        """Tell whether nothing is held or thinned now."""
+        return self._open
+
+    @property
     def least_batch_bytes(self) -> int:
         """How large a publication may be at least, where the server and the link let it."""
         return GATHERED_BYTES if self.gather_s else 0
