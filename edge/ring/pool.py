@@ -51,7 +51,7 @@ class SlotPool:
                 if error.errno not in FULL:
                     raise
                 full = error
-        own = [slot for slot in view.segments if slot.condition is Condition.USED]
+        own = self._own(view)
         if len(own) < OWN_SLOTS_AT_LEAST:
             last = self._strange() or self._only(view)
             if last is not None:
@@ -78,10 +78,12 @@ class SlotPool:
         return None
 
     def _only(self, view: StreamView) -> Slot | None:
-        """Return the stream's only segment where nobody needs it: better written over in place than nothing kept."""
-        segments = list(view.segments)
-        alone = len(segments) == 1 and segments[0].condition is Condition.USED and view.acknowledged(segments[0])
-        return segments[0] if alone else None
+        """Return the only segment that can be written, where nobody needs it: better over it than nothing kept."""
+        own = self._own(view)
+        return own[0] if len(own) == 1 and view.acknowledged(own[0]) else None
+
+    def _own(self, view: StreamView) -> list[Slot]:
+        return [slot for slot in list(view.segments) if slot.condition is Condition.USED]
 
     def _strange(self) -> Slot | None:
         return next((slot for slot in self.slots if slot.condition is Condition.FOREIGN), None)

@@ -3,6 +3,7 @@
 import copy
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ring_sim import CRASHES, FakeClock, PowerCut, SimulatedFs
@@ -13,7 +14,9 @@ from edge.ring.batch import Commit
 from edge.ring.engine import Engine
 from edge.ring.frame import PAGE_BYTES, Frame, FrameType, encode_frame, new_packer
 from edge.ring.layout import SlotHeader
+from edge.ring.pool import SlotPool
 from edge.ring.segment import Segment, scan
+from edge.ring.slots import Condition, Slot
 
 EPOCH, UID, PACK = 5, 77, new_packer()
 ROW = PACK([0, 0, 1, 2])
@@ -81,3 +84,19 @@ def test_what_was_lost_and_acknowledged_outlives_a_cut_where_the_only_segment_is
         else:
             break
     assert 20 < calls < 999
+
+
+@pytest.mark.parametrize("needed", [False, True])
+def test_on_a_full_disk_the_only_slot_that_can_be_written_is_written_over_once_nobody_needs_it(needed: bool) -> None:
+    fs = SimulatedFs()
+    fs.capacity = 0
+    worn, newest = (Slot(Path(f"ring/instant/{n:05}.slot"), n, PAGE_BYTES * 12, condition) for n, condition in (
+        (0, Condition.QUARANTINED), (1, Condition.USED)))
+    view = SimpleNamespace(segments=[worn, newest], acknowledged=lambda _slot: not needed)
+    pool = SlotPool(fs, Path("ring/instant"), [worn, newest], slot_bytes=PAGE_BYTES * 12, quota_bytes=1 << 20)
+    if needed:
+        with pytest.raises(OSError, match="No space"):
+            pool.next(view)
+    else:
+        assert pool.next(view) is newest
+    assert pool.has_free(view) is not needed
