@@ -20,15 +20,8 @@ class NoNamespaces(Exception):
     """This machine or this user cannot make network namespaces; one line of why."""
 
 
-class RadioSite:
-    """A gateway's namespace and the meters' one, with a radio link between. A context manager."""
-
-    def __init__(self, profile: str, *, seed: int = 1) -> None:
-        """`profile` as in edge.demo.linkprofile."""
-        tag = f"{os.getpid() % 100_000}"
-        self._names = {side: f"hg{tag}{side}" for side in ("gw", "air", "mt")}
-        self._profile, self._seed = profile, seed
-        self._emulator: subprocess.Popen[str] | None = None
+class Site:
+    """What is built when entered and taken down when left, whatever happens. A context manager."""
 
     def __enter__(self) -> Self:
         """Build it; NoNamespaces where that cannot be."""
@@ -44,6 +37,23 @@ class RadioSite:
     ) -> None:
         """Take it down."""
         self._tear_down()
+
+    def _build(self) -> None:
+        raise NotImplementedError
+
+    def _tear_down(self) -> None:
+        raise NotImplementedError
+
+
+class RadioSite(Site):
+    """A gateway's namespace and the meters' one, with a radio link between. A context manager."""
+
+    def __init__(self, profile: str, *, seed: int = 1) -> None:
+        """`profile` as in edge.demo.linkprofile."""
+        tag = f"{os.getpid() % 100_000}"
+        self._names = {side: f"hg{tag}{side}" for side in ("gw", "air", "mt")}
+        self._profile, self._seed = profile, seed
+        self._emulator: subprocess.Popen[str] | None = None
 
     def gateway(self, *words: str) -> list[str]:
         """Return a command as it runs on the gateway's side."""

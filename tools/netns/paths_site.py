@@ -7,37 +7,20 @@
 
 import os
 import subprocess
-from types import TracebackType
-from typing import Self
 
-from namespaces import NoNamespaces
+from namespaces import NoNamespaces, Site
 
 SERVER, SERVER6 = "10.99.0.1", "fd99::1"
 NO_CAPABILITY = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
 
 
-class PathsSite:
+class PathsSite(Site):
     """A gateway with two interfaces, and a server behind both. A context manager; NoNamespaces where it cannot be."""
 
     def __init__(self) -> None:
         """Nothing is made yet."""
         tag = f"hp{os.getpid() % 100_000}"
         self._gateway, self._server = f"{tag}gw", f"{tag}sv"
-
-    def __enter__(self) -> Self:
-        """Build it."""
-        try:
-            self._build()
-        except BaseException:
-            self._tear_down()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None,
-    ) -> None:
-        """Take it down."""
-        self._tear_down()
 
     def gateway(self, *words: str) -> list[str]:
         """Return a command as it runs on the gateway's side, without a single capability."""
