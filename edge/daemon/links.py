@@ -101,7 +101,10 @@ class LinkDesk:
             return
         pollers = self._pollers()
         owners: dict[str, list[str]] = {peer.mac: [] for peer in self.states}
-        for meter in self._meters():
+        meters = tuple(self._meters())
+        if meters:      # none: the registry is not read yet, as likely as not
+            self.alarms.retain(meter.name for meter in meters)
+        for meter in meters:
             peer = self.peer_of(meter)
             if peer is not None:
                 owners[peer.mac].append(meter.name)

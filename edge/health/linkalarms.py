@@ -58,13 +58,23 @@ class LinkAlarms:
     def __init__(self) -> None:
         """Begin with none; a radio that was never there raises none."""
         self._standing: dict[tuple[str, str], str] = {}      # (device, name) -> detail it was raised with
+        self._from_before: set[str] = set()      # devices of alarms that stood before a restart, not seen since
         self._seen_radio = False
 
     def stand(self, standing: Iterable[tuple[str, str]]) -> None:
-        """Take up (device, name) that stood before a restart: not raised again, and cleared when they are over."""
+        """Take up (device, name) that stood before a restart: not raised again, and cleared when they are over.
+
+        That nobody sees a peer of the meter yet does not clear it: a station may join, and its address become known,
+        long after the gateway has started, or never if that is what the alarm is about.
+        """
         for key in standing:
             self._standing.setdefault(key, "")
+            self._from_before.add(key[0])
             self._seen_radio = self._seen_radio or key == ("", "radio_absent")
+
+    def retain(self, registered: Iterable[str]) -> None:
+        """Wait no longer for the peers of meters that are registered no longer: the next look clears what stands."""
+        self._from_before.intersection_update(("", *registered))
 
     def standing(self) -> Mapping[tuple[str, str], str]:
         """Return what stands: (device, name) -> detail."""
@@ -85,6 +95,7 @@ class LinkAlarms:
         there = set()
         for device, peer in links:
             there.add(device)
+            self._from_before.discard(device)
             grade = int(peer.grade)
             if grade < LOST:
                 continue
@@ -92,7 +103,8 @@ class LinkAlarms:
             detail = f"peer {peer.mac}: {peer.lost_because or average or peer.grade.label}"
             changes += self._judge(device, "link_lost", "major", detail, holds=grade == LOST)
             changes += self._judge(device, "link_poor", "minor", detail, holds=grade <= POOR)
-        for device, name in [key for key in self._standing if key[0] and key[0] not in there]:
+        kept = {"", *there, *self._from_before}
+        for device, name in [key for key in self._standing if key[0] not in kept]:
             changes += self._judge(device, name, "minor", "this meter has no peer any more", holds=False)
         return changes
 

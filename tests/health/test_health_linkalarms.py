@@ -38,6 +38,19 @@ def test_a_link_that_gets_worse_raises_each_alarm_once_and_clears_them_when_it_i
     assert alarms.standing() == {}
 
 
+def test_what_stood_before_a_restart_is_neither_raised_again_nor_cleared_before_its_peer_was_seen() -> None:
+    alarms = LinkAlarms()
+    alarms.stand([("m", "link_poor"), ("gone", "link_lost")])
+    poor = replace(GOOD, grade=Grade.POOR)
+    assert told(alarms, RADIO) == [], "neither meters nor stations are known in the first moments"
+    alarms.retain(["m", "another"])
+    assert told(alarms, RADIO) == [("gone", "link_lost", False)], "its meter is registered no longer"
+    assert told(alarms, RADIO, ("m", poor)) == []
+    assert told(alarms, RADIO) == [("m", "link_poor", False)], "seen, and gone since"
+    alarms.stand([("m", "link_poor")])
+    assert told(alarms, RADIO, ("m", GOOD)) == [("m", "link_poor", False)]
+
+
 def test_the_radio_gone_deaf_or_over_its_duty_cycle_is_an_alarm_of_the_gateway() -> None:
     alarms = LinkAlarms()
     gone = RadioState(present=False, since=0.0, reason="interface_gone", detail="the interface went away")
