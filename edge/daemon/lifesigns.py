@@ -30,7 +30,7 @@ class LifeSigns:
         A meter is silent when nothing came of it for `after_s`, and for three of its polls.
         """
         self._polling, self._pushed, self._known, self._clock, self._after_s = polling, pushed, known, clock, after_s
-        self._seen_at: dict[str, float] = {}      # meters that were never heard
+        self._seen_at: dict[str, float] = {}      # meters that were not heard since their poller began
 
     def silent(self, meter: str) -> bool:
         """Tell whether nothing is heard of a meter; True as well for one that is paused, refused or gone."""
@@ -44,6 +44,7 @@ class LifeSigns:
             if not ages_s:
                 return True
         if ages_s:
+            self._seen_at.pop(meter, None)      # a poller that is begun anew has its time from then on
             age_s = min(ages_s)
         else:
             age_s = self._clock.monotonic() - self._seen_at.setdefault(meter, self._clock.monotonic())

@@ -48,5 +48,17 @@ def test_one_that_was_never_heard_has_the_same_time_from_its_first_look_on():
     assert not asked.silent("m"), "taken up again"
 
 
+def test_one_whose_poller_is_begun_anew_after_days_has_its_time_again():
+    clock, fleet = Clock(), Fleet(m=(None, 10.0))
+    asked = signs(fleet, clock=clock)
+    assert not asked.silent("m")
+    clock.now, fleet.polled["m"] = 86_400.0, (5.0, 10.0)
+    assert not asked.silent("m")
+    fleet.polled["m"] = (None, 10.0)      # its interval was edited, say
+    assert not asked.silent("m")
+    clock.now += 300.0
+    assert asked.silent("m")
+
+
 def test_before_the_registry_was_read_nobody_is_silent():
     assert not signs(Fleet(), known=False).silent("m")
