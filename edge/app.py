@@ -117,7 +117,7 @@ async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> 
     promises, workers = Promises(), dict[str, WorkerState]()
     profiles = Library(own_directory(settings.gateway))
     rng = random.Random()      # noqa: S311 - spreads retries, guards nothing
-    enrolment = Enrolment(state_dir / FILE_NAME, profiles)
+    enrolment = Enrolment(state_dir / FILE_NAME, profiles, lambda names: _forget((latest, alarms, backfill), names))
 
     async with AsyncExitStack() as resources:
         tail, levels = resources.enter_context(kept()), LevelDesk(current())
@@ -259,6 +259,12 @@ def _keep_heard(ring: Ring, alarms: AlarmDesk, stream: Stream, record: Record) -
     """Keep a record that alarms may come of. First the record: what it raises stands behind it in the ring."""
     _keep(ring, stream, record)
     alarms.hear(record)
+
+
+def _forget(desks: Sequence[Latest | AlarmDesk | BackfillDesk], meters: frozenset[str]) -> None:
+    """Have all who keep something of meters by their names forget these: others go by them now, or nobody."""
+    for desk in desks:
+        desk.forget(meters)
 
 
 async def _accept(ring: Ring, latest: Latest, alarms: AlarmDesk, record: Record) -> int:

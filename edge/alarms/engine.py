@@ -132,6 +132,13 @@ class Engine:
         return [self._clear(alarm, now_ms, "this meter is registered no longer")
                 for alarm in self.standing() if alarm.device not in there]
 
+    def forget(self, devices: Iterable[str]) -> None:
+        """Judge nothing by what was known of these before: another meter goes by the name. What stands, stands."""
+        others = frozenset(devices)
+        self._pending = {key: since for key, since in self._pending.items() if key[0] not in others}
+        self._beyond = {key: figures for key, figures in self._beyond.items() if key[0] not in others}
+        self._before = {key: value for key, value in self._before.items() if key[0] not in others}
+
     def _judge(self, device: str, one: Condition, known: list[tuple[str, float | str]], now: float,
                now_ms: int) -> list[Change]:
         key = (device, one.name)

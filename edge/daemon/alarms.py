@@ -105,6 +105,11 @@ class AlarmDesk:
             return
         self._judge(self._engine, record)
 
+    def forget(self, meters: Iterable[str]) -> None:
+        """Compare the next values of these names with none before: they are another meter's."""
+        if self._engine is not None:
+            self._engine.forget(meters)
+
     async def run(self, pulse: Pulse) -> None:
         """Look for silent meters and keep what stands, until cancelled."""
         while True:

@@ -1,7 +1,7 @@
 """Backfill of all meters: makes each meter's errand, tells how they stand, and takes an operator's wishes."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -71,10 +71,17 @@ class BackfillDesk:
         self._meters[meter.name] = (book, backfill)
         yield backfill
 
+    def forget(self, meters: Iterable[str]) -> None:
+        """Tell no more of names that are registered no longer; whoever goes by one now has an errand of its own."""
+        there = {meter.name for meter in self._enrolment.meters}
+        for name in (name for name in meters if name not in there):
+            self._meters.pop(name, None)
+            self._told.pop(name, None)
+            self.ledgers.forget(name)
+
     def states(self) -> Mapping[str, BackfillState]:
         """Return how every registered meter's backfill stands, by name."""
-        there = {meter.name for meter in self._enrolment.meters}
-        return {name: backfill.state() for name, (_, backfill) in sorted(self._meters.items()) if name in there}
+        return {name: backfill.state() for name, (_, backfill) in sorted(self._meters.items())}
 
     def handlers(self, nudge: Callable[[str], None]) -> Mapping[str, Handler]:
         """Return the control requests `backfill` and `backfill_again`; `nudge` wakes up a meter's errands."""

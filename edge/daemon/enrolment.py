@@ -11,7 +11,7 @@ pollers that run go on, the backlog drains, the fault is told once and tried aga
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from edge.health.signals import close_within
 from edge.meters.library import Library
 from edge.model import Learned, Meter
 from edge.poll.fleet import Change, Enrolled, Fleet
-from edge.store.registry import Registry
+from edge.store.registry import ENDPOINT, Registry
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +38,16 @@ T = TypeVar("T")
 class Enrolment:
     """Reads the registry for the fleet. `run` is one task; the rest may be called from any task of the loop."""
 
-    def __init__(self, path: Path, library: Library) -> None:
-        """`path` is the registry's file; it is opened by the first look. `library` is kept up to date with it."""
+    def __init__(self, path: Path, library: Library,
+                 parted: Callable[[frozenset[str]], object] = lambda _names: None) -> None:
+        """`path` is the registry's file; it is opened by the first look. `library` is kept up to date with it.
+
+        `parted` is told of names that mean another meter from now on, or none: what was heard of them holds no longer.
+        """
         self.fault = ""                       # why the registry cannot be read, "" while it can
         self.meters: tuple[Meter, ...] = ()   # as they were at the last look, paused ones too
         self.enrolled: tuple[Enrolled, ...] | None = None   # with secrets, and what was learned since; None before it
+        self._parted = parted
         self._profiles: dict[str, str] = {}
         self._path = path
         self._library = library
@@ -159,10 +164,12 @@ class Enrolment:
         if version == self._version:
             self._change = Change()
             return
-        enrolled = await self._call(_enrolled)
+        before, enrolled = self.enrolled or (), await self._call(_enrolled)
         self.enrolled, self.meters = enrolled, tuple(item.meter for item in enrolled)
         self._profiles = {meter.name: meter.profile for meter in self.meters}
         self._change = await fleet.apply(enrolled)
+        if parted := _parted(before, enrolled):      # their old pollers are at rest by now
+            self._parted(parted)
         self._version = version
         change = self._change
         if change.started or change.stopped or change.restarted:
@@ -196,6 +203,20 @@ class Enrolment:
         log.log(logging.DEBUG if text == self.fault else logging.ERROR,
                 "no meter is added or changed: %s; polling goes on with what was known", text)
         self.fault = text
+
+
+def _parted(before: Iterable[Enrolled], after: Iterable[Enrolled]) -> frozenset[str]:
+    """Return the names that no longer mean the meter they meant: removed, registered for another, or exchanged."""
+    now = {item.meter.name: item for item in after}
+    return frozenset(item.meter.name for item in before if not _same(item, now.get(item.meter.name)))
+
+
+def _same(before: Enrolled, after: Enrolled | None) -> bool:
+    if after is None:
+        return False
+    if before.learned.identity and after.learned.identity:      # a meter may have moved
+        return before.learned.identity == after.learned.identity
+    return all(getattr(before.meter, name) == getattr(after.meter, name) for name in ENDPOINT)
 
 
 def _enrolled(registry: Registry) -> tuple[Enrolled, ...]:

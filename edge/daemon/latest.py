@@ -1,5 +1,6 @@
 """The newest reading of each meter: what interlocks and people ask for without asking the meter."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edge.clock import Clock
@@ -26,6 +27,11 @@ class Latest:
         """Take a record on its way to the ring."""
         if record.schema.kind is Kind.READING:
             self._readings[record.device] = (record, self._clock.monotonic())
+
+    def forget(self, meters: Iterable[str]) -> None:
+        """Forget what was read under these names: interlocks must not take one meter's load for another's."""
+        for meter in meters:
+            self._readings.pop(meter, None)
 
     def of(self, meter: str) -> Newest | None:
         """Return a meter's newest reading."""

@@ -40,8 +40,8 @@ _INSERT = f"INSERT INTO meters ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * 
 _UPDATE = f"UPDATE meters SET {', '.join(f'{column} = ?' for column in _COLUMNS)} WHERE name = ?"      # noqa: S608 - same
 
 # A change to any of these may mean another meter, or other registers: what was learned no longer holds.
-_ENDPOINT = ("host", "port", "profile", "framing", "client_sap", "server_logical", "server_physical", "address_bytes",
-             "device_address")
+ENDPOINT = ("host", "port", "profile", "framing", "client_sap", "server_logical", "server_physical", "address_bytes",
+            "device_address")
 
 log = logging.getLogger(__name__)
 
@@ -350,7 +350,7 @@ class Registry:
             return
         before = dict(zip(_COLUMNS, row, strict=True))
         connection.execute(_UPDATE, (*_row(meter), meter.name))
-        if any(before[column] != getattr(meter, column) for column in _ENDPOINT):
+        if any(before[column] != getattr(meter, column) for column in ENDPOINT):
             connection.execute("DELETE FROM learned WHERE meter = ?", (meter.name,))
 
     @staticmethod

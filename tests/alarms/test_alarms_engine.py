@@ -76,6 +76,15 @@ def test_a_fall_and_an_event_are_raised_once_until_they_are_acknowledged():
     assert told(tamper, "meter_strong_dc_field", 0, "event") == ["raised"]
 
 
+def test_another_meter_that_goes_by_the_name_is_not_compared_with_the_one_before():
+    engine = engine_of(shipped()["energy_backwards"])
+    for name in ("m", "n"):
+        engine.look(name, {"active_energy": 8_000.0}, 0, 0)
+    engine.forget(["m"])
+    changes = [change for name in ("m", "n") for change in engine.look(name, {"active_energy": 3.0}, 10, 10_000)]
+    assert [change.alarm.device for change in changes] == ["n"]
+
+
 def test_any_figure_raises_and_one_that_is_no_longer_known_does_not_clear():
     engine = engine_of(replace_condition(HOT, figures=("a", "b"), for_s=0.0))
     assert [c.alarm.detail for c in engine.look("m", {"a": 90.0, "b": 20.0}, 0, 0)] == ["a 90"]

@@ -87,6 +87,32 @@ async def test_reload_returns_once_the_change_has_taken_effect(path):
         assert len(fleet.applied) == 2
 
 
+async def test_names_that_mean_another_meter_are_told_once_its_old_poller_rests(path):
+    three, four = Meter("three", "192.0.2.3", 4059, authentication="none"), Meter("four", "192.0.2.4", 4059, authentication="none")
+    with Registry.open(path) as registry:
+        registry.add(three)
+        registry.add(four)
+        registry.keep_learned("two", Learned(identity="S2"))
+        registry.keep_learned("four", Learned(identity="S4"))
+    told = []
+    async with running(path) as (desk, fleet):
+        desk._parted = lambda names: told.append((names, len(fleet.applied)))
+        await fleet.until(1)
+        with Registry.open(path) as registry:
+            registry.update(replace(ONE, interval_s=5.0))        # the same meter
+            registry.move("two", "192.0.2.22", TWO.host)         # found again elsewhere
+            registry.remove("three")
+            registry.add(three)                                  # registered anew, at the same place
+        await asyncio.wait_for(desk.reload(), 2)
+        assert told == []
+        with Registry.open(path) as registry:
+            registry.update(replace(ONE, host="192.0.2.11"))
+            registry.remove("three")
+            registry.keep_learned("four", Learned(identity="S5"))      # somebody has taken another one for it
+        await asyncio.wait_for(desk.reload(), 2)
+        assert told == [({"one", "three", "four"}, 3)]
+
+
 async def test_reload_during_a_look_waits_for_the_look_after_it(path):
     """The one under way may have read the registry before the change was made."""
     async with running(path) as (desk, fleet):

@@ -229,6 +229,12 @@ async def test_a_meters_missing_intervals_are_told_until_there_are_none(site: Si
     book.ledger.taken(Ranges.of((0, 9_000)), Ranges.of((900, 9_000)))
     assert await told() == [(0, 1, None)]
     assert await told() == []
+    book.ledger.look(0, 9_900, 900)
+    desk.forget(["m1"])
+    assert await told() == [(1, 1, 0)], "the name is registered: another meter has its errand by now"
+    site.enrolment.meters = ()
+    desk.forget(["m1"])
+    assert await told() == [], "removed"
 
 
 @pytest.mark.parametrize(("spec", "zone", "expected"), [
