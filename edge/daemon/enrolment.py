@@ -52,7 +52,7 @@ class Enrolment:
         self._path = path
         self._library = library
         self._registry: Registry | None = None
-        self._version = (-1, -1)
+        self._version: tuple[object, ...] = ()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="registry")
         self._wake = asyncio.Event()
         self._applied = asyncio.Condition()
@@ -179,12 +179,16 @@ class Enrolment:
     async def _call(self, ask: Callable[[Registry], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, ask)
 
-    def _versions(self, registry: Registry) -> tuple[int, int]:
-        """Return what grows with every change of a meter, and with every change of a meter type."""
+    def _versions(self, registry: Registry) -> tuple[object, ...]:
+        """Return what is another with every change of a meter, of a meter type, or of the registry's file."""
         self._library.refresh()
-        return registry.data_version(), self._library.generation
+        return registry.file, registry.data_version(), self._library.generation
 
     def _ask(self, ask: Callable[[Registry], T]) -> T:
+        if self._registry is not None and not self._registry.in_place():
+            log.warning("another registry lies at %s: it is read anew", self._path)
+            self._registry.close()
+            self._registry = None
         if self._registry is None:
             self._registry = Registry.open(self._path)
         return ask(self._registry)

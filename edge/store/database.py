@@ -44,6 +44,16 @@ def open_database(path: Path) -> sqlite3.Connection:
         return connection
 
 
+def file_at(path: Path) -> tuple[int, int] | None:
+    """Return which file lies there, None where none does. RegistryError where that cannot be told."""
+    with translated(path):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_dev, status.st_ino
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Turn what SQLite and the file system say into one line that tells the operator what to do."""

@@ -23,7 +23,7 @@ from edge.endpoint import normal_host
 from edge.errors import RegistryError
 from edge.model import Keys, Learned, Meter
 from edge.store import alarms, csvio, duties, heard, secrets, validate
-from edge.store.database import damaged, open_database, translated
+from edge.store.database import damaged, file_at, open_database, translated
 
 FILE_NAME = "registry.db"
 """The registry's file in the state directory."""
@@ -60,12 +60,24 @@ class Registry:
         """Take over an open connection; use `open`."""
         self.path = path
         self._connection = connection
+        self.file = file_at(path)      # device and inode: another one there later is another registry
         self._lock = threading.RLock()
 
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open or create the registry file (mode 0600). Raises RegistryError; a damaged file is never changed."""
         return cls(open_database(path), path)
+
+    def in_place(self) -> bool:
+        """Tell whether what was opened is what lies at the path still. RegistryError: nothing lies there any more.
+
+        One that was moved away must not be written: its journal would lie beside the new one, which SQLite would
+        take for that one's own and roll back into it (https://sqlite.org/howtocorrupt.html, 1.4 and 2.5).
+        """
+        there = file_at(self.path)
+        if there is None:
+            raise RegistryError(f"{self.path}: is gone; put it back, or import the meters again")
+        return there == self.file
 
     def close(self) -> None:
         """Close the file. Safe to call twice; waits for a call in another thread."""

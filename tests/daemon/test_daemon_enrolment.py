@@ -164,6 +164,28 @@ async def test_a_registry_that_cannot_be_read_is_told_once_and_tried_again(path,
     assert [record.levelname for record in caplog.records if "no meter is added" in record.message].count("ERROR") == 1
 
 
+async def test_a_registry_that_is_moved_away_stops_nobody_and_the_one_put_there_is_followed(path):
+    """The way out that the line over a damaged one names: move it away, import the meters again."""
+    async with running(path) as (desk, fleet):
+        await fleet.until(1)
+        aside = path.rename(path.with_name("registry.bad"))
+        with pytest.raises(RegistryError, match=r"registry\.db: is gone; put it back"):
+            await asyncio.wait_for(desk.reload(), 2)
+        with pytest.raises(RegistryError, match="is gone"):
+            await desk.reserve_counters("digest", 100, 0)      # in a file that nobody will open again they would be lost
+        assert (len(fleet.applied), desk.meters) == (1, (ONE, TWO))
+        assert not path.exists(), "no empty one is made: it would stop everybody"
+        with Registry.open(path) as registry:      # as many changes as the old one has seen
+            registry.add(ONE)
+            registry.add(replace(TWO, host="192.0.2.9"), b"12345678")
+        await asyncio.wait_for(desk.reload(), 2)
+        assert [item.meter.host for item in fleet.applied[-1]] == [ONE.host, "192.0.2.9"]
+        assert desk.fault == ""
+        aside.replace(path)
+        await asyncio.wait_for(desk.reload(), 2)
+        assert [item.meter for item in fleet.applied[-1]] == [ONE, TWO]
+
+
 async def test_what_was_learned_is_kept_and_a_fault_in_keeping_is_only_told(path, caplog):
     async with running(path) as (desk, fleet):
         await fleet.until(1)
