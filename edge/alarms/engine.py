@@ -63,10 +63,15 @@ class Engine:
         """`standing` is what stood when the gateway stopped: it stands, and is not raised again."""
         self.version = 0            # grows with everything that has to be kept
         self._judges = judges
-        self._standing = {(alarm.device, alarm.name): alarm for alarm in standing}
+        self._standing: dict[tuple[str, str], Standing] = {}
         self._pending: dict[tuple[str, str], float] = {}
         self._beyond: dict[tuple[str, str], set[str]] = {}
         self._before: dict[tuple[str, str], float] = {}      # (device, figure) -> number of the last look
+        self.take_up(standing)
+
+    def take_up(self, standing: Iterable[Standing]) -> None:
+        """Have these stand as they did when the gateway stopped: since when, and who has seen them, is known there."""
+        self._standing.update(((alarm.device, alarm.name), alarm) for alarm in standing)
 
     def use(self, judges: Judges, now_ms: int) -> list[Change]:
         """Judge by other conditions; return what is cleared because nobody judges it any more.

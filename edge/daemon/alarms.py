@@ -3,14 +3,15 @@
     record on its way ─► figures ─► Engine ─► alarm records, log, control socket; what stands is kept in the registry
 
 An alarm is in the ring before it is kept here: a power cut in between tells it upstream once more, and never loses it.
+Where the registry cannot be read, that is an alarm, and all others are judged without what stood before it can be.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -26,8 +27,11 @@ from edge.health.promise import Pulse
 from edge.meters.profile import Profile
 from edge.meters.supply import Supplied
 from edge.model import Kind, Record
+from edge.store.alarms import KEPT
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LOOK_S = 10.0
 AT_A_TIME = 10        # meters judged without a break
@@ -38,6 +42,9 @@ WAITING = 256
 """Records that are held until it is known what stood before the restart; the newest ones, if there are more."""
 
 HISTORY = 50
+REGISTRY_UNUSABLE = "registry_unusable"
+ALONE_S = 60.0
+"""Without the registry for so long, it is no other program that holds it."""
 
 
 def judges(settings: AlarmSettings, supply_of: Callable[[str], Supply]) -> Judges:
@@ -83,6 +90,8 @@ class AlarmDesk:
         self._clock = clock
         self._restored = restored
         self._engine: Engine | None = None
+        self._complete = False      # the engine knows what stood before the restart
+        self._registry_gone_at: float | None = None      # since when
         self._waiting: deque[Record] = deque(maxlen=WAITING)
         self._unkept: list[Change] = []
         self._to_flash: list[Awaitable[int]] = []
@@ -114,11 +123,12 @@ class AlarmDesk:
         """Look for silent meters and keep what stands, until cancelled."""
         while True:
             pulse(LOOK_S + SPARE_S)
+            self._news.clear()
             with contextlib.suppress(RegistryError):      # the enrolment tells what is wrong with it
                 engine = await self._ready()
+                self._look_at_registry(engine)
                 await self._look(engine)
                 await self._save(engine)
-            self._news.clear()
             # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the news.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
@@ -137,8 +147,10 @@ class AlarmDesk:
         """Return what stands, and the newest changes, newest first."""
         engine = await self._ready()
         await self._save(engine)
-        _standing, history = await self._enrolment.ask(lambda registry: registry.alarms(HISTORY))
-        return {"standing": self.standing(), "history": [msgspec.json.decode(line) for line in history]}
+        history: Sequence[str] = ()
+        if self._complete:
+            _standing, history = await self._enrolment.ask(lambda registry: registry.alarms(HISTORY))
+        return {"standing": self.standing(), "history": _read(history, dict)}
 
     async def acknowledge(self, request: dict[str, Any]) -> dict[str, Any]:
         """Acknowledge {device, name, by}: "" is the gateway. EdgeError where no such alarm stands."""
@@ -152,17 +164,51 @@ class AlarmDesk:
         return {"changes": [change.state for change in changes], "standing": self.standing()}
 
     async def _ready(self) -> Engine:
-        """Return the engine, with what stood before the restart. RegistryError while that cannot be read."""
+        """Return the engine, with what stood before the restart. RegistryError while that cannot be read, for ALONE_S.
+
+        Then it goes without, and takes that up later: an alarm that is told twice is better than none.
+        """
+        if not self._complete:
+            try:
+                lines, _history = await self._enrolment.ask(lambda registry: registry.alarms(0))
+            except RegistryError:
+                if self._engine is None and self._without_registry_s() < ALONE_S:
+                    raise
+            else:
+                if not self._complete:      # nobody else was quicker
+                    self._complete = True
+                    self._take_up(_read(lines, Standing))
         if self._engine is None:
-            lines, _history = await self._enrolment.ask(lambda registry: registry.alarms(0))
-            if self._engine is None:      # nobody else was quicker
-                before = [msgspec.json.decode(line, type=Standing) for line in lines]
-                self._restored((alarm.device, alarm.name) for alarm in before if alarm.name in LINK_NAMES)
-                self._engine = Engine(self.conditions, before)
-                waiting, self._waiting = list(self._waiting), deque(maxlen=WAITING)
-                for record in waiting:
-                    self._judge(self._engine, record)
+            self._take_up([])
+        assert self._engine is not None
         return self._engine
+
+    def _take_up(self, before: Sequence[Standing]) -> None:
+        """Have these alarms of before stand, and judge what was heard meanwhile."""
+        self._restored((alarm.device, alarm.name) for alarm in before if alarm.name in LINK_NAMES)
+        if self._engine is None:
+            self._engine = Engine(self.conditions)
+        self._engine.take_up(before)
+        while self._waiting:
+            self._judge(self._engine, self._waiting.popleft())
+
+    def _without_registry_s(self) -> float:
+        """Return for how long the registry is unusable."""
+        if not self._enrolment.fault:
+            self._registry_gone_at = None
+            return 0.0
+        now = self._clock.monotonic()
+        self._registry_gone_at = now if self._registry_gone_at is None else self._registry_gone_at
+        return now - self._registry_gone_at
+
+    def _look_at_registry(self, engine: Engine) -> None:
+        """Without it nobody is polled after a restart, and no meter would ever be silent."""
+        if self._without_registry_s() >= ALONE_S:
+            self._tell(engine.told("", REGISTRY_UNUSABLE, "critical", self._enrolment.fault, self._now_ms(),
+                                   raised=True))
+        elif not self._enrolment.fault and self._enrolment.enrolled is not None:
+            self._tell(engine.told("", REGISTRY_UNUSABLE, "critical", "it can be read again", self._now_ms(),
+                                   raised=False))
 
     def _judge(self, engine: Engine, record: Record) -> None:
         if record.schema.kind is Kind.ALARM:
@@ -199,19 +245,19 @@ class AlarmDesk:
             ticket = self._keep(change.record(self._clock.stamp()))
             if ticket is not None:
                 self._to_flash.append(ticket)
-            self._unkept.append(change)
+            self._unkept = [*self._unkept[1 - KEPT:], change]
             self._news.set()
 
     async def _save(self, engine: Engine) -> None:
         """Keep what stands, where that has changed. RegistryError: then it is tried again."""
         async with self._saving:      # the worker and an answer may want to at once
             version, changes = engine.version, list(self._unkept)
-            if version == self._kept_version or not await self._on_flash():
+            if not self._complete or version == self._kept_version or not await self._on_flash():
                 return
             standing = [msgspec.json.encode(alarm).decode() for alarm in engine.standing()]
             history = [msgspec.json.encode(change).decode() for change in changes]
             await self._enrolment.ask(lambda registry: registry.keep_alarms(standing, history))
-            del self._unkept[:len(changes)]
+            self._unkept = [change for change in self._unkept if change not in changes]
             self._kept_version = version
 
     async def _on_flash(self) -> bool:
@@ -229,3 +275,14 @@ class AlarmDesk:
 
     def _now_ms(self) -> int:
         return self._clock.stamp().wall_ms
+
+
+def _read(lines: Iterable[str], kind: type[T]) -> list[T]:
+    """Return what was kept as JSON; a line that cannot be read, as after damage, is told and left out."""
+    found = []
+    for line in lines:
+        try:
+            found.append(msgspec.json.decode(line, type=kind))
+        except msgspec.DecodeError as error:
+            log.warning("what was kept of an alarm cannot be read; one that stood is raised anew: %s", error)
+    return found

@@ -2,6 +2,7 @@
 
 import asyncio
 from importlib.resources import files
+from itertools import chain, repeat
 from types import SimpleNamespace
 
 import pytest
@@ -11,10 +12,11 @@ from edge.clock import SystemClock
 from edge.config import AlarmSettings
 from edge.daemon.alarms import AlarmDesk, judges, supply_by
 from edge.daemon.enrolment import Enrolment
-from edge.errors import ConfigError, EdgeError, RingError
+from edge.errors import ConfigError, EdgeError, RegistryError, RingError
 from edge.health.linkalarms import SCHEMA as LINK_ALARM
 from edge.meters.library import Library
 from edge.model import Field, Kind, Record, Schema, Stamp
+from edge.store.registry import Registry
 
 HIGH = Condition(name="high", device="meter", figures=("voltage_l1",), severity="major", above=253.0, latched=True)
 STAMP = Stamp(0, 0, "b", synchronised=True)
@@ -164,6 +166,66 @@ async def test_who_was_silent_before_a_restart_is_silent_still_and_who_is_new_is
     assert await look(5010, m=None, new=None) == [], "its poller began anew; it was read 12 s ago"
     assert await look(5906, m=None, new=None) == [("m", "raised"), ("new", "raised")]
     await enrolment.close()
+
+
+async def test_without_the_registry_alarms_are_judged_all_the_same_and_what_stood_is_taken_up_later(tmp_path, monkeypatch):
+    path, clock = tmp_path / "registry.db", SystemClock(trust_wall=True)
+    site = Site(tmp_path)
+    site.desk.hear(Record(LINK_ALARM, "m", STAMP, ("link_lost", "raised", "major", "")))
+    await site.desk.answer({})
+    await site.restart()
+    good = path.read_bytes()
+    path.write_bytes(b"x" * 5_000)
+    site.told()
+    now = chain((0.0, 59.0), repeat(60.0))
+    monkeypatch.setattr(clock, "monotonic", lambda: next(now))
+    site.desk._clock = clock
+    fleet = SimpleNamespace(apply=lambda _enrolled: asyncio.sleep(0, SimpleNamespace(started=(), stopped=(), restarted=())))
+    following = asyncio.create_task(site.enrolment.run(fleet, lambda _within_s: None))
+    with pytest.raises(RegistryError):
+        await site.enrolment.reload()
+    site.desk.hear(Record(LINK_ALARM, "", STAMP, ("radio_deaf", "raised", "critical", "")))
+    for _ in range(2):      # for a minute it may be another program that holds it
+        with pytest.raises(RegistryError, match="not a usable registry"):
+            await site.desk.answer({})
+    running = asyncio.create_task(site.desk.run(lambda _within_s: None))
+    async with asyncio.timeout(5):
+        while len(site.kept) < 2:
+            await asyncio.sleep(0.01)
+    [deaf, registry] = [record.values for record in site.kept]
+    assert (deaf[:2], registry[:3]) == (("radio_deaf", "raised"), ("registry_unusable", "raised", "critical"))
+    assert "registry.db: is not a usable registry" in registry[3]
+    answer = await site.desk.answer({})
+    assert ([alarm["name"] for alarm in answer["standing"]], answer["history"]) == (["radio_deaf", "registry_unusable"], [])
+    site.told()
+    path.write_bytes(good)
+    await site.enrolment.reload()
+    await site.desk.answer({})
+    site.desk._news.set()
+    async with asyncio.timeout(5):
+        while ("registry_unusable", "cleared") not in [record.values[:2] for record in site.kept]:
+            await asyncio.sleep(0.01)
+    assert site.restored == [("m", "link_lost")]
+    for task in (running, following):
+        task.cancel()
+        await asyncio.wait({task})
+    assert {change["alarm"]["name"] for change in (await site.desk.answer({}))["history"]} == {"link_lost", "radio_deaf", "registry_unusable"}
+    await site.enrolment.close()
+
+
+async def test_an_alarm_whose_row_is_damaged_is_left_out_and_the_others_go_on(tmp_path, caplog):
+    site = Site(tmp_path)
+    site.volts(260)
+    await site.desk.answer({})
+    with Registry.open(tmp_path / "registry.db") as registry:
+        (line,), changes = registry.alarms()
+        registry.keep_alarms([line, '{"device":"m"', '{"device":7}'], [*changes, "\x00"])
+    await site.restart()
+    answer = await site.desk.answer({})
+    assert [alarm["name"] for alarm in answer["standing"]] == ["high"]
+    assert [change["state"] for change in answer["history"]] == ["raised", "raised"]
+    assert caplog.text.count("what was kept of an alarm cannot be read") == 3
+    await site.enrolment.close()
 
 
 def test_own_conditions_replace_shipped_ones_and_a_wrong_file_is_named(tmp_path):
