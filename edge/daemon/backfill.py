@@ -13,7 +13,7 @@ from edge.daemon.ledgers import Book, Ledgers
 from edge.errands.backfill import Backfill
 from edge.errands.backfillstate import BackfillState
 from edge.errands.pace import Pace
-from edge.errors import LocalStateError, RingError
+from edge.errors import LocalStateError
 from edge.meters.dutyspec import reckoning
 from edge.meters.localtime import DAY_S
 from edge.meters.profile import Profile
@@ -38,11 +38,12 @@ SCHEMA = Schema(Kind.GATEWAY, (
 class BackfillDesk:
     """One loop; `ledgers.run` is its worker."""
 
-    def __init__(self, settings: Settings, ring: Ring, enrolment: Enrolment, clock: Clock) -> None:
-        """Nothing is read before a meter's poller starts."""
+    def __init__(self, settings: Settings, ring: Ring, enrolment: Enrolment, clock: Clock,
+                 keep: Callable[[Record], object]) -> None:
+        """Nothing is read before a meter's poller starts. `keep` takes what is told of each meter."""
         self.ledgers = Ledgers(ring, enrolment, clock, self._tell)
         self._settings = settings
-        self._ring = ring
+        self._keep = keep
         self._enrolment = enrolment
         self._clock = clock
         self._meters: dict[str, tuple[Book, Backfill]] = {}
@@ -130,8 +131,4 @@ class BackfillDesk:
                 continue
             self._told[name] = counts
             age_s = None if counts.oldest_missing_s is None else book.ledger.window[1] - counts.oldest_missing_s
-            record = Record(SCHEMA, name, self._clock.stamp(), (counts.missing, counts.absent, age_s))
-            try:
-                self._ring.put(Stream.INSTANT, record)
-            except RingError as error:
-                log.warning("a record of the gateway itself is lost: %s", error)
+            self._keep(Record(SCHEMA, name, self._clock.stamp(), (counts.missing, counts.absent, age_s)))

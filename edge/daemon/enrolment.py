@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from edge.errors import RegistryError
 from edge.health.promise import Pulse
@@ -38,16 +38,12 @@ T = TypeVar("T")
 class Enrolment:
     """Reads the registry for the fleet. `run` is one task; the rest may be called from any task of the loop."""
 
-    def __init__(self, path: Path, library: Library,
-                 parted: Callable[[frozenset[str]], object] = lambda _names: None) -> None:
-        """`path` is the registry's file; it is opened by the first look. `library` is kept up to date with it.
-
-        `parted` is told of names that mean another meter from now on, or none: what was heard of them holds no longer.
-        """
+    def __init__(self, path: Path, library: Library) -> None:
+        """`path` is the registry's file; it is opened by the first look. `library` is kept up to date with it."""
         self.fault = ""                       # why the registry cannot be read, "" while it can
         self.meters: tuple[Meter, ...] = ()   # as they were at the last look, paused ones too
         self.enrolled: tuple[Enrolled, ...] | None = None   # with secrets, and what was learned since; None before it
-        self._parted = parted
+        self._forget: tuple[Callable[[frozenset[str]], object], ...] = ()
         self._profiles: dict[str, str] = {}
         self._path = path
         self._library = library
@@ -59,6 +55,10 @@ class Enrolment:
         self._looks = 0
         self._looking = False
         self._change = Change()
+
+    def when_parted(self, *forget: Callable[[frozenset[str]], object]) -> None:
+        """Have these told of names that mean another meter from then on, or none: what was heard of them is void."""
+        self._forget = forget
 
     async def run(self, fleet: Fleet, pulse: Pulse) -> None:
         """Follow the registry until cancelled."""
@@ -92,6 +92,12 @@ class Enrolment:
         if self.fault:
             raise RegistryError(self.fault)
         return self._change
+
+    async def answer(self, _request: dict[str, Any]) -> dict[str, Any]:
+        """Control request `reload`: look now, and say which meters that started, stopped, restarted or refused."""
+        change = await self.reload()
+        return {"started": change.started, "stopped": change.stopped, "restarted": change.restarted,
+                "refused": dict(change.refused)}
 
     def profile_of(self, device: str) -> str:
         """Return the profile of a meter, "" for a device that is none. The uplink asks for each device of a batch."""
@@ -169,7 +175,8 @@ class Enrolment:
         self._profiles = {meter.name: meter.profile for meter in self.meters}
         self._change = await fleet.apply(enrolled)
         if parted := _parted(before, enrolled):      # their old pollers are at rest by now
-            self._parted(parted)
+            for forget in self._forget:
+                forget(parted)
         self._version = version
         change = self._change
         if change.started or change.stopped or change.restarted:

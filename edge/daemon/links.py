@@ -31,8 +31,7 @@ class LinkDesk:
     """Keeps what the radio monitor said last, and writes it down. One loop, one `run`."""
 
     def __init__(self, meters: Callable[[], Iterable[Meter]], keep: Keep, clock: Clock,
-                 record_interval_s: float, *, tell: Keep,
-                 pollers: Callable[[], Mapping[str, PollerState]] = dict) -> None:
+                 record_interval_s: float, *, tell: Keep) -> None:
         """`keep` takes a record for the ring without waiting (`Ring.put` bound to its stream), `tell` an alarm."""
         self.states: tuple[LinkState, ...] = ()
         self.radio: RadioState | None = None
@@ -46,7 +45,6 @@ class LinkDesk:
         self._changed: set[str] = set()
         self._news = asyncio.Event()
         self._tell = tell
-        self._pollers = pollers
         self._asked: dict[str, tuple[int, int]] = {}
         self.alarms = LinkAlarms()
 
@@ -69,8 +67,11 @@ class LinkDesk:
             self._changed |= changed
             self._news.set()
 
-    async def run(self, pulse: Pulse) -> None:
-        """Write link records until cancelled; a record that was handed over before is kept."""
+    async def run(self, pollers: Callable[[], Mapping[str, PollerState]], pulse: Pulse) -> None:
+        """Write link records until cancelled; a record that was handed over before is kept.
+
+        `pollers` says what polling finds of the links: the fleet, which asks this desk before it polls.
+        """
         loop = asyncio.get_running_loop()
         self._due = None
         while True:
@@ -89,17 +90,16 @@ class LinkDesk:
             if over:
                 self._due = None
                 changed = {state.mac for state in self.states}
-            self._write(changed)
+            self._write(changed, pollers())
 
     def peer_of(self, meter: Meter) -> LinkState | None:
         """Return the link of a meter, None where nobody tells which peer it is."""
         mac = meter.mac or self._macs.get(canonical(meter.host), "")
         return self._by_mac.get(mac)
 
-    def _write(self, macs: set[str]) -> None:
+    def _write(self, macs: set[str], pollers: Mapping[str, PollerState]) -> None:
         if self.radio is None:
             return
-        pollers = self._pollers()
         owners: dict[str, list[str]] = {peer.mac: [] for peer in self.states}
         meters = tuple(self._meters())
         if meters:      # none: the registry is not read yet, as likely as not

@@ -49,20 +49,20 @@ BY_LIMIT = 100
 class SettingsDesk:
     """Owns what is in force. `run` is its worker."""
 
-    def __init__(self, path: Path | None, settings: Settings, identity: str, clock: Clock,
-                 tell: Callable[[Record], object]) -> None:
-        """`settings` were read from `path` (None: there is no file). `tell` keeps an event.
+    def __init__(self, path: Path | None, settings: Settings, identity: str, clock: Clock) -> None:
+        """`settings` were read from `path` (None: there is no file).
 
         What is kept of the remote layer is read from flash. One that was on trial has had its try, and is dropped.
         """
-        self.applying: Applying | None = None      # put there when all parts are made
         self.reloaded: Callable[[], object] = lambda: None
         self.state_dir = Path(settings.gateway.state_dir)
         self.file = named(settings, identity)
         self.kept, self.dropped = settled(self.state_dir)
         self.layer, self.objection = Layer(), ""   # what lies over the file, and why not what is kept
         self.in_force = self._layered(self.file, self.kept.applied)
-        self._path, self._identity, self._clock, self._tell = path, identity, clock, tell
+        self._path, self._identity, self._clock = path, identity, clock
+        self._applying: Applying | None = None
+        self._tell: Callable[[Record], object] = lambda _record: None
         self._changing = asyncio.Lock()
         self._waits: tuple[Changed, ...] = ()       # for a restart
         self._asked: asyncio.Queue[tuple[str, asyncio.Future[dict[str, Any]] | None]] = asyncio.Queue()
@@ -70,6 +70,10 @@ class SettingsDesk:
     def now(self) -> Settings:
         """Return the settings in force."""
         return self.in_force
+
+    def govern(self, applying: "Applying", tell: Callable[[Record], object]) -> None:
+        """Have changes reach the parts from now on; `tell` keeps an event. The parts are made by what is in force."""
+        self._applying, self._tell = applying, tell
 
     async def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Control request `config_reload`: what has changed. SettingsError, ConfigError: why nothing has."""
@@ -160,13 +164,13 @@ class SettingsDesk:
 
     async def _prepared(self, wanted: Settings) -> tuple["Applying", Merged, "Judges"]:
         """Do all that may fail, and change nothing."""
-        if self.applying is None:
+        if self._applying is None:
             raise LocalStateError("the gateway is just starting; try again")
         merged = merge(self.in_force, wanted)
         if problems := contradictions(merged.settings):
             raise SettingsError("\n".join(f"{problem}; what is in force with it needs a restart to change"
                                           for problem in problems))
-        return self.applying, merged, await asyncio.to_thread(self.applying.prepare, merged.settings)
+        return self._applying, merged, await asyncio.to_thread(self._applying.prepare, merged.settings)
 
     async def _record(self, entry: Entry) -> None:
         """Tell of a change: log, event, history. It is in force by then, so a full disk only costs the history."""

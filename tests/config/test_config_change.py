@@ -51,7 +51,7 @@ def test_every_section_that_can_change_has_a_row_where_the_parts_are_told():
     live = {key.partition(".")[0] for key, reach in REACH.items() if reach != "restart"}
     elsewhere = {"poll", "duties", "clock_sync", "alarms"}      # the fleet, its errands, the judgement: see `apply`
     on_demand = {"api"}                                          # the page asks what is in force
-    assert live <= set(Applying(None).rows) | elsewhere | on_demand
+    assert live <= set(Applying(None, None, None, None).rows) | elsewhere | on_demand
 
 
 def test_the_history_is_bounded_and_survives_what_is_no_history(tmp_path):

@@ -3,15 +3,10 @@
 import asyncio
 import time
 
-from edge.app import _keep, _work
-from edge.clock import SystemClock
-from edge.config import RingSettings
-from edge.daemon.vitals import event
+from edge.app import _work
 from edge.health.notify import Notifier
 from edge.health.promise import Promises
 from edge.health.supervise import RestartPolicy
-from edge.model import Stream
-from edge.ring.store import Ring
 
 AT_ONCE = RestartPolicy(vital=True, faults=0)
 
@@ -57,11 +52,3 @@ async def test_a_stop_that_came_before_the_work_ends_it_at_once():
     stop = asyncio.Event()
     stop.set()
     assert await asyncio.wait_for(_work([("bystander", works, AT_ONCE)], stop, Book(), Promises(), {}), 5) == 0
-
-
-async def test_a_record_that_the_ring_refuses_stops_no_worker(tmp_path, caplog):
-    clock = SystemClock(trust_wall=True)
-    async with Ring.open(tmp_path / "ring", RingSettings(size_mib=1, slot_mib=0.015625), clock) as ring:
-        pass
-    _keep(ring, Stream.ALARM, event("door", "open", clock))
-    assert "a record of the gateway itself is lost: the ring is closed" in caplog.text

@@ -96,7 +96,7 @@ async def test_names_that_mean_another_meter_are_told_once_its_old_poller_rests(
         registry.keep_learned("four", Learned(identity="S4"))
     told = []
     async with running(path) as (desk, fleet):
-        desk._parted = lambda names: told.append((names, len(fleet.applied)))
+        desk.when_parted(lambda names: told.append((names, len(fleet.applied))))
         await fleet.until(1)
         with Registry.open(path) as registry:
             registry.update(replace(ONE, interval_s=5.0))        # the same meter

@@ -40,7 +40,7 @@ class Bench:
                 await self.news.wait()
 
     async def __aenter__(self):
-        self.task = asyncio.create_task(self.desk.run(lambda _within_s: None))
+        self.task = asyncio.create_task(self.desk.run(dict, lambda _within_s: None))
         return self
 
     async def __aexit__(self, *_exc):
@@ -129,7 +129,7 @@ async def test_an_interval_gives_one_record_whatever_the_loops_timers_round_to()
 @pytest.mark.parametrize("turns", range(6))
 async def test_an_end_that_comes_together_with_news_is_not_swallowed(turns):
     bench = Bench(3_600)
-    task = asyncio.create_task(bench.desk.run(lambda _within_s: None))
+    task = asyncio.create_task(bench.desk.run(dict, lambda _within_s: None))
     await asyncio.sleep(0.01)
     bench.desk.heard((), RADIO)
     for _ in range(turns):
@@ -157,7 +157,7 @@ async def test_two_hundred_peers_and_five_hundred_meters_do_not_hold_up_the_loop
     monkeypatch.setattr(bench.desk, "_meters", lambda: meters)
     bench.desk.heard(Walked(state(mac, -70) for mac in macs), RADIO)
     await bench.desk._learn_neighbours()
-    bench.desk._write(set(macs))
+    bench.desk._write(set(macs), {})
     assert len(bench.records) == 501
     assert walks < 10, "not once per meter"
 
@@ -183,13 +183,13 @@ async def test_a_lost_meter_that_has_left_the_neighbour_table_is_lost_still(neig
     bench.desk.heard((state(FAR, -75),), RADIO)
     await bench.desk._learn_neighbours()
     bench.desk.heard((LinkState(FAR, Grade.LOST, changed=True, lost_because="silent"),), RADIO)
-    bench.desk._write({FAR})
+    bench.desk._write({FAR}, {})
     neighbour_table.clear()      # nobody answers ARP there: the entry has failed
     await bench.desk._learn_neighbours()
-    bench.desk._write(set())
+    bench.desk._write(set(), {})
     assert [record.values[:2] for record in bench.alarms] == [("link_lost", "raised"), ("link_poor", "raised")]
     neighbour_table["192.0.2.7"] = NEAR
     await bench.desk._learn_neighbours()
     bench.desk.heard((state(NEAR, -75),), RADIO)
-    bench.desk._write(set())
+    bench.desk._write(set(), {})
     assert {record.values[1] for record in bench.alarms[2:]} == {"cleared"}, "another peer has the address now"

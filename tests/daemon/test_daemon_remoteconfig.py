@@ -41,8 +41,9 @@ class Life:
 
     def __init__(self, directory):
         config = directory / "gateway.toml"
-        self.desk = SettingsDesk(config, load(config), "id", SystemClock(trust_wall=True), lambda record: self.events.append(record.values))
-        self.parts = self.desk.applying = Parts()
+        self.desk = SettingsDesk(config, load(config), "id", SystemClock(trust_wall=True))
+        self.parts = Parts()
+        self.desk.govern(self.parts, lambda record: self.events.append(record.values))
         self.shared, self.proof, self.told, self.events = SharedAttributes(), Proof(), {}, []
         self.news = asyncio.Event()
         self.proof.wake = self.news.set
