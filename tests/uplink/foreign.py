@@ -14,8 +14,8 @@ TOKEN = "t"
 class Foreign:
     """A paho client whose thread stays out of the loop's way."""
 
-    def __init__(self, port, token=TOKEN):
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id="foreign", protocol=paho.MQTTv5, reconnect_on_failure=False)
+    def __init__(self, port, token=TOKEN, client_id="foreign"):
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5, reconnect_on_failure=False)
         self.client.username_pw_set(token)
         self.acks, self.messages, self.login, self.ends, self.granted = {}, [], [], [], {}
         self._news = threading.Condition()
@@ -47,6 +47,7 @@ class Foreign:
     async def __aexit__(self, *_):
         await asyncio.to_thread(self.client.disconnect)
         await asyncio.to_thread(self.client.loop_stop)
+        del self.client      # its callbacks know this object: without the ring it closes its own sockets at once
 
     async def publish(self, topic, payload, qos=1):
         """Return the PUBACK's reason; None when there is none before the next ping round."""
