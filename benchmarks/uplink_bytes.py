@@ -3,7 +3,7 @@
 Batches as the gateway packs them (edge.uplink.thingsboard), of a shipped meter type with values that move as a
 household's do. Deflate: zlib, level 6. Protobuf: GatewayTelemetryMsg with TsKvListProto and KeyValueProto, which
 ThingsBoard takes on v1/gateway/telemetry where the gateway's device profile says PROTOBUF. Bytes are of the payload;
-decision 34 says what came of it.
+decision 34 says what came of it. Sparkplug: the same readings as DDATA of each meter, see decision 37.
 """
 
 import random
@@ -13,6 +13,9 @@ from collections.abc import Iterator
 
 from edge.meters.profile import load_profiles
 from edge.model import Field, Kind, Record, Schema, Stamp, Stored, Stream
+from edge.uplink.sparkplug import STAMP_BYTES
+from edge.uplink.sparkplugtags import Thing, aliases
+from edge.uplink.sparkplugwire import alias_field
 from edge.uplink.thingsboard import pack, values_of
 
 PROFILE = "generic-three-phase"
@@ -71,17 +74,30 @@ def value_of(value: object) -> bytes:
             return b"\x10\x03" + field(6, str(value).encode())
 
 
+def sparkplug(records: tuple[Stored, ...]) -> tuple[int, int]:
+    """Return the bytes of the same readings as Sparkplug DDATA, by aliases and by names."""
+    things: dict[str, Thing] = {}
+    numbers, by_alias, by_name = aliases(), 0, 0
+    for stored in records:
+        thing = things.setdefault(stored.record.device, Thing(stored.record.device, numbers))
+        by_alias += sum(map(len, thing.samples(stored.record, {}, 0, current=True)[0]))
+        by_name += sum(2 + len(tag.name) - len(alias_field(tag.alias)) for tag in thing.tags.values())
+    return by_alias + STAMP_BYTES * len(things), by_alias + by_name + STAMP_BYTES * len(things)
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     print(f"{'payload of':>12} {'meters':>7} {'readings':>9} {'JSON B':>8} {'deflate':>9} {'protobuf':>9} {'both':>7}")
     for limit_bytes in LIMITS_BYTES:
         for meters in (5, 100):
-            packed = pack(readings(meters), limit_bytes)
+            packed, _ = pack(readings(meters), limit_bytes)
             payload, records = packed.parts[0].publish.payload, packed.batch.records
             binary = protobuf(records)
             share = [len(each) / len(payload) for each in (zlib.compress(payload, 6), binary, zlib.compress(binary, 6))]
             print(f"{limit_bytes:>12,} {meters:>7} {len(records):>9} {len(payload):>8,} "
                   + " ".join(f"{one:>{width}.0%}" for one, width in zip(share, (9, 9, 7), strict=True)))
+            print(f"{'Sparkplug':>20}: by alias {sparkplug(records)[0] / len(payload):.0%}, "
+                  f"by name {sparkplug(records)[1] / len(payload):.0%}")
 
 
 if __name__ == "__main__":

@@ -118,7 +118,8 @@ class UplinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """The way to ThingsBoard, or to another MQTT broker."""
 
     enabled: Annotated[bool, "false: poll and keep, send nothing"] = True
-    dialect: Annotated[Literal["thingsboard", "mqtt"], "mqtt: any broker, with topic and payload as set below"
+    dialect: Annotated[Literal["thingsboard", "mqtt", "sparkplug"],
+                       "mqtt: any broker, with topic and payload as set below; sparkplug: SCADA hosts"
                        ] = "thingsboard"
     host: Annotated[Host, "ThingsBoard's MQTT transport, or the broker"] = "localhost"
     port: Annotated[int, Meta(ge=1, le=65_535), "usually 1883, or 8883 with tls"] = 1883
@@ -158,6 +159,8 @@ class UplinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     payload_per: Annotated[Literal["batch", "record"], "mqtt: batch: an array of such records; record: one alone"
                            ] = "batch"
     attributes_topic: Annotated[Text, "mqtt: of nameplates; empty: they are not sent"] = ""
+    sparkplug_group: Annotated[Text, "sparkplug: the group id; the gateway's name is the edge node's id"] = ""
+    sparkplug_primary_host: Annotated[Text, "sparkplug: nothing is sent while this host is offline; empty: none"] = ""
 
 
 class PathSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

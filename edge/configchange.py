@@ -40,7 +40,8 @@ TABLE: Mapping[str, Keys] = {
     "uplink": Keys(
         restart="enabled dialect",
         live="mqtt credentials token_file username password_file certificate_file provision_key provision_secret_file "
-             "tls ca_file client_id topic payload payload_per attributes_topic",
+             "tls ca_file client_id topic payload payload_per attributes_topic "
+             "sparkplug_group sparkplug_primary_host",
         remote="host port keepalive_s connect_timeout_s ack_timeout_s window_messages window_bytes batch_bytes order "
                "backoff_first_s backoff_max_s refused_backoff_s health_interval_s silent_after_s"),
     "paths": Keys(live="path zone", remote="dead_after_s return_after_s probe_interval_s gather_s thin_s"),

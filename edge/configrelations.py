@@ -26,7 +26,7 @@ from edge.config import (
     UplinkSettings,
 )
 from edge.configchange import REACH
-from edge.templates import Payload, Topic
+from edge.templates import Payload, Topic, level
 
 SOCKET_PATH_LIMIT_BYTES = 107     # sockaddr_un.sun_path without its closing zero, unix(7)
 NAME_LIMIT = 64
@@ -60,6 +60,7 @@ def relations(settings: Settings) -> Iterator[tuple[str, str]]:
         yield (f"gateway.name = {shown(settings.gateway.name)}",
                f"too long: at most {NAME_LIMIT} characters, of which {IDENTITY} takes up to {IDENTITY_LIMIT}")
     yield from _dialect_relations(uplink)
+    yield from _sparkplug_relations(uplink)
     yield from _path_relations(settings.paths, uplink)
     if uplink.tls and not uplink.ca_file:
         yield "uplink.tls = true", "needs uplink.ca_file, the CA certificate that the server is checked against"
@@ -88,8 +89,20 @@ def _dialect_relations(uplink: UplinkSettings) -> Iterator[tuple[str, str]]:
             template(text)
         except ValueError as error:
             yield f"uplink.{key} = {shown(text)}", str(error)
-    if uplink.dialect == "mqtt" and uplink.provision_key:
-        yield "uplink.provision_key", 'ThingsBoard knows it, no other broker: not with dialect = "mqtt"'
+    if uplink.dialect != "thingsboard" and uplink.provision_key:
+        yield "uplink.provision_key", f'ThingsBoard knows it, no other broker: not with dialect = "{uplink.dialect}"'
+
+
+def _sparkplug_relations(uplink: UplinkSettings) -> Iterator[tuple[str, str]]:
+    if uplink.dialect == "sparkplug" and not uplink.sparkplug_group:
+        yield 'uplink.dialect = "sparkplug"', "needs uplink.sparkplug_group, the group id that the hosts look for"
+    for key in ("sparkplug_group", "sparkplug_primary_host"):
+        text = getattr(uplink, key)
+        if text and uplink.dialect != "sparkplug":
+            yield f"uplink.{key} = {shown(text)}", 'does nothing without uplink.dialect = "sparkplug"'
+        elif text and level(text) != text:
+            yield (f"uplink.{key} = {shown(text)}",
+                   "is a level of Sparkplug's topics: without /, +, # and control characters")
 
 
 def _path_relations(paths: PathsSettings, uplink: UplinkSettings) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,11 @@ _JSON_PLACE = re.compile(r"\{(" + "|".join(PAYLOAD_PLACES) + r")\}")
 _UNFIT = re.compile(r"[/+#\x00-\x1f\x7f-\x9f\ud800-\udfff]")      # MQTT 5, 4.7 and 1.5.4: what a level may not hold
 
 
+def level(name: str) -> str:
+    """Return a name as one level of a topic: what it may not hold becomes an underscore; an empty one becomes one."""
+    return _UNFIT.sub("_", name) or "_"
+
+
 class Topic:
     """A topic name with places. Raises ValueError, whose text says what is wrong with the template."""
 
@@ -39,9 +44,9 @@ class Topic:
         self.places = frozenset(parts[1::2])
 
     def fill(self, names: Mapping[str, str]) -> str:
-        """Return the topic. What a level may not hold becomes an underscore; an empty name becomes one, too."""
+        """Return the topic, each name as one `level` of it."""
         filled = list(self._parts)
-        filled[1::2] = [_UNFIT.sub("_", names[name]) or "_" for name in self._parts[1::2]]
+        filled[1::2] = [level(names[name]) for name in self._parts[1::2]]
         return "".join(filled)
 
 

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import msgspec
@@ -13,6 +14,7 @@ from edge.clock import Clock
 from edge.config import Settings
 from edge.credentials import Login
 from edge.daemon.admission import Admission
+from edge.daemon.bdseq import BdSeq
 from edge.daemon.zones import local_minute
 from edge.errors import ConfigError, UplinkError
 from edge.health.promise import Pulse
@@ -49,6 +51,7 @@ class Upstream:
         self.paths = PathWatch(settings.uplink, settings.paths, clock, rng, tell, keep, local_minute)
         self.admission = Admission(settings, clock, rng, tell, self.paths)
         self.attributes = Attributes()      # any part of the gateway tells here what is so now
+        self._bdseq = BdSeq(Path(settings.gateway.state_dir))
         self._settings = settings
         self._ring = ring
         self._clock = clock
@@ -130,7 +133,7 @@ class Upstream:
                     self._ring, settings.uplink, gateway_name=settings.gateway.name, login=login, clock=self._clock,
                     promise=pulse, rng=self._rng, profile_of=self._profile_of,
                     attributes=self.attributes, talks=self._talks, paths=self.paths, silent=self._silent,
-                    alarm=self._alarm)
+                    alarm=self._alarm, next_bdseq=self._bdseq.next)
             except (ConfigError, UplinkError) as error:
                 self._waits_for = str(error)
                 log.log(logging.DEBUG if told == self._waits_for else logging.WARNING,

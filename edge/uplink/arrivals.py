@@ -50,5 +50,9 @@ class ClosedAtOnce(Retryable):
     """The server closed the connection before its CONNACK, which may be its way of saying the same."""
 
 
-class Moved(Retryable):
+class Parted(Retryable):
+    """The connection ended on purpose, and in good order."""
+
+
+class Moved(Parted):
     """The connection ended because another path to the server is taken."""

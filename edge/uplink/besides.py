@@ -68,8 +68,21 @@ class Besides:
             log.warning("the server refuses meter %s: %s; its records stay in the ring, next try in %.0f s",
                         pending.device, reason_text(ack.reason), rest_s)
 
+    def admitted(self) -> bool:
+        """Send the certificates that are due, as far as there is room; tell whether telemetry may go."""
+        ceremony = self._dialect.ceremony
+        if ceremony is None:
+            return True
+        while (publish := ceremony.certificate()) is not None:
+            if not self._may_send(publish, MESSAGE):
+                return False
+            self._send(publish, MESSAGE, device="")
+        return ceremony.admitted
+
     def connected(self, packed: Packed) -> bool:
         """Announce the meters of a batch that are new on this connection; True when all were acknowledged."""
+        if not self.admitted():
+            return False
         missing = self.presence.missing(packed.connects)
         for device, publish in missing:
             if self.presence.may_ask(device) and self._may_send(publish, MESSAGE):

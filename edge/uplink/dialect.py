@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from edge.model import Batch, Publish, Stored
+from edge.uplink.talk import Talk
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,44 @@ class Packed:
     connects: Mapping[str, Publish] = field(default_factory=dict)
 
 
+class Ceremony(Talk, Protocol):
+    """What stands around telemetry where publications are counted and go at QoS 0: Sparkplug's births and deaths.
+
+    It outlives connections, and is one of the uplink's talks, which tell it of each. A publication of such a
+    connection counts as taken once a ping that was sent after it is answered (edge.uplink.settling).
+    """
+
+    @property
+    def admitted(self) -> bool:
+        """Whether telemetry may go: everything is declared, and whoever must be there is."""
+
+    @property
+    def over(self) -> str:
+        """Why the connection must end in good order; "" while it need not."""
+
+    @property
+    def waits_for(self) -> str:
+        """Why nothing is sent, for people; "" while there is no reason."""
+
+    async def will(self) -> Publish:
+        """Return the will of the next CONNECT."""
+
+    def certificate(self) -> Publish | None:
+        """Return what must be said next, before any telemetry; the same until it was `finished`."""
+
+    def finished(self, publish: Publish) -> Publish:
+        """Return a publication as it goes out, with time and number; called in the order of sending, once for each."""
+
+    def farewell(self) -> Publish:
+        """Return what is said last, unless the link breaks."""
+
+
 class Dialect(Protocol):
-    """One kind of server. All is a function of the records and the settings: the same bytes at every delivery."""
+    """One kind of server.
+
+    All is a function of the records and the settings: the same bytes at every delivery. Only with a `ceremony` do
+    publications tell as well whether they are current, and are numbered.
+    """
 
     @property
     def limits_request(self) -> Publish | None:
@@ -43,6 +80,10 @@ class Dialect(Protocol):
     @property
     def announces(self) -> bool:
         """Whether the server must hear of a meter before anything else about it, and keeps who is connected."""
+
+    @property
+    def ceremony(self) -> Ceremony | None:
+        """What stands around telemetry; None: nothing, and it goes at QoS 1."""
 
     def pack(self, records: Iterable[Stored], limit_bytes: int, limit_points: int | None = None,
              limit_parts: int = 2) -> Packed:

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from edge.errors import Rejected, Retryable
 from edge.model import Publish, SeqSpan, Stored
-from edge.uplink.arrivals import Ack, Moved
+from edge.uplink.arrivals import Ack, Moved, Parted
 from edge.uplink.besides import LIMITS_ANSWERS, Besides
 from edge.uplink.dialect import Packed
 from edge.uplink.flight import Flight, InFlight, Pending
@@ -182,6 +182,8 @@ class Drain:
     def _raise_if_over(self) -> None:
         if why := self._shared.leaving():
             raise Moved(why)
+        if (ceremony := self._dialect.ceremony) and ceremony.over:
+            raise Parted(ceremony.over)
         if self._refusal:
             raise Retryable(self._refusal)
         if reason := self._shared.poison.everything_refused():
@@ -240,7 +242,7 @@ class Drain:
         """Send while there is room; return how long to rest if nothing happens."""
         while self._session.writable:
             messages, size_bytes = self.in_flight
-            if not self.pace.room(messages, size_bytes, 1):
+            if not self._besides.admitted() or not self.pace.room(messages, size_bytes, 1):
                 return TICK_S
             if self._next is None:
                 self._next = await self._pack()

@@ -13,6 +13,7 @@ import ssl
 from collections import deque
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from itertools import count
 from typing import Any, NoReturn
 
 import gmqtt
@@ -27,6 +28,7 @@ from edge.errors import Rejected, Retryable
 from edge.model import Publish
 from edge.uplink.arrivals import NO_MQTT, Ack, ClosedAtOnce, Loss, Message, OtherVersion, ended
 from edge.uplink.dial import Dialer
+from edge.uplink.dialect import Ceremony
 from edge.uplink.nostore import NoStore
 from edge.uplink.reasons import REFUSED_LOGIN, reason_text
 from edge.uplink.settling import Settling
@@ -47,6 +49,8 @@ CLOSE_TIMEOUT_S = 1.0                  # for a polite DISCONNECT; after it the s
 NO_RECONNECT = {"reconnect_retries": -2}   # 0 still reconnects once
 PACKET_LIMIT_BYTES = 262_144           # no server has so much to say to a gateway; gmqtt collects up to 256 MiB
 CONNACK, PINGRESP = 2, 13              # packet types (MQTT 5, 2.1.2)
+WITH_WILL = 0x04                       # Disconnect with Will Message (MQTT 5, 3.14.2.1)
+FIRST_OWN_ID = 65_536                  # of publications that have no packet id in MQTT
 UNSUPPORTED_VERSION = (0x01, 0x84)     # as a 3.1.1 server says it (3.1.1, 3.2.2.3), and one of MQTT 5
 
 
@@ -59,10 +63,11 @@ class Session:
 
     def __init__(self, settings: UplinkSettings, *, client_id: str, login: Login, activity: asyncio.Event,
                  tls: ssl.SSLContext | None = None, version: Version = "5", way: Way | None = None,
-                 dialer: Dialer | None = None) -> None:
+                 dialer: Dialer | None = None, ceremony: Ceremony | None = None) -> None:
         """Prepare only. The secrets of `login` are handed to gmqtt and kept nowhere else here.
 
-        `way` None: as the settings say. `dialer` makes the connection, and knows more than a fresh one.
+        `way` None: as the settings say. `dialer` makes the connection, and knows more than a fresh one. With a
+        `ceremony` there is a will, and publications go at QoS 0: an answered ping is their acknowledgement.
         """
         self.activity = activity
         self.version = version
@@ -74,7 +79,9 @@ class Session:
         self._tls = tls
         self._login_source = login.source
         self._acks: deque[Ack] = deque()
-        self._settling = Settling() if version == "3.1.1" else None
+        self._ceremony = ceremony
+        self._settling = Settling() if version == "3.1.1" or ceremony is not None else None
+        self._unnumbered = count(FIRST_OWN_ID)
         self._refused_version = False
         self._messages: deque[Message] = deque()
         self._lost = asyncio.Event()
@@ -139,6 +146,9 @@ class Session:
         protocol.connection_made = connection_made
         await asyncio.get_running_loop().create_connection(
             lambda: protocol, sock=connected, ssl=ssl or None, server_hostname=self._way.tls_name if ssl else None)
+        if self._ceremony is not None:
+            will = await self._ceremony.will()
+            self._client._will_message = gmqtt.Message(will.topic, will.payload, qos=1)
         return protocol._connection
 
     def _tend(self, connection: Any) -> None:
@@ -195,8 +205,8 @@ class Session:
 
     @property
     def receive_maximum(self) -> int | None:
-        """How many publications the server takes un-acknowledged (CONNACK); None: it did not say."""
-        return self._property("receive_maximum")
+        """How many publications the server takes un-acknowledged (CONNACK); None: it did not say, or none are."""
+        return self._property("receive_maximum") if self._ceremony is None else None
 
     @property
     def packet_limit_bytes(self) -> int | None:
@@ -218,9 +228,18 @@ class Session:
         return float(self._client._connection._last_data_in)
 
     def publish(self, publish: Publish) -> int:
-        """Hand over one publication at QoS 1 and return its packet id. Raises Retryable when the link is lost."""
+        """Hand over one publication and return its packet id. Raises Retryable when the link is lost.
+
+        At QoS 1; with a ceremony at QoS 0, and the id is one of our own.
+        """
         if self.loss is not None:
             raise Retryable(self.loss.text)
+        if self._ceremony is not None and self._settling is not None:
+            self.publish_unacknowledged(self._ceremony.finished(publish))
+            packet_id = next(self._unnumbered)
+            self._settling.acked(packet_id)
+            asyncio.get_running_loop().call_soon(self._ping_if_wanted, self._settling)      # one for many
+            return packet_id
         self._store.last_packet_id = 0
         try:
             self._client.publish(publish.topic, publish.payload, qos=1)
@@ -261,11 +280,13 @@ class Session:
         """Say goodbye if the link takes it at once, and end. Never longer than `CLOSE_TIMEOUT_S`."""
         try:
             if self.loss is None and self._client._connection is not None and not self._buffered_bytes():
+                if self._ceremony is not None:
+                    self.publish_unacknowledged(self._ceremony.farewell())
                 self.loss = Loss("closed by the gateway")
                 with suppress(OSError, TimeoutError):
                     # Not wait_for: before Python 3.12 it can swallow a cancellation that comes as the inner call ends.
                     async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                        await self._client.disconnect()
+                        await self._client.disconnect(reason_code=WITH_WILL if self._ceremony is not None else 0)
         finally:
             self.abort()
 
@@ -340,7 +361,7 @@ class Session:
         self._ping_if_wanted(settling)
 
     def _ping_if_wanted(self, settling: Settling) -> None:
-        if settling.wants_ping:
+        if settling.wants_ping and self.loss is None:
             self._ping()
 
     def _ping(self) -> None:

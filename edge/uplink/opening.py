@@ -8,6 +8,7 @@ from edge.credentials import Login
 from edge.errors import Rejected
 from edge.uplink.arrivals import ClosedAtOnce, OtherVersion
 from edge.uplink.dial import Dialer
+from edge.uplink.dialect import Ceremony
 from edge.uplink.mqtt import Session
 from edge.uplink.pathwatch import PathWatch
 from edge.uplink.versions import Versions
@@ -16,11 +17,12 @@ from edge.uplink.way import way_of
 
 def versions_of(settings: UplinkSettings) -> Versions:
     """Return a memory of what servers speak. ThingsBoard says so, and closes while it starts: no guesses there."""
-    return Versions(settings.mqtt, by_closing=settings.dialect == "mqtt")
+    return Versions(settings.mqtt, by_closing=settings.dialect != "thingsboard")
 
 
 async def opened(settings: UplinkSettings, versions: Versions, now: float, *, client_id: str, login: Login,
-                 activity: asyncio.Event, tls: ssl.SSLContext | None, paths: PathWatch | None = None) -> Session:
+                 activity: asyncio.Event, tls: ssl.SSLContext | None, paths: PathWatch | None = None,
+                 ceremony: Ceremony | None = None) -> Session:
     """Return an open session over the path that is to be taken, in the version that the server speaks.
 
     Raises Rejected or Retryable, see Session.open; within twice its time, as a server that refuses the one version is
@@ -33,7 +35,7 @@ async def opened(settings: UplinkSettings, versions: Versions, now: float, *, cl
     for _ in range(2):
         version = versions.next(server, now)
         session = Session(settings, client_id=client_id, login=login, activity=activity, tls=tls, version=version,
-                          way=way, dialer=dialer)
+                          way=way, dialer=dialer, ceremony=ceremony)
         try:
             await session.open()
         except OtherVersion:

@@ -14,7 +14,7 @@ import msgspec
 from edge.config import UplinkSettings
 from edge.model import Batch, Publish, Record, SeqSpan, Stored
 from edge.templates import Payload, Topic
-from edge.uplink.dialect import Packed, Part
+from edge.uplink.dialect import Ceremony, Packed, Part
 from edge.uplink.thingsboard import device_name, values_of
 
 MAX_PARTS = 8              # publications of one batch: it is acknowledged as a whole
@@ -43,6 +43,7 @@ class PlainMqtt:
 
     limits_request: Publish | None = None
     announces = False
+    ceremony: Ceremony | None = None
 
     def __init__(self, settings: UplinkSettings, gateway_name: str) -> None:
         """Read the templates; they were checked with the settings (ValueError if not)."""

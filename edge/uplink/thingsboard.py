@@ -17,7 +17,7 @@ from functools import lru_cache
 import msgspec
 
 from edge.model import Batch, Kind, Publish, Record, Schema, SeqSpan, Stamp, Stored
-from edge.uplink.dialect import Packed, Part
+from edge.uplink.dialect import Ceremony, Packed, Part
 from edge.uplink.presence import nobody_is_silent
 
 OWN_TELEMETRY = "v1/devices/me/telemetry"
@@ -133,7 +133,7 @@ def values_of(record: Record) -> dict[str, object]:
         elif value is not None:
             values[key] = _slowly(value, scaler)
     if values and not stamp.synchronised:
-        values |= _doubts(stamp)
+        values |= doubts(stamp)
     return values
 
 
@@ -157,9 +157,9 @@ def silent_element(record: Record) -> tuple[bytes, int]:
     return b'{"ts":%d,"values":{"%b":%b}}' % (record.stamp.wall_ms, SILENT_KEY, _json(text)), 1
 
 
-def _doubts(stamp: Stamp) -> dict[str, object]:
+def doubts(stamp: Stamp) -> dict[str, int | str]:
     """Return why `ts` may not be believed, and where only bounds are known, both of them."""
-    told: dict[str, object] = {"ts_q": _DOUBTFUL[stamp.source]}
+    told: dict[str, int | str] = {"ts_q": _DOUBTFUL[stamp.source]}
     if stamp.source == "bracket":
         told["ts_earliest_ms"] = stamp.wall_ms
     if stamp.latest_ms is not None:
@@ -276,6 +276,7 @@ class ThingsBoardGateway:
     silent: Callable[[str], bool] = nobody_is_silent
     limits_request: Publish | None = LIMITS_REQUEST
     announces: bool = True
+    ceremony: Ceremony | None = None
 
     def pack(self, records: Iterable[Stored], limit_bytes: int, limit_points: int | None = None,
              limit_parts: int = 2) -> Packed:

@@ -6,7 +6,7 @@ and never end `run`.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -16,22 +16,20 @@ from edge.credentials import Login
 from edge.errors import Rejected, Retryable, UplinkError
 from edge.health.linkalarms import LinkAlarm
 from edge.model import Field, Kind, Record, Schema, Stream
-from edge.uplink.arrivals import Moved
+from edge.uplink.arrivals import Moved, Parted
 from edge.uplink.attributes import Attributes
-from edge.uplink.dialect import Dialect
+from edge.uplink.dialects import bdseq_of_a_first_start, dialect_of
 from edge.uplink.drain import SLACK_S, Drain
 from edge.uplink.mqtt import Session
 from edge.uplink.opening import opened, versions_of
 from edge.uplink.pace import Rng, backoff
 from edge.uplink.pathwatch import PathState, PathWatch, only_path
-from edge.uplink.plain import PlainMqtt
 from edge.uplink.ports import RingPort, Shared
 from edge.uplink.presence import nobody_is_silent
 from edge.uplink.quarantine import report_for_ever
 from edge.uplink.reasons import TAKEN_OVER
 from edge.uplink.takeover import CLEAR_S, Takeover
 from edge.uplink.talk import Talk
-from edge.uplink.thingsboard import ThingsBoardGateway
 from edge.uplink.tls import tls_context
 
 log = logging.getLogger(__name__)
@@ -63,12 +61,7 @@ class UplinkState:
     path_why: str = ""
     path_since: float = 0.0
     paths: tuple[PathState, ...] = ()
-
-
-def dialect_of(settings: UplinkSettings, gateway_name: str, profile_of: Callable[[str], str],
-               silent: Callable[[str], bool] = nobody_is_silent) -> Dialect:
-    """Return how the settings' server is spoken to."""
-    return PlainMqtt(settings, gateway_name) if settings.dialect == "mqtt" else ThingsBoardGateway(profile_of, silent)
+    waits_for: str = ""            # connected, and nothing is sent: why
 
 
 class Uplink:
@@ -78,16 +71,19 @@ class Uplink:
                  promise: Callable[[float], None], rng: Rng, profile_of: Callable[[str], str] | None = None,
                  attributes: Attributes | None = None, talks: Sequence[Talk] = (),
                  paths: PathWatch | None = None, silent: Callable[[str], bool] = nobody_is_silent,
-                 alarm: Callable[[Record], object] = lambda _record: None) -> None:
+                 alarm: Callable[[Record], object] = lambda _record: None,
+                 next_bdseq: Callable[[], Awaitable[int]] = bdseq_of_a_first_start) -> None:
         """Read the CA file, and certificate and key, if there are any; raises ConfigError.
 
         `profile_of` names a meter's device profile where its records do not (link samples, failures); ThingsBoard looks
         at it only when it creates the device. `attributes` are kept up to date at the server while one is connected;
         `talks` take turns on the connection with the telemetry. `paths` say where to connect (None: as the settings
         say), and run elsewhere. `silent` tells which meters are not heard, or gone; `alarm` takes alarm records of the
-        uplink's own.
+        uplink's own. `next_bdseq` raises and keeps the number of the session that is about to begin (Sparkplug).
         """
-        dialect = dialect_of(settings, gateway_name, profile_of or (lambda _device: ""), silent)
+        dialect = dialect_of(settings, gateway_name, profile_of or (lambda _device: ""), silent, clock, next_bdseq)
+        if dialect.ceremony is not None:
+            talks = (*talks, dialect.ceremony)
         self._paths = paths or only_path(settings, clock, rng)
         self._shared = Shared(ring, settings, clock, promise, dialect, self._paths.leaving, attributes or Attributes(),
                               silent=silent, talks=tuple(talks))
@@ -120,7 +116,8 @@ class Uplink:
             refused=shared.tally.refused, quarantined=shared.tally.quarantined,
             parked=shared.parking.names(shared.clock.monotonic()), last_error=self._last_error,
             mqtt=self._mqtt, rejected=self._rejected, path=self._paths.way.name, path_why=self._paths.why,
-            path_since=self._paths.since, paths=self._paths.states())
+            path_since=self._paths.since, paths=self._paths.states(),
+            waits_for=shared.dialect.ceremony.waits_for if self._drain and shared.dialect.ceremony else "")
 
     async def drained(self) -> None:
         """Return when nothing durable is un-acknowledged. Cancelling is harmless."""
@@ -182,7 +179,7 @@ class Uplink:
             await drain.run()
         except (Retryable, Rejected) as end:
             progress = self._ended(session, drain)
-            if not isinstance(end, Moved):      # then the link may be good for a word of farewell
+            if not isinstance(end, Parted):     # then the link may be good for a word of farewell
                 session.abort()
             return end, progress
         finally:
@@ -195,7 +192,8 @@ class Uplink:
         """Return an open session. Raises as `opened` does, and Moved once another path is taken meanwhile."""
         opening = asyncio.ensure_future(opened(
             self._shared.settings, self._versions, self._shared.clock.monotonic(), client_id=self._client_id,
-            login=self._login, tls=self._tls, activity=self._shared.activity, paths=self._paths))
+            login=self._login, tls=self._tls, activity=self._shared.activity, paths=self._paths,
+            ceremony=self._shared.dialect.ceremony))
         moving = asyncio.ensure_future(self._paths.moved.wait())
         session: Session | None = None
         try:

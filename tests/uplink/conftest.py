@@ -14,6 +14,7 @@ from uplink_bench import QUICK, TOKEN, Feeder, settings
 from edge.clock import SystemClock
 from edge.credentials import Login
 from edge.ring.store import Ring
+from edge.uplink.dialects import bdseq_of_a_first_start
 from edge.uplink.uplink import Uplink
 
 ON_BOTH_LOOPS = {"test_uplink_drain", "test_uplink_session", "test_uplink_hostile"}
@@ -46,10 +47,10 @@ def run_uplink(ring, clock):
     """`async with run_uplink(port, setting=..., ) as uplink:` runs one until the block ends; it must end within 2 s."""
     @asynccontextmanager
     async def run(port, *, token=TOKEN, gateway_name="gw", promise=lambda _within_s: None, profile_of=None, attributes=None, login=None, talks=(), paths=None,
-                  silent=lambda _meter: False, alarm=lambda _record: None, **changes):
+                  silent=lambda _meter: False, alarm=lambda _record: None, next_bdseq=bdseq_of_a_first_start, **changes):
         uplink = Uplink(ring, settings(port, **changes), gateway_name=gateway_name, login=login or Login("a test", token), clock=clock,
                         promise=promise, rng=random.Random(5), profile_of=profile_of, attributes=attributes, talks=talks, paths=paths,
-                        silent=silent, alarm=alarm)
+                        silent=silent, alarm=alarm, next_bdseq=next_bdseq)
         task = asyncio.create_task(uplink.run(), name="uplink under test")
         try:
             yield uplink
