@@ -56,7 +56,7 @@ RING_EXAMPLES ?= 20000
 RING_PART = 500
 CRASH_STATES ?= 1667
 crash: .venv/.test
-	$(PY) tests/crash/rig.py ring-grow ring-wrap ring-full ring-sealed sqlite-full --states $(CRASH_STATES) --generations 10
+	$(PY) tests/crash/rig.py ring-grow ring-wrap ring-full ring-sealed sqlite-full --states $(CRASH_STATES) --generations 8
 	$(PY) tests/crash/rig.py sqlite-normal ring-without-sync --states 200
 	$(PY) tests/ring/ring_mutants.py
 	seq $$(( $(RING_EXAMPLES) / $(RING_PART) )) | xargs -P $$(nproc) -I{} env RING_EXAMPLES=$(RING_PART) $(PY) -m pytest -q \

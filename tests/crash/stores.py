@@ -47,7 +47,7 @@ class SimulatedLie(OsFileSystem):
 class RingStore:
     """The ring. `pressure` says how the workload treats it.
 
-    grow   nothing is acknowledged: slots are made all the time
+    grow   nothing is acknowledged: slots are made all the time, shared out as the workload needs them, and never run out
     wrap   acknowledged slots are written again and again, over a ring of one MiB
     full   nothing is acknowledged and there is no room
 
@@ -58,7 +58,8 @@ class RingStore:
                  evicts: bool = False, encrypt: bool = False) -> None:
         self.name, self._pressure, self._fs, self._clock, self._evicts = name, pressure, fs, clock, evicts
         self.settings = RingSettings(
-            size_mib=9 if pressure == "grow" else 1, slot_mib=0.0625, alarm_share=0.25, billing_share=0.25, ack_commit_s=0.02,
+            size_mib=11 if pressure == "grow" else 1, slot_mib=0.0625, alarm_share=0.1 if pressure == "grow" else 0.25,
+            billing_share=0.2 if pressure == "grow" else 0.25, ack_commit_s=0.02,
             instant_commit_window_s=0, billing_commit_window_s=0, alarm_commit_window_s=0, encrypt=encrypt)
 
     def work(self, place: Path, mark: Mark, commits: int, rng: random.Random, first: int) -> int:
@@ -78,6 +79,8 @@ class RingStore:
                 mark({"put": [[stream.name, ticket.seq, number] for number, ticket in tickets]})
                 while self._pressure == "wrap" and ring.backlog(stream).records > rng.randrange(30):
                     await self._acknowledge(ring, mark, stream, rng)
+            if self._pressure == "grow" and ring.status().lost:      # it would be taken for a broken promise
+                raise RuntimeError("the workload has outgrown its ring: fewer commits or generations, or a larger size_mib")
         return n
 
     async def _commit(self, tickets: list[Ticket]) -> None:
