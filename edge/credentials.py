@@ -4,7 +4,7 @@
     device.pem         its certificate, issuers behind it; comes from the operator, who gets a request by `csr`
     uplink.token       what ThingsBoard knows the gateway by; comes from the operator
     uplink.password    the same with a user name (ThingsBoard's MQTT Basic)
-    page.pem           key and self-signed certificate of the local page, mode 0600; made on the device
+    page.pem           key and certificate of the local page, mode 0600; self-signed and made on the device, or brought
     provision.secret   what a new gateway gets all that with by itself (docs/uplink.md); deleted when it has
 
 A new token, password or certificate lies beside the one in use, with NEXT behind its name, until the server took it:
@@ -275,6 +275,20 @@ def page_fingerprint(path: Path) -> str:
     except ValueError:
         raise ConfigError(f"{path}: holds no certificate in PEM; remove it, and the gateway makes another") from None
     return hashlib.sha256(der).digest().hex(":").upper()
+
+
+def page_pair(raw: bytes, where: str) -> bytes:
+    """Return what a file holds if that is a key and the certificate of it, in PEM. ConfigError in one line.
+
+    `where` is the file: OpenSSL reads it there.
+    """
+    try:
+        # an empty passphrase, or OpenSSL asks whoever sits at the terminal for that of a protected key
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(where, password="")
+    except (OSError, ValueError):      # ssl.SSLError is an OSError
+        raise ConfigError(f"{where}: must hold a private key without a passphrase and its certificate, both in "
+                          "PEM") from None
+    return raw
 
 
 def page_certificate_ends(path: Path) -> dt.datetime:

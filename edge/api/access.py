@@ -1,10 +1,11 @@
 """Who gets in: the admin's password, one-time codes, tokens; kept in one small file of the state directory.
 
-    halow-gateway page code ── control socket ──► code, once, CODE_LIFE_S ──► claim: code + new password ──► session
+    halow-gateway page code ── control socket ──► code, once, CODE_LIFE_S ─┬─► claim: code + new password ──► session
+    page.code on the card ── first boot ──► code, once (cardcode.py) ──────┘
     password ──► limiter ──► scrypt in a thread ──► session (cookie)             Authorization: Bearer ──► token
 
-A gateway without a password belongs to nobody on the network: only who may use the control socket gets a code. The
-same code sets a forgotten password anew. Nothing here logs a secret, and no error text holds one.
+A gateway without a password belongs to nobody on the network: only who may use the control socket, or write the card,
+has a code. The same codes set a forgotten password anew. Nothing here logs a secret, and no error text holds one.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from edge.api import passwords
+from edge.api import cardcode, passwords
 from edge.api.limiter import Limiter
 from edge.api.problem import Problem
 from edge.api.sessions import NOBODY, Principal, Role, Sessions
@@ -47,8 +48,11 @@ class Token(msgspec.Struct, frozen=True):
 
 
 class _File(msgspec.Struct, frozen=True):
+    """What is kept. `spent` is the key of the card's code that has had its turn, so that none has two."""
+
     admin: passwords.Hashed | None = None
     tokens: tuple[Token, ...] = ()
+    spent: str = ""
 
 
 def _load(path: Path) -> _File:
@@ -71,6 +75,7 @@ class Access:
         """`scrypt_n` is for tests, which need no dear password."""
         self.sessions = Sessions()
         self.limiter = Limiter()
+        self._state_dir = state_dir
         self._path = state_dir / FILE_NAME
         self._clock = clock
         self._scrypt_n = scrypt_n
@@ -78,6 +83,7 @@ class Access:
         self._code = ""                  # digest of the one-time code, "" = there is none
         self._code_until = 0.0
         self._code_tries = 0
+        self._spent = ""                 # as in the file, or the card's code that is being used just now
         self._waiting = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="page password")
 
@@ -102,6 +108,7 @@ class Access:
             log.error("%s: %s: nobody can log in; `halow-gateway page code` sets a new password",      # noqa: TRY400 - one line says it
                       self._path, why)
             self._kept = _File()
+        self._spent = self._kept.spent
 
     def close(self) -> None:
         """End the thread."""
@@ -147,19 +154,27 @@ class Access:
     async def claim(self, code: str, password: str, address: str) -> tuple[str, Principal]:
         """Set the password with a one-time code, and begin a session. Raises Problem 401, 422 or 429."""
         self._wait(address)
-        now = self._clock.monotonic()
+        carried = await self._card_code()
+        by_card = carried is not None and await self._checked(passwords.plain_code(code), carried)
+        # Nothing is waited for from here until the code is spent: of two who have it, one may use it.
+        by_card = by_card and carried is not None and carried.key != self._spent
         self._code_tries += 1
-        if not self._code or now > self._code_until or self._code_tries > CODE_TRIES:
+        if self._clock.monotonic() > self._code_until or self._code_tries > CODE_TRIES:
             self._code = ""
-            raise Problem(401, "there is no such code now; `halow-gateway page code` at the box gives one")
-        if passwords.code_digest(code) != self._code:
+        if not self._code and carried is None:
+            raise Problem(401, "there is no such code now; `halow-gateway page code` at the box gives one, "
+                               "or a page.code on its card")
+        if not by_card and passwords.code_digest(code) != self._code:
             raise Problem(401, "wrong code")
         if why := passwords.fault(password):
             self._code_tries -= 1
             self.limiter.passed(address)
             raise Problem(422, f"the password {why}", [("password", why)])
-        self._code = ""
-        await self._set_password(password)
+        self._code, self._spent = "", carried.key if carried is not None else self._spent
+        try:
+            await self._set_password(password)
+        finally:
+            self._spent = self._kept.spent      # not this one, where the password could not be written
         self.limiter.passed(address)
         log.info("the page's password was set with a code from the box address=%s", address)
         return self.sessions.begin("admin", Role.ADMIN, self._clock.monotonic())
@@ -181,14 +196,15 @@ class Access:
             raise Problem(422, f"there are {TOKENS_LIMIT} tokens, which is the most; remove one first")
         secret = passwords.new_token()
         made = Token(name, role, self._clock.stamp().wall_ms, passwords.digest(secret))
-        await self._keep(_File(self._kept.admin, (*self.tokens, made)))
+        await self._keep(msgspec.structs.replace(self._kept, tokens=(*self.tokens, made)))
         return secret
 
     async def remove_token(self, name: str) -> None:
         """Remove a token; who uses it is out at once. Raises Problem 404."""
         if all(token.name != name for token in self.tokens):
             raise Problem(404, f"no token is named {name}")
-        await self._keep(_File(self._kept.admin, tuple(token for token in self.tokens if token.name != name)))
+        left = tuple(token for token in self.tokens if token.name != name)
+        await self._keep(msgspec.structs.replace(self._kept, tokens=left))
 
     def _wait(self, address: str) -> None:
         """Count a try. Raises Problem 429 where it is one too many."""
@@ -208,9 +224,18 @@ class Access:
         finally:
             self._waiting -= 1
 
+    async def _card_code(self) -> passwords.Hashed | None:
+        """Return the card's code, None where there is none that has not been used."""
+        carried = await self._off_loop(lambda: cardcode.load(self._state_dir))
+        return None if carried is None or carried.key == self._spent else carried
+
     async def _set_password(self, password: str) -> None:
+        """Set it. Whoever set it has no need of the card's code any more, used or not: it is a way in for others."""
+        carried = await self._off_loop(lambda: cardcode.load(self._state_dir))
         hashed = await self._off_loop(lambda: passwords.hashed(password, n=self._scrypt_n))
-        await self._keep(_File(hashed, self._kept.tokens))
+        spent = self._kept.spent if carried is None else carried.key
+        await self._keep(msgspec.structs.replace(self._kept, admin=hashed, spent=spent))
+        await self._off_loop(lambda: cardcode.forget(self._state_dir))
         self.sessions.end_all()
 
     async def _keep(self, new: _File) -> None:

@@ -71,9 +71,14 @@ def new_code() -> str:
     return f"{code[:5]}-{code[5:]}"
 
 
-def code_digest(code: str) -> str:
+def plain_code(code: str) -> str:
     """Return what is compared of a code: case, spaces and dashes are a typist's."""
-    return digest("".join(char for char in code.upper() if char in CODE_ALPHABET))
+    return "".join(char for char in code.upper() if char in CODE_ALPHABET)
+
+
+def code_digest(code: str) -> str:
+    """Return what is kept of a drawn code for its minutes."""
+    return digest(plain_code(code))
 
 
 def digest(secret: str) -> str:

@@ -22,6 +22,7 @@ from uvicorn import Config, Server
 from edge.api.connection import Connection, Patience
 from edge.api.listener import bound, why_not
 from edge.api.seats import Seats
+from edge.credentials import page_fingerprint
 from edge.errors import EdgeError
 from edge.health.promise import Pulse
 
@@ -151,7 +152,9 @@ class PageServer:
             pulse(RETRY_S + SPARE_S)
             try:
                 listener = bound(self._listen, self._port)
-                config = self._config(await asyncio.to_thread(self._certificate))
+                certificate = await asyncio.to_thread(self._certificate)
+                shown = "" if certificate is None else await asyncio.to_thread(page_fingerprint, certificate)
+                config = self._config(certificate)
             except (OSError, EdgeError) as error:
                 told = str(error) if isinstance(error, EdgeError) else why_not(self._listen, self._port, error)
                 log.log(logging.DEBUG if told == self.problem else logging.WARNING,
@@ -159,7 +162,7 @@ class PageServer:
                 self.problem = told
                 await asyncio.sleep(RETRY_S)
                 continue
-            async with self._serving(config, listener) as ended:
+            async with self._serving(config, listener, shown) as ended:
                 while not ended.done():
                     pulse(BEAT_S + SPARE_S)
                     await asyncio.wait({ended}, timeout=BEAT_S)
@@ -175,14 +178,17 @@ class PageServer:
             ssl_keyfile=file, ssl_certfile=file)
 
     @asynccontextmanager
-    async def _serving(self, config: Config, listener: socket.socket) -> AsyncIterator[asyncio.Task[None]]:
+    async def _serving(self, config: Config, listener: socket.socket, shown: str
+                       ) -> AsyncIterator[asyncio.Task[None]]:
+        """Serve on the listener. `shown`: the certificate's SHA-256, which on a board without a shell the log tells."""
         server = _Server(config, listener, self.seats, self._patience)
         serving = asyncio.create_task(server.serve(), name="page server")
         try:
             host, port = listener.getsockname()[:2]
             self.address, self.problem = (host, port), ""
-            log.info("the page is at %s://%s:%d", "https" if config.is_ssl else "http",
-                     f"[{host}]" if ":" in host else host, port)
+            log.info("the page is at %s://%s:%d%s", "https" if config.is_ssl else "http",
+                     f"[{host}]" if ":" in host else host, port,
+                     f", SHA-256 of its certificate {shown}" if shown else "")
             yield serving
         finally:
             self.address, self.problem = None, "stopped"

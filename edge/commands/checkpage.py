@@ -75,6 +75,7 @@ def _certificate(settings: Settings) -> Iterator[Finding]:
 def _password(settings: Settings) -> Iterator[Finding]:
     import msgspec
 
+    from edge.api import cardcode
     from edge.api.access import FILE_NAME, password_is_set
 
     state_dir = Path(settings.gateway.state_dir)
@@ -86,5 +87,8 @@ def _password(settings: Settings) -> Iterator[Finding]:
         return
     if is_set:
         yield Finding("good", "page password: set")
+    elif cardcode.load(state_dir) is not None:
+        yield Finding("note", "page password: none yet; the code that came with the card sets it, once, or "
+                              "`halow-gateway page code` gives another")
     else:
         yield Finding("note", "page password: none yet; `halow-gateway page code` gives the code to set it with")

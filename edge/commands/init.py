@@ -4,6 +4,8 @@
     registry.db               the meters                                     made once; --meters FILE
     uplink.token, uplink.password, device.pem, provision.secret              --token, --password, --certificate,
                               what ThingsBoard knows the gateway by          --provision-secret FILE
+    page.pem                  key and certificate of the page                --page-certificate FILE
+    page.code                 the hash of a code for its first password      --page-code FILE
     ring/                     every slot that the settings allow             made once, again when the quota grows
 
 Every step stands alone: one that fails is one line, and the next is taken. What is there is never replaced, but for
@@ -49,6 +51,8 @@ class Part(NamedTuple):
 @click.option("--password", metavar="FILE", help="The same for the password of MQTT Basic.")
 @click.option("--certificate", metavar="FILE", help="The same for the certificate of device.key.")
 @click.option("--provision-secret", metavar="FILE", help="The same for the secret of uplink.provision_key.")
+@click.option("--page-certificate", metavar="FILE", help="The same for key and certificate of the local page.")
+@click.option("--page-code", metavar="FILE", help="The same for a code that sets the page's password, once.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON: the name, the identity, and a list of parts.")
 @pass_state
 def init(state: State, /, meters: str | None, as_json: bool, **secrets: str | None) -> int:      # noqa: FBT001 - click passes flags by name
@@ -107,6 +111,7 @@ class _Work:
                 yield from _guarded(name, step)
             for secret in _secrets(self._settings):
                 yield from _guarded(secret.name, partial(self._secret, secret))
+            yield from _guarded("page code", self._page_code)
             yield from [Part("ring", "left", busy)] if busy else _guarded("ring", self._ring)
         finally:
             if lock is not None:
@@ -186,6 +191,21 @@ class _Work:
         elif secret.wanted:
             yield Part(secret.name, "left", f"{path}: no {secret.name}; put the one that ThingsBoard knows there")
 
+    def _page_code(self) -> Iterator[Part]:
+        given = self._secret_files.get("page_code")
+        if given is None:
+            return
+        from edge.api import cardcode
+
+        raw = read_input(given, cardcode.FILE_LIMIT_BYTES)
+        code = cardcode.parse(raw, given)
+        if self._taken().get("page_code") == _digest(raw):      # used since: the same code has no second turn
+            yield Part("page code", "found", f"{given} was taken before")
+            return
+        kept = cardcode.keep(self._directory, code)
+        self._take("page_code", raw)
+        yield Part("page code", "made", f"{kept}, from {given}: good once, for the page's password")
+
     def _ring(self) -> Iterator[Part]:
         from edge.ring.reserve import reserve
 
@@ -228,7 +248,7 @@ def _holds(path: Path, text: bytes) -> bool:
 
 
 class _Secret(NamedTuple):
-    """A credential of the uplink. `parse` returns what belongs into the file, or raises ConfigError."""
+    """A file of the gateway's own. `parse` returns what belongs into it, or raises ConfigError."""
 
     name: str
     option: str
@@ -243,12 +263,15 @@ def _secrets(settings: "Settings") -> Iterator[_Secret]:
     """Yield the credentials that may be brought in."""
     from edge.config import Credentials
     from edge.credentials import (
+        CERTIFICATE_LIMIT_BYTES,
+        PAGE_FILE,
         TOKEN_LIMIT_BYTES,
         WORDS,
         credential_path,
         limit_bytes,
         login_of,
         one_line,
+        page_pair,
         provision_secret_path,
     )
 
@@ -263,6 +286,8 @@ def _secrets(settings: "Settings") -> Iterator[_Secret]:
     for kind, option in options.items():
         yield _Secret(WORDS[kind], option, credential_path(settings, kind), limit_bytes(kind), partial(parse, kind),
                       uplink.enabled and kind == uplink.credentials and not by_itself, again=True)
+    yield _Secret("page certificate", "page_certificate", Path(settings.gateway.state_dir) / PAGE_FILE,
+                  CERTIFICATE_LIMIT_BYTES, page_pair, wanted=False, again=True)
     provisioned = credential_path(settings).exists()      # then the secret was deleted on purpose
     yield _Secret("provision secret", "provision_secret", provision_secret_path(settings), TOKEN_LIMIT_BYTES,
                   lambda raw, where: f"{one_line(raw, Path(where))}\n".encode(),

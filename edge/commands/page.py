@@ -35,6 +35,18 @@ def code(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passe
         click.echo(f"The page is not served yet: {answer['problem']}")
 
 
+@page.command("card-code", short_help="Draw a code for the card of a board to come.")
+def card_code() -> None:
+    """Draw a code for a card: as `page.code` in its provision folder it sets the page's password of that board, once.
+
+    Needs no gateway, and nothing is kept here. A code for each board: who has it owns the page of a board without a
+    password.
+    """
+    from edge.api import passwords
+
+    click.echo(passwords.new_code())
+
+
 @page.group()
 def token() -> None:
     """Tokens for scripts: list, add, remove."""

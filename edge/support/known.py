@@ -21,6 +21,7 @@ from edge.store.registry import FILE_NAME, Registry
 FILE_LIMIT_BYTES = 65_536
 RING_KEY_FILE = "ring.key"
 ACCESS_FILE = "page.access"
+CODE_FILE = "page.code"
 
 
 def secrets(settings: Settings) -> Iterator[bytes]:
@@ -39,7 +40,7 @@ def secret_files(settings: Settings) -> tuple[Path, ...]:
     logins = [credential_path(settings, kind) for kind in ("access_token", "mqtt_basic")]
     return (*logins, *(path.with_name(path.name + NEXT) for path in logins), provision_secret_path(settings),
             Path(settings.ring.key_file or state_dir / RING_KEY_FILE), state_dir / KEY_FILE, state_dir / PAGE_FILE,
-            state_dir / ACCESS_FILE)
+            state_dir / ACCESS_FILE, state_dir / CODE_FILE)
 
 
 def _parts(raw: bytes) -> Iterator[bytes]:

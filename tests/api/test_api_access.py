@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edge.api import passwords
+from edge.api import cardcode, passwords
 from edge.api.access import CODE_LIFE_S, CODE_TRIES, FILE_NAME, Access
 from edge.api.limiter import (
     ADDRESSES_KEPT,
@@ -22,6 +22,7 @@ from edge.api.limiter import (
 )
 from edge.api.problem import Problem, at_fields
 from edge.api.sessions import IDLE_S, LIFE_S, MOST, Role, Sessions
+from edge.errors import ConfigError
 from edge.model import Stamp
 
 GOOD = "correct horse battery"
@@ -212,6 +213,84 @@ async def test_a_damaged_file_lets_nobody_in_and_a_code_mends_it(tmp_path, conte
     assert (await refused(desk.login(GOOD, "10.0.0.1"))).status == 401
     await desk.claim(desk.new_code(), GOOD, "10.0.0.1")
     desk.close()
+
+
+CARD = "7KQ3M-9ZT4W"
+
+
+@pytest.fixture
+def carried(tmp_path, monkeypatch):
+    """The card's code, as the first boot leaves it; cheap."""
+    real = passwords.hashed
+    monkeypatch.setattr(cardcode.passwords, "hashed", lambda password, n=CHEAP: real(password, n=n))
+    return cardcode.keep(tmp_path, cardcode.parse(CARD.encode(), "page.code"))
+
+
+async def test_the_code_of_the_card_sets_the_password_once_and_not_after_a_restart_either(access, tmp_path, carried):
+    hashed = carried.read_bytes()
+    assert stat.S_IMODE(carried.stat().st_mode) == 0o600
+    assert CARD.replace("-", "").encode() not in hashed
+    assert (await refused(access.claim(CARD, "short", "10.0.0.1"))).status == 422, "a password that will not do costs no code"
+    await access.claim("7kq3m 9zt4w", GOOD, "10.0.0.1")
+    assert not carried.exists()
+    assert "no such code" in str(await refused(access.claim(CARD, "another good one", "10.0.0.2")))
+    carried.write_bytes(hashed)      # as a power cut leaves it, whose directory was not synced
+    await access.add_token("script", "view")
+    again = Access(tmp_path, Clock(), scrypt_n=CHEAP)
+    await again.open()
+    assert (await refused(again.claim(CARD, "another good one", "10.0.0.2"))).status == 401
+    await again.login(GOOD, "10.0.0.1")
+    cardcode.keep(tmp_path, cardcode.parse(b"NEXTCARD23456", "page.code"))
+    await again.claim("NEXTCARD23456", "another good one", "10.0.0.1")      # a card with a new code, for one that is forgotten
+    again.close()
+
+
+async def test_guesses_do_not_use_up_the_code_of_the_card_and_have_to_wait(access, carried):
+    for number in range(2 * CODE_TRIES):
+        assert "wrong code" in str(await refused(access.claim("22222-33333", GOOD, f"10.1.{number}.1")))
+    for _ in range(FREE_TRIES):
+        await refused(access.claim("22222-33333", GOOD, "10.9.9.9"))
+    assert (await refused(access.claim(CARD, GOOD, "10.9.9.9"))).status == 429
+    await access.claim(CARD, GOOD, "10.2.0.1")
+
+
+async def test_of_two_who_have_the_code_of_the_card_one_may_use_it(access, carried):
+    came = await asyncio.gather(access.claim(CARD, GOOD, "10.0.0.1"), access.claim(CARD, "another good one", "10.0.0.2"), return_exceptions=True)
+    assert sorted(type(each).__name__ for each in came) == ["Problem", "tuple"]
+
+
+async def test_whoever_sets_a_password_ends_the_code_of_the_card(access, carried):
+    code = access.new_code()
+    await access.claim(code, GOOD, "10.0.0.1")
+    assert not carried.exists()
+    assert (await refused(access.claim(CARD, "another good one", "10.0.0.2"))).status == 401
+    cardcode.keep(carried.parent, "NEXTCARD23456")
+    await access.change_password(GOOD, "another good one", "10.0.0.1")
+    assert not carried.exists()
+
+
+async def test_a_password_that_cannot_be_written_leaves_the_code_of_the_card(access, carried, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edge.api.access.write_file", full)
+        assert (await refused(access.claim(CARD, GOOD, "10.0.0.1"))).status == 503
+    await access.claim(CARD, GOOD, "10.0.0.1")
+
+
+@pytest.mark.parametrize("text", [b"", b"short", b"O1O1O1O1O1O1", b"2222222222", b"7KQ3M-9ZT4W\n7KQ3M-9ZT4W!", b"\xff\xfe7\x00K\x00", b"A" * 4096])
+def test_what_is_no_code_for_a_card_is_refused_without_being_told(text):
+    with pytest.raises(ConfigError, match="card-code` draws one") as caught:
+        cardcode.parse(text, "page.code")
+    assert "7KQ3M" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"salt": "zz", "key": "zz"}', b"\xff" * 9000])
+async def test_a_damaged_code_lets_nobody_in(access, tmp_path, content):
+    (tmp_path / cardcode.FILE_NAME).write_bytes(content)
+    assert (await refused(access.claim(CARD, GOOD, "10.0.0.1"))).status == 401
+    await access.claim(access.new_code(), GOOD, "10.0.0.1")
 
 
 def test_a_line_of_the_registry_is_told_at_its_field():

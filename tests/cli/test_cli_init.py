@@ -13,6 +13,7 @@ import pytest
 from cli_site import Site
 
 from edge import identity
+from edge.api import cardcode, passwords
 from edge.config import RingSettings
 from edge.ring import reserve
 from edge.ring.fs import OsFileSystem, lock_directory
@@ -176,6 +177,42 @@ def test_every_kind_of_credentials_is_taken_and_a_used_provision_secret_does_not
     assert parts(small, *words, status=1)["password"] == ("failed", f"{small.base / 'password'}: longer than 1024 bytes; this is no password")
     (small.base / "password").write_text("two\nlines\n")
     assert parts(small, *words, status=1)["password"] == ("failed", f"{small.base / 'password'}: holds no password or secret; it must be one line")
+
+
+def test_a_code_of_the_card_is_taken_once_as_a_hash(small: Site) -> None:
+    file, kept = small.base / "page.code", small.state_dir / "page.code"
+    code = small.good("page", "card-code").strip()
+    file.write_bytes(b"\xef\xbb\xbf" + code.lower().encode() + b"\r\n")
+    shown = small("init", "--page-code", str(file)).output
+    assert f"made   page code: {kept}, from {file}" in shown
+    assert kept.stat().st_mode & 0o777 == 0o600
+    for text in (shown, kept.read_text(), (small.state_dir / "provisioned.json").read_text()):
+        assert code.replace("-", "") not in text.upper().replace("-", "")
+    hashed = cardcode.load(small.state_dir)
+    assert hashed is not None
+    assert passwords.matches(passwords.plain_code(code), hashed)
+    kept.unlink()      # used
+    assert parts(small, "--page-code", str(file))["page code"] == ("found", f"{file} was taken before")
+    assert not kept.exists()
+    file.write_text("1234567890")
+    state, text = parts(small, "--page-code", str(file), status=1)["page code"]
+    assert (state, text.partition(":")[0]) == ("failed", str(file))
+    assert "1234567890" not in text
+
+
+def test_a_certificate_for_the_page_comes_with_its_key_or_not_at_all(small: Site) -> None:
+    file, kept = small.base / "page.pem", small.state_dir / "page.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=site-7", "-days", "1",
+                    "-keyout", str(small.base / "key"), "-out", str(small.base / "certificate")], check=True, capture_output=True)
+    certificate, key = ((small.base / name).read_text() for name in ("certificate", "key"))
+    file.write_text(certificate)
+    assert parts(small, "--page-certificate", str(file), status=1)["page certificate"] == (
+        "failed", f"{file}: must hold a private key without a passphrase and its certificate, both in PEM")
+    assert not kept.exists()
+    file.write_text(certificate + key)
+    assert parts(small, "--page-certificate", str(file))["page certificate"] == ("made", f"{kept}, from {file}")
+    assert (kept.read_text(), kept.stat().st_mode & 0o777) == (certificate + key, 0o600)
+    assert parts(small)["page certificate"] == ("found", str(kept))
 
 
 def test_beside_a_running_gateway_the_ring_is_left_to_it(small: Site) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edge.api.access import Access
+from edge.clock import SystemClock
+
 ROOTFS = Path(__file__).resolve().parents[2] / "rootfs"
 SCRIPT = ROOTFS / "usr/lib/halow-gateway/firstboot"
 METERS = "name,host,port\nmeter-1,10.0.0.7,4059\n"
@@ -87,6 +90,34 @@ def test_every_kind_of_credentials_may_lie_on_the_card(card: Card) -> None:
     assert (card.state / "device.pem").read_text() == CA
     assert list(card.provision.iterdir()) == []
     assert "secret-" not in done.stdout + done.stderr
+
+
+async def test_a_code_on_the_card_sets_the_password_of_the_page_and_nothing_of_it_stays_there(card: Card) -> None:
+    sectors = card.root / "sectors"
+    card.stand_in("rm", f'for f in "$@"; do case "$f" in */provision/*) cat "$f" >> {sectors};; esac; done; exec /bin/rm "$@"')
+    card.lay(page_code="7KQ3M-9ZT4W\n")
+    done = card.boot()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(card.provision.iterdir()) == []
+    assert sectors.read_bytes() == bytes(len("7KQ3M-9ZT4W\n"))
+    assert not any(b"9ZT4W" in path.read_bytes() for path in card.state.rglob("page.*"))
+    assert "9ZT4W" not in done.stdout + done.stderr
+    access = Access(card.state, SystemClock())
+    await access.open()
+    assert access.setup_required
+    await access.claim("7kq3m9zt4w", "correct horse battery", "10.0.0.1")
+    access.close()
+    card.lay(page_code="7KQ3M-9ZT4W\n")      # whoever finds it in the card's flash and lays it there again
+    assert card.boot().returncode == 0
+    assert not (card.state / "page.code").exists()
+
+
+def test_half_a_certificate_of_the_page_holds_the_folder_back(card: Card) -> None:
+    card.lay(page_pem=CA, page_code="7KQ3M-9ZT4W\n")
+    assert "provision/page.pem is not taken over" in card.boot().stderr, "there is no key in it"
+    assert [path.name for path in card.provision.iterdir()] == ["page.pem"]
+    card.lay(page_pem=CA[:40])
+    assert "page.pem holds no whole certificate" in card.boot().stderr
 
 
 def test_settings_that_are_wrong_stay_on_the_card_and_the_old_ones_in_force(card: Card) -> None:
