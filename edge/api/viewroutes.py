@@ -4,6 +4,8 @@ import platform
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from edge import __build__, __version__
 from edge.api import wire
 from edge.api.access import Access
@@ -73,7 +75,10 @@ class ViewRoutes:
         """Return the newest lines."""
         asked = call.query
         lines = self._doors.tail.lines(asked.level, asked.most, meter=asked.meter)
-        return wire.Logs(lines, wire.LogLevel(**self._doors.levels.state()))
+        return wire.Logs(lines, self._level())
+
+    def _level(self) -> wire.LogLevel:
+        return msgspec.convert(self._doors.levels.state(), wire.LogLevel)
 
     async def metrics(self, call: Call) -> Reply:
         """Return all metrics in the form that is preferred."""
@@ -83,8 +88,8 @@ class ViewRoutes:
 
     async def level(self, call: Call) -> wire.LogLevel:
         """Change the log's level."""
-        self._doors.levels.change(call.body.level, f"{call.who.name} of the page", call.body.for_s)
-        return wire.LogLevel(**self._doors.levels.state())
+        self._doors.levels.change(call.body.level, f"{call.who.name} of the page", call.body.for_s, call.body.part)
+        return self._level()
 
     async def inventory(self, _call: Call) -> wire.Inventory:
         """Return what there is."""

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from edge.api.access import TokenRole
-from edge.logs.level import FOR_MOST_S
+from edge.logs.level import FOR_MOST_S, WHOLE, Part, PartLevel, Wanted
 from edge.logs.tail import LevelName, LogLine
 from edge.model import Meter
 
@@ -279,17 +279,22 @@ class AcknowledgeBody(_In, frozen=True):
 
 
 class LogLevel(msgspec.Struct, frozen=True):
-    """How much the log says, and in how many seconds it is the settings' `settled` again; null: not by itself."""
+    """How much the log says, and in how many seconds it is the settings' `settled` again; null: not by itself.
+
+    `parts` are those that have a level of their own.
+    """
 
     level: LevelName
     settled: LevelName
     left_s: float | None
+    parts: tuple[PartLevel, ...]
 
 
 class LevelBody(_In, frozen=True):
-    """A level for the log; `for_s` 0: until the gateway is started anew."""
+    """A level for the log or a part of it; "default" is the way back; `for_s` 0: until the gateway is started anew."""
 
-    level: LevelName
+    level: Wanted
+    part: Part = WHOLE
     for_s: Annotated[float, Meta(ge=0, le=FOR_MOST_S)] = 1_800.0
 
 

@@ -14,6 +14,7 @@ from edge.commands.context import State, pass_state
 from edge.commands.durations import duration_s, moment_ms
 
 LEVELS = ("debug", "info", "warning", "error")
+PARTS = ("meters", "uplink", "radio", "ring")
 WAIT_S = 10.0      # of one request, where lines are followed: the gateway answers within 20
 RETRY_S = 1.0
 
@@ -80,27 +81,33 @@ def log() -> None:
 
 
 @log.command("level", short_help="Show or change how much the log says.")
-@click.argument("wanted", metavar="[LEVEL]", type=click.Choice(LEVELS), required=False)
+@click.argument("wanted", metavar="[LEVEL]", type=click.Choice((*LEVELS, "default")), required=False)
+@click.option("--part", type=click.Choice(PARTS), help="Only of what has to do with these.")
 @click.option("--for", "for_s", callback=duration_s, default="30m", show_default=True, metavar="TIME",
               help="Then as the settings say again; up to 1d.")
 @click.option("--keep", is_flag=True, help="Until the gateway is started anew, instead.")
 @click.option("--by", default="", metavar="WHO", help="Who wants it, for the log; your user name if without.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON: what is in force.")
 @pass_state
-def log_level(state: State, wanted: str | None, for_s: float, keep: bool, by: str, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
-    """Show the level that is in force, or have LEVEL for a while: debug, info, warning or error."""
+def log_level(
+        state: State, wanted: str | None, part: str | None, for_s: float, keep: bool, by: str, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+    """Show the level that is in force, or have LEVEL for a while: debug, info, warning or error.
+
+    The level default is the way back, at once.
+    """
     from edge.control import ask
 
     change: dict[str, Any] = {}
     if wanted is not None:
-        change = {"level": wanted, "for_s": 0.0 if keep else for_s, "by": by or getpass.getuser()}
+        change = {"level": wanted, "for_s": 0.0 if keep else for_s, "by": by or getpass.getuser(), "part": part or ""}
     answer = ask(Path(state.settings().gateway.runtime_dir), "log_level", **change)
     if as_json:
         click.echo(_json(answer))
         return
-    left_s = answer["left_s"]
-    then = "" if left_s is None else f", {answer['settled']} again in {table.duration(left_s)}"
-    click.echo(f"log level {answer['level']}{then}")
+    for name, usual, own in [("", answer["settled"], answer),
+                             *((f" of {own['part']}", "as the rest", own) for own in answer["parts"])]:
+        then = "" if own["left_s"] is None else f", {usual} again in {table.duration(own['left_s'])}"
+        click.echo(f"log level{name} {own['level']}{then}")
 
 
 def _text(line: dict[str, Any]) -> str:

@@ -314,6 +314,9 @@ def test_the_log_is_asked_for_one_meter_and_its_level_changed_for_a_while(site, 
     assert viewer.call("GET", "logs?level=debug&meter=none").json["lines"] == []
     assert site.gateway.command("log", "level").stdout.startswith("log level debug, info again in ")
     assert admin.call("PUT", "logs/level", {"level": "info", "for_s": 0}).json["left_s"] is None
+    assert admin.call("PUT", "logs/level", {"level": "debug", "part": "ring"}).json["parts"][0]["left_s"] > 1000
+    assert admin.call("PUT", "logs/level", {"level": "default", "part": "ring"}).json == {"level": "info", "settled": "info", "left_s": None, "parts": []}
+    assert admin.call("PUT", "logs/level", {"level": "debug", "part": "kitchen"}).status == 400
 
 
 def test_prometheus_gets_its_metrics_by_a_token_in_the_form_that_it_asks_for(site, viewer):

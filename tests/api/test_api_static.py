@@ -6,13 +6,14 @@ import re
 import pytest
 
 from edge.api.assets import LIMIT_BYTES, STATIC, Assets
+from edge.logs.level import PARTS
 
 SCRIPTS = {path: asset.content.decode() for path, asset in Assets().by_path.items() if path.endswith(".js")}
 TABLES = {name: json.loads(STATIC.joinpath("strings", f"{name}.json").read_text()) for name in ("en", "es")}
 BUILT = {f"{prefix}.{word}" for prefix, words in {     # keys that are put together from a word of the gateway
     "state": ("ok", "trouble", "reading", "late", "failing", "resting", "starting", "refused", "paused"),
     "grade": ("excellent", "good", "fair", "poor", "lost", "unknown"), "stream": ("alarm", "billing", "instant"),
-    "level": ("info", "warning", "error", "critical", "debug"), "role": ("view", "admin"), "outcome": ("applied", "trial", "refused", "rolled_back"),
+    "level": ("info", "warning", "error", "critical", "debug"), "role": ("view", "admin"), "logs.part": PARTS, "logs.for": ("1800", "7200", "86400", "0"), "outcome": ("applied", "trial", "refused", "rolled_back"),
 }.items() for word in words}
 
 

@@ -10,16 +10,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, get_args
 
 import pytest
 import uvloop
 from cli_site import Site
 
+from edge.commands.logs import PARTS as SHOWN_PARTS
 from edge.control import serve
 from edge.errors import ConfigError
 from edge.log import set_level
-from edge.logs.level import LevelDesk
+from edge.logs.level import PARTS, LevelDesk, Part
 from edge.logs.tail import KEPT, LogTail, kept
 
 logger = logging.getLogger("edge.test_cli_logs")
@@ -114,14 +116,41 @@ def test_the_level_is_changed_for_a_while_and_who_did_it_is_told(site: Site) -> 
         state = json.loads(there.good("log", "level", "--json"))
         assert (state["level"], state["settled"]) == ("debug", "info")
         assert 7000 < state["left_s"] <= 7200
-        assert there.levels._timer is not None
-        there.do(there.levels._return)
+        there.do(lambda: there.levels._return("", "the time is over"))
         assert there.good("log", "level") == "log level info\n"
         assert "log level info again: the time is over" in there.good("logs")
         assert there.good("log", "level", "error", "--keep", "--by", "ana") == "log level error\n"
         logger.warning("not at this level")
         assert there.good("logs").splitlines()[-1].endswith("log level error, until the gateway is started anew: ana")
         assert "<= 86400" in site.refused("log", "level", "debug", "--for", "3d")[0]
+
+
+def test_one_part_says_more_while_the_rest_stays_as_it_is(site: Site) -> None:
+    poller, uplink = logging.getLogger("edge.poll.poller"), logging.getLogger("edge.uplink.drain")
+    with gateway(site) as there:
+        assert there.good("log", "level", "debug", "--part", "meters", "--for", "2h", "--by", "ana").splitlines()[0] == "log level info"
+        poller.debug("meter %s: octets", "m1")
+        uplink.debug("a packet")
+        shown = there.good("logs")
+        assert "log level of meters debug, for 7200 s, then as the rest again: ana" in shown
+        assert "octets" in shown
+        assert "a packet" not in shown
+        assert there.good("log", "level").splitlines()[1].startswith("log level of meters debug, as the rest again in ")
+        there.good("log", "level", "error", "--part", "radio", "--keep")
+        assert [(each["part"], each["level"], each["left_s"] is None) for each in json.loads(there.good("log", "level", "--json"))["parts"]] == [
+            ("meters", "debug", False), ("radio", "error", True)]
+        for part in ("meters", "radio"):
+            there.good("log", "level", "default", "--part", part, "--by", "ben")
+        assert there.good("log", "level") == "log level info\n"
+        assert "log level of meters as the rest again: ben" in there.good("logs")
+        poller.debug("no more")
+        assert "no more" not in there.good("logs")
+        there.good("log", "level", "debug", "--keep")
+        assert there.good("log", "level", "default") == "log level info\n"
+    assert tuple(PARTS) == get_args(Part)[1:] == SHOWN_PARTS
+    for names in PARTS.values():
+        for name in names:
+            assert find_spec(name) is not None, f"{name} is nobody's logger"
 
 
 async def test_the_level_returns_by_itself() -> None:
@@ -141,6 +170,10 @@ async def test_the_level_returns_by_itself() -> None:
         assert desk.left_s() is None, "what was to come back by itself does not undo a later change"
         desk.settle("info")
         assert desk.level == "info"
+        desk.change("debug", "ana", 0.01, "ring")
+        asked |= {"after": tail.last_no}
+        assert [line["text"] for line in (await tail.answer(asked))["lines"]] == ["log level of ring as the rest again: the time is over"]
+        assert desk.state()["parts"] == []
 
 
 def test_lines_are_followed_as_they_come_also_over_a_restart(site: Site) -> None:

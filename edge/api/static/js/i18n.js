@@ -21,6 +21,7 @@ export const number = (value, digits = 0) => value === null || value === undefin
 // The page's language as the reader's country writes it: 28/11 or 11/28.
 const locale = () => navigator.languages.find((one) => one.startsWith(language)) || language;
 export const time = (ms) => new Date(ms).toLocaleTimeString(locale(), { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+export const minute = (ms) => new Date(ms).toLocaleTimeString(locale(), { hour: "2-digit", minute: "2-digit" });
 export const moment = (ms) => new Date(ms).toLocaleString(locale(), { dateStyle: "short", timeStyle: "medium" });
 export const when = (ms) => new Date(ms).toDateString() === new Date().toDateString() ? time(ms) : moment(ms);
 

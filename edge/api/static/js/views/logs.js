@@ -1,19 +1,21 @@
-// The newest log lines.
+// The newest log lines, and how much the log says.
 import { get } from "../api.js";
 import { h } from "../dom.js";
 import { known, t, time } from "../i18n.js";
+import { levelControl } from "./loglevel.js";
 
 const EVERY_MS = 4000;
 
 export function show(place) {
-  const list = h("ol", { class: "log" });
+  const list = h("ol", { class: "log" }), control = levelControl(() => again());
   let level = "info", seen = "";
-  const choice = h("fieldset", { class: "choice" }, h("legend", { class: "label" }, t("logs.level")), ["info", "warning", "error"].map((each) => h("label", {},
+  const choice = h("fieldset", { class: "choice" }, h("legend", { class: "label" }, t("logs.level")), ["debug", "info", "warning", "error"].map((each) => h("label", {},
     h("input", { type: "radio", name: "level", checked: each === level, onchange: () => { level = each; again(); } }), h("span", {}, known("level", each)))));
-  place.append(choice, h("div", { class: "card scroll", tabindex: "0", role: "region", "aria-label": t("nav.logs") }, list));
+  place.append(control.element, choice, h("div", { class: "card scroll", tabindex: "0", role: "region", "aria-label": t("nav.logs") }, list));
 
   async function update() {
-    const { lines } = await get(`logs?level=${level}&most=200`);
+    const told = await get(`logs?level=${level}&most=200`), lines = told.lines;
+    control.show(told.level);
     const print = JSON.stringify([level, lines.length, lines[lines.length - 1]]);
     if (print === seen) return;
     seen = print;
