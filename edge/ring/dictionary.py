@@ -4,6 +4,7 @@ A writer's table only grows; each segment repeats what it needs before the first
 table is a snapshot: what had been defined, in the same segment, before the frame that is read.
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from edge.errors import RingError
@@ -98,10 +99,16 @@ def defined(tables: Tables, payload: bytes) -> Tables:
             case [0, int(number), int(kind), str(profile), list(columns), *_]:
                 schemas.pop(number, None)
                 if kind in Kind.__members__.values():
-                    schemas[number] = Schema(Kind(kind), tuple(_column(column) for column in columns), profile)
+                    schemas[number] = _one_of(Schema(Kind(kind), tuple(map(_column, columns)), profile))
             case [1, int(number), str(device), *_]:
                 devices[number] = device
     return Tables(schemas, devices)
+
+
+@lru_cache(maxsize=MAX_ENTRIES)
+def _one_of(schema: Schema) -> Schema:
+    """Return the same object for equal schemas of all segments: whoever looks one up need not compare its columns."""
+    return schema
 
 
 def _column(row: Any) -> Field:

@@ -208,7 +208,7 @@ def rows(frame: Frame) -> list[Any]:
     """Return the records of a DATA frame, each [schema, device, t_ms, values...]. Raises Undecodable."""
     states = 1 if frame.flags & FrameFlag.STATE else 0
     values = unpack_count(frame.payload, frame.records + states)[states:]
-    if any(type(row) is not list or len(row) < 3 for row in values):
+    if {*map(type, values)} - {list} or min(map(len, values), default=3) < 3:
         raise Undecodable("not a record")
     return values
 

@@ -81,12 +81,11 @@ def decode_anchor(row: Any) -> Anchor:
 def stamps_by(anchor: Anchor, boot_id: str) -> Callable[[int], Stamp]:
     """Return what makes stamps of moments of the anchor's boot."""
     zero_ms, synchronised, source = anchor.zero_ms, anchor.synchronised, anchor.time_source
-    width_ms = anchor.error_ms if source == "bracket" else None
+    end_ms = zero_ms + anchor.error_ms if source == "bracket" and anchor.error_ms is not None else None
 
     def stamp(boottime_ms: int) -> Stamp:
-        wall_ms = zero_ms + boottime_ms
-        latest_ms = None if width_ms is None else wall_ms + width_ms
-        return Stamp(boottime_ms, wall_ms, boot_id, synchronised, source, latest_ms)
+        latest_ms = None if end_ms is None else end_ms + boottime_ms
+        return Stamp(boottime_ms, zero_ms + boottime_ms, boot_id, synchronised, source, latest_ms)
 
     return stamp
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from edge.model import SEQ_BITS, Stored, Stream
+from edge.model import SEQ_BITS, Stamp, Stored, Stream
 from edge.ring.ackset import FIRST_ORDINAL, ORDINAL_MASK
 from edge.ring.frame import PAGE_BYTES, FrameType, Undecodable, peek
 from edge.ring.fs import MEDIUM_ERRORS, FileSystem
@@ -237,11 +237,14 @@ class StreamView:
             for entry in self.index(slot).entries:
                 if entry.end <= first or entry.first >= slot.end:
                     continue
-                for stored, size in self._records(slot, entry, first):
-                    if found and (len(found) >= limit_records or size > room):
-                        return
-                    found.append(stored)
-                    room -= size
+                if 2 * len(found) > limit_records and entry.end - entry.first > limit_records - len(found):
+                    return      # in part: the rest of it would be decoded a second time
+                records, size = self._records(slot, entry, first)
+                taken = records[:_fitting(found, limit_records, room, size)]
+                found += taken
+                if len(taken) < len(records):
+                    return
+                room -= size * len(taken)
 
     def read_newest(self, end: int, limit_records: int, limit_bytes: int) -> list[Stored]:
         """Return the newest un-acknowledged records below ordinal `end`, ascending; one at least, if any."""
@@ -257,13 +260,13 @@ class StreamView:
             for entry in reversed(self.index(slot).entries):
                 if entry.first >= min(slot.end, end):
                     continue
-                for stored, size in reversed(list(self._records(slot, entry, 0))):
-                    if stored.seq & ORDINAL_MASK >= end:
-                        continue
-                    if found and (len(found) >= limit_records or size > room):
-                        return
-                    found.append(stored)
-                    room -= size
+                records, size = self._records(slot, entry, 0)
+                below = [stored for stored in reversed(records) if stored.seq & ORDINAL_MASK < end]
+                taken = below[:_fitting(found, limit_records, room, size)]
+                found += taken
+                if len(taken) < len(below):
+                    return
+                room -= size * len(taken)
 
     @contextmanager
     def _until_unreadable(self) -> Iterator[None]:
@@ -280,7 +283,7 @@ class StreamView:
         """Yield every readable record, oldest first, with whether it is acknowledged. For looking, not for draining."""
         for slot in list(self.segments):
             for entry in self.index(slot).entries:
-                for stored, _ in self._records(slot, entry, 0, acknowledged=True):
+                for stored in self._records(slot, entry, 0, acknowledged=True)[0]:
                     yield stored, (stored.seq & ORDINAL_MASK) in self.state.acks
 
     def missing(self, first: int, last: int) -> list[tuple[int, int]]:
@@ -289,20 +292,19 @@ class StreamView:
             return self.state.acks.missing(first, last)
 
     def _records(self, slot: Slot, entry: Entry, first: int, *, acknowledged: bool = False
-                 ) -> Iterator[tuple[Stored, int]]:
+                 ) -> tuple[list[Stored], int]:
+        """Return what a frame holds from ordinal `first` on, and how many packed bytes each takes on average."""
         low, high = max(first, entry.first), min(entry.end, slot.end) - 1
         parts = [(low, high)] if acknowledged else self.missing(low, high)
         if not parts or self._held(entry):
-            return
+            return [], 0
         try:
             items, size = self._payload(slot, entry)
             # all or none: a frame that does not decode is lost as one
-            found = self._stored(items, entry, parts)
+            return self._stored(items, entry, parts), size
         except (Undecodable, IndexError, TypeError):
             self.lose(low, high, LossReason.DAMAGED)
-            return
-        for stored in found:
-            yield stored, size
+            return [], 0
 
     def _held(self, entry: Entry) -> bool:
         run = entry.run
@@ -344,32 +346,41 @@ class StreamView:
         return rows(frame), len(frame.payload) // max(1, frame.records)
 
     def _stored(self, items: list[Any], entry: Entry, parts: list[tuple[int, int]]) -> list[Stored]:
-        head, epoch = entry.first_seq & ORDINAL_MASK, entry.first_seq & ~ORDINAL_MASK
-        run, tables, stream = entry.run, entry.tables, self.stream
-        if run is None:
-            # the run's opening was destroyed: the records stand, their time is unknown
-            run = Run(0, b"", 0, UNKNOWN_CLOCK)
-        boot_id = self._boot_id(run.boot)
-        # nearly every row has a plain time, and a backlog has many rows: no call is made for those
-        times = [(row[2] if type(row[2]) is int else moment_of(row)) + run.base_ms for row in items]
-        last = self.timebase.anchor(run.boot, max(times)) or run.clock
-        one = last == (self.timebase.anchor(run.boot, min(times)) or run.clock)
-        by_last, found = stamps_by(last, boot_id), []
+        head, tables, stream = entry.first_seq & ORDINAL_MASK, entry.tables, self.stream
+        if len(items) < entry.end - head:
+            raise Undecodable("another frame than the one that was found")
+        # the run's opening may be destroyed: the records stand, their time is unknown
+        stamps, found = self._stamps(items, entry.run or Run(0, b"", 0, UNKNOWN_CLOCK)), list[Stored]()
         for low, high in parts:
-            for ordinal in range(low, high + 1):
-                row, moment = items[ordinal - head], times[ordinal - head]
-                stamp = None if type(row[2]) is int else own_time(row, moment, boot_id)
-                if stamp is None:
-                    stamp = by_last(moment) if one else stamps_by(
-                        self.timebase.anchor(run.boot, moment) or run.clock, boot_id)(moment)
-                found.append(Stored(stream, epoch | ordinal, record_of(row, tables, stamp)))
+            rows_of = slice(low - head, high - head + 1)
+            seqs = range(entry.first_seq + low - head, entry.first_seq + high - head + 1)
+            found += [Stored(stream, seq, record_of(row, tables, stamp))
+                      for seq, row, stamp in zip(seqs, items[rows_of], stamps[rows_of], strict=True)]
         return found
+
+    def _stamps(self, items: list[Any], run: Run) -> list[Stamp]:
+        """Return the times of rows of a run. Nearly every row has a plain one, by the same anchor: no search for it."""
+        boot_id, base_ms, anchor = self._boot_id(run.boot), run.base_ms, self.timebase.anchor
+        times = [(row[2] if type(row[2]) is int else moment_of(row)) + base_ms for row in items]
+        last = anchor(run.boot, max(times)) or run.clock
+        if last == (anchor(run.boot, min(times)) or run.clock):
+            stamp = stamps_by(last, boot_id)
+        else:
+            def stamp(moment: int) -> Stamp:
+                return stamps_by(anchor(run.boot, moment) or run.clock, boot_id)(moment)
+        return [stamp(moment) if type(row[2]) is int else own_time(row, moment, boot_id) or stamp(moment)
+                for row, moment in zip(items, times, strict=True)]
 
     def _boot_id(self, boot: bytes) -> str:
         known = self._boot_ids.get(boot)
         if known is None:
             known = self._boot_ids[boot] = boot_text(boot) if boot else ""
         return known
+
+
+def _fitting(found: list[Stored], limit_records: int, room: int, size: int) -> int:
+    """Return how many more records of `size` bytes may be read; the first one always may."""
+    return max(0 if found else 1, min(limit_records - len(found), room // max(1, size)))
 
 
 def load_streams(make: Callable[[Stream, Deposit | None], StreamView]) -> dict[Stream, StreamView]:

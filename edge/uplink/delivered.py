@@ -30,6 +30,11 @@ class Delivered:
         if len(firsts) > LIMIT:
             del firsts[:LIMIT // 2], lasts[:LIMIT // 2]
 
+    def meets(self, span: SeqSpan) -> bool:
+        """Tell whether anything of a span was let go of."""
+        at = bisect_right(self._first[span.stream], span.last) - 1
+        return at >= 0 and span.first <= self._last[span.stream][at]
+
     def __contains__(self, stored: Stored) -> bool:
         """Tell whether a record was let go of."""
         firsts = self._first[stored.stream]

@@ -217,6 +217,12 @@ class Drain:
         for lane in Lane:
             self._source.look_back(lane)
 
+    def _picky(self, lane: Lane) -> bool:
+        """Tell whether what waits in a lane must be looked at record by record; nearly always all of it just goes."""
+        shared = self._shared
+        return bool(shared.poison or shared.condemned or shared.parking or not self._ration.bears_all
+                    or shared.delivered.meets(self._source.waiting(lane)))
+
     def _skip(self, stored: Stored) -> bool:
         """Tell whether a record is not to be sent now; note when to look for it again."""
         shared, device = self._shared, stored.record.device
@@ -270,7 +276,8 @@ class Drain:
 
     async def _pack(self) -> tuple[Lane, Packed] | None:
         while lane := await self._source.choose(bulk=not self._holds_bulk()):
-            run = self._source.run_of(lane, skip=self._skip, alone=self._shared.poison.alone)
+            picks = (self._skip, self._shared.poison.alone) if self._picky(lane) else ()
+            run = self._source.run_of(lane, *picks)
             first = next(run, None)
             if first is not None:
                 return lane, self._dialect.pack(chain((first,), run), self.pace.batch_now_bytes,

@@ -46,6 +46,10 @@ class Poison:
         self._strikes = 0
         self.releases = 0              # times that records ceased to be aside, so far
 
+    def __bool__(self) -> bool:
+        """Tell whether there is any suspect."""
+        return bool(self._alone or self._aside)
+
     def alone(self, stored: Stored) -> bool:
         """Tell whether a record must be a batch of its own."""
         return bool(self._alone) and place(stored) in self._alone

@@ -15,10 +15,11 @@ from enum import Enum
 from itertools import islice
 
 from edge.config import Order
-from edge.model import Stored, Stream
+from edge.model import SeqSpan, Stored, Stream
 from edge.uplink.ports import RingPort
 
 READ_RECORDS = 256
+BACKLOG_RECORDS = 512      # more at once: publications are full but for the last one of a read
 READ_BYTES = 65_536
 PIECE_RECORDS = 64         # newest first: about what one publication takes
 
@@ -51,6 +52,10 @@ class _Queue:
     dry: bool = False                           # nothing more until the next commit
     turn: float = 0.0                           # grows by 1 / share with every turn
     records: deque[Stored] = field(default_factory=deque)
+
+
+Pick = Callable[[Stored], bool]
+"""Picks out records, one by one."""
 
 
 def _never(_lane: Lane) -> bool:
@@ -103,32 +108,41 @@ class Source:
         self._queues[chosen].turn += 1 / SHARES[chosen]
         return chosen
 
-    def run_of(self, lane: Lane, skip: Callable[[Stored], bool], alone: Callable[[Stored], bool]) -> Iterator[Stored]:
+    def waiting(self, lane: Lane) -> SeqSpan:
+        """Return from where to where a lane's records are that wait; there is one at least."""
+        records = self._queues[lane].records
+        return SeqSpan(lane.stream, records[0].seq, records[-1].seq)
+
+    def run_of(self, lane: Lane, skip: Pick | None = None, alone: Pick | None = None) -> Iterator[Stored]:
         """Yield the lane's next neighbours that may share a batch, without taking them.
 
-        Records to be skipped at its head are taken out; they stay un-acknowledged in the ring. A run never crosses from
-        one boot to another: between them may lie a boot whose records the ring holds until its time is known, and the
-        span of a batch must not cover those.
+        `skip` picks those that are not to be sent, `alone` those that share no batch; None picks nobody. Records to be
+        skipped at its head are taken out; they stay un-acknowledged in the ring. A run never crosses from one boot to
+        another: between them may lie a boot whose records the ring holds until its time is known, and the span of a
+        batch must not cover those.
         """
         waiting = self._queues[lane].records
-        while waiting and skip(waiting[0]):
+        while skip is not None and waiting and skip(waiting[0]):
             waiting.popleft()
         if not waiting:
             return
         first = waiting[0]
         yield first
-        if alone(first):
+        if alone is not None and alone(first):
             return
         boot_id = first.record.stamp.boot_id
         for stored in islice(waiting, 1, None):
-            if stored.record.stamp.boot_id != boot_id or alone(stored) or skip(stored):
+            if stored.record.stamp.boot_id != boot_id:
+                return
+            if (alone is not None and alone(stored)) or (skip is not None and skip(stored)):
                 return
             yield stored
 
     def take(self, lane: Lane, count: int) -> None:
         """Take the first `count` records of a lane: they are on their way."""
+        waiting = self._queues[lane].records
         for _ in range(count):
-            self._queues[lane].records.popleft()
+            waiting.popleft()
 
     def give_back(self, lane: Lane, records: tuple[Stored, ...]) -> None:
         """Put refused records in front again."""
@@ -186,9 +200,10 @@ class Source:
     async def _next(self, lane: Lane, queue: _Queue) -> list[Stored]:
         until = self._seen if lane is Lane.BACKFILL else None
         while until is None or queue.after is None or queue.after < until:
-            found = await self._ring.read(lane.stream, after=queue.after, limit_records=READ_RECORDS,
+            found = await self._ring.read(lane.stream, after=queue.after, limit_records=BACKLOG_RECORDS,
                                           limit_bytes=READ_BYTES)
-            found = [stored for stored in found if until is None or stored.seq <= until]
+            if until is not None and found and found[-1].seq > until:
+                found = [stored for stored in found if stored.seq <= until]
             if not found:
                 break
             free = self._free(lane, found)

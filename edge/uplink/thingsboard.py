@@ -18,6 +18,7 @@ import msgspec
 
 from edge.model import Batch, Kind, Publish, Record, Schema, SeqSpan, Stamp, Stored
 from edge.uplink.dialect import Ceremony, Packed, Part
+from edge.uplink.forms import FAST_LIMIT, MAX_FAST_DECIMALS, Form, form_of
 from edge.uplink.presence import nobody_is_silent
 
 OWN_TELEMETRY = "v1/devices/me/telemetry"
@@ -34,8 +35,6 @@ TEXT_MARK = "#"
 MAX_KEY_CHARS = 255
 MAX_DECIMALS = 16          # more than that and ThingsBoard stores text
 INT64 = range(-(2**63), 2**63)
-FAST_LIMIT = 10**15        # whole numbers below it survive the way through a double, digit by digit
-MAX_FAST_DECIMALS = 5      # more of them and small numbers get an exponent, which ThingsBoard may take for text
 NO_LIMIT = 2**31           # far beyond any payload
 
 _PREFIX = {
@@ -120,11 +119,7 @@ def _slowly(value: int | str, scaler: int) -> str | msgspec.Raw:
 
 
 def values_of(record: Record) -> dict[str, object]:
-    """Return the values of a record by key, ready for JSON, and what is to be said of its time; {} if it has none.
-
-    A whole number of up to 15 digits divided by a power of ten is the double nearest to the decimal, and its shortest
-    form has the decimal's own digits (without trailing zeros): nothing is lost, and the work is done in C.
-    """
+    """Return the values of a record by key, ready for JSON, and what is to be said of its time; {} if it has none."""
     schema, stamp = record.schema, record.stamp
     values: dict[str, object] = {"poll_ok": _POLL_OK[schema.kind]} if schema.kind in _POLL_OK else {}
     for (key, divisor, scaler), value in zip(_columns(schema), record.values, strict=False):
@@ -139,10 +134,22 @@ def values_of(record: Record) -> dict[str, object]:
 
 def element(record: Record) -> tuple[bytes, int]:
     """Return one record as `{"ts":ms,"values":{..}}` and its number of values; (b"", 0) if it has none at all."""
+    return _form(record.schema)(record)
+
+
+def element_by_value(record: Record) -> tuple[bytes, int]:
+    """Return the same, whatever the values are."""
     values = values_of(record)
     if not values:
         return b"", 0
     return b'{"ts":%d,"values":%b}' % (record.stamp.wall_ms, _json(values)), len(values)
+
+
+@lru_cache(maxsize=512)
+def _form(schema: Schema) -> Form:
+    said = {"poll_ok": _POLL_OK[schema.kind]} if schema.kind in _POLL_OK else {}
+    keys = [key_of(schema.kind, field.key) for field in schema.fields]
+    return form_of(keys, [field.scaler for field in schema.fields], said, element_by_value)
 
 
 def silent_element(record: Record) -> tuple[bytes, int]:
@@ -189,7 +196,8 @@ class _Payloads:
         size = self.gateway_bytes + len(text) + (1 if texts is not None else len(_name(device)) + 4)
         if size > room_bytes:
             return False
-        self.gateway_bytes, self.device_points = size, self.device_points + points
+        self.gateway_bytes = size
+        self.device_points += points
         if texts is None:
             self.devices[device] = [text]
         else:
@@ -233,20 +241,26 @@ def pack(records: Iterable[Stored], limit_bytes: int, limit_points: int | None =
     payloads, all_points = _Payloads(), 0
     taken: list[Stored] = []
     profiles: dict[str, str] = {}
+    schema: Schema | None = None
     for stored in records:
         record = stored.record
-        aside = record.schema.kind in OBSERVED and bool(record.device) and silent(record.device)
-        device, (text, points) = ("", silent_element(record)) if aside else (record.device, element(record))
+        device = record.device
+        if record.schema is not schema:
+            schema = record.schema
+            form, observed = _form(schema), schema.kind in OBSERVED
+        if observed and device and silent(device):
+            device, (text, points) = "", silent_element(record)
+        else:
+            text, points = form(record)
         if text:
-            crowded = limit_points is not None and all_points + points > limit_points
-            if taken and (crowded or not payloads.take(device, text, points, limit_bytes)):
+            if taken and limit_points is not None and all_points + points > limit_points:
+                break
+            if not payloads.take(device, text, points, limit_bytes if taken else NO_LIMIT):
                 break
             all_points += points
-            if not taken:
-                payloads.take(device, text, points, NO_LIMIT)
+            if device and not profiles.get(device):
+                profiles[device] = record.schema.profile
         taken.append(stored)
-        if text and device and not profiles.get(device):
-            profiles[device] = record.schema.profile
         if len(taken) == 1 and payloads.largest_bytes > limit_bytes:
             break
     first, last = taken[0], taken[-1]

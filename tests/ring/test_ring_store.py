@@ -15,7 +15,9 @@ from edge.config import RingSettings
 from edge.errors import RingError
 from edge.model import Field, Kind, Record, Schema, SeqSpan, Stored, Stream
 from edge.ring import lane as lane_module
+from edge.ring import view as view_module
 from edge.ring.look import RingLook
+from edge.ring.segment import rows
 from edge.ring.store import Ring
 from edge.ring.timebase import Quality
 
@@ -73,6 +75,35 @@ async def test_limits_bound_a_read_and_one_record_always_comes(tmp_path: Path, c
         assert 3 <= len(await ring.read(INSTANT, limit_bytes=1500)) <= 5
         assert len(await ring.read(INSTANT, limit_bytes=1)) == 1
         assert len(await ring.read_newest(INSTANT, limit_bytes=1)) == 1
+
+
+@pytest.mark.parametrize(("limit_records", "limit_bytes"), [(1, 1 << 16), (2, 700), (7, 1 << 16), (13, 4_000), (30, 1 << 16), (500, 1)])
+async def test_reading_in_pieces_is_reading_at_once(tmp_path: Path, clock: FakeClock, limit_records: int, limit_bytes: int) -> None:
+    async with Ring.open(tmp_path / "ring", SMALL, clock) as ring:
+        seqs = await fill(ring, clock, 90)
+        for first, last in ((0, 0), (5, 9), (26, 51), (60, 60), (62, 62), (88, 88)):
+            ring.ack(SeqSpan(INSTANT, seqs[first], seqs[last]))
+        waiting = await ring.read(INSTANT)
+        assert len(waiting) == 90 - 35
+        up, down = list[Stored](), list[Stored]()
+        while part := await ring.read(INSTANT, after=up[-1].seq if up else None, limit_records=limit_records, limit_bytes=limit_bytes):
+            assert len(part) <= limit_records
+            up += part
+        while part := await ring.read_newest(INSTANT, before=down[0].seq if down else None, limit_records=limit_records, limit_bytes=limit_bytes):
+            assert len(part) <= limit_records
+            down = part + down
+        assert up == down == waiting
+
+
+async def test_a_backlog_is_decoded_once(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Ring.open(tmp_path / "ring", SMALL, clock) as ring:
+        await fill(ring, clock, 200)
+        decoded: list[int] = []
+        monkeypatch.setattr(view_module, "rows", lambda frame: decoded.append(frame.records) or rows(frame))
+        found: list[Stored] = []
+        while part := await ring.read(INSTANT, after=found[-1].seq if found else None, limit_records=60):
+            found += part
+        assert len(found) == sum(decoded) == 200
 
 
 async def test_too_large_and_not_storable_records_are_refused(tmp_path: Path, clock: FakeClock) -> None:

@@ -125,22 +125,22 @@ async def test_alarms_and_billing_go_first_even_when_they_come_last():
 
 
 async def test_a_link_that_falls_behind_still_gets_the_newest_first():
-    """300 records came while 256 were sent: the newest go next, what was left out goes with the backlog."""
+    """1,000 records came while one was sent: the newest go next, what was left out goes with the backlog."""
     ring = Lists(INSTANT=[row(1)])
     sent = set()
     source = Source(ring, "live+backfill", held(lambda stored: stored.seq in sent))
     assert await next_run(source) == (Lane.BACKFILL, [1])
-    ring.streams[Stream.INSTANT] += [row(n) for n in range(2, 602)]
+    ring.streams[Stream.INSTANT] += [row(n) for n in range(2, 1_002)]
     source.committed()
     lane, seqs = await next_run(source)
     sent.update([1, *seqs])
-    assert (lane, seqs[0], seqs[-1]) == (Lane.FRESH, 346, 601)
-    ring.streams[Stream.INSTANT] += [row(n) for n in range(602, 610)]
+    assert (lane, seqs[0], seqs[-1]) == (Lane.FRESH, 746, 1_001)
+    ring.streams[Stream.INSTANT] += [row(n) for n in range(1_002, 1_010)]
     source.committed()
     runs = [await next_run(source) for _ in range(3)]
     assert {(lane, seqs[0], seqs[-1]) for lane, seqs in runs} == {
-        (Lane.FRESH, 602, 609), (Lane.BACKFILL, 2, 257), (Lane.BACKFILL, 258, 345)}
-    sent.update(range(1, 610))
+        (Lane.FRESH, 1_002, 1_009), (Lane.BACKFILL, 2, 513), (Lane.BACKFILL, 514, 745)}
+    sent.update(range(1, 1_010))
     source.committed()
     assert await next_run(source) == (None, [])
 

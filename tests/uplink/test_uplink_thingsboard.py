@@ -16,6 +16,7 @@ from edge.uplink.thingsboard import (
     announce,
     decimal_text,
     element,
+    element_by_value,
     key_of,
     pack,
     publishes,
@@ -158,6 +159,37 @@ def test_what_is_observed_of_a_silent_meter_is_told_as_the_gateways():
     assert packed.connects.keys() == {"A", "B"}, "a reading that was not sent yet is the meter's, whenever it comes"
     alone = ThingsBoardGateway(lambda _device: "p", lambda _device: True).pack(rows[:2], 4_000)
     assert (len(alone.parts), alone.connects) == (1, {})
+
+
+quick_scalers = st.lists(st.integers(-5, 3), min_size=1, max_size=6)
+scalers = st.lists(st.integers(-20, 20), max_size=6)
+numbers = st.one_of(st.integers(-(10**6), 10**6), st.sampled_from([0, 1, -1]), st.integers(-(10**16), 10**16))
+stamps = st.sampled_from([Stamp(1, 1_700_000_000_000, "b", synchronised=True), Stamp(1, -5, "b", synchronised=True, source="meter"),
+                          Stamp(1, 5_000, "b", synchronised=False, source="bracket", latest_ms=9_000)])
+
+
+@given(st.sampled_from(Kind), st.booleans(), st.booleans(), st.data(), stamps)
+def test_the_quick_form_has_the_bytes_of_the_thorough_one(kind, odd_scalers, odd_values, data, stamp):
+    described = data.draw(scalers if odd_scalers else quick_scalers)
+    cell = st.one_of(numbers, st.none(), st.text(max_size=5), st.integers(-(2**70), 2**70)) if odd_values else numbers
+    row = data.draw(st.lists(cell, min_size=len(described), max_size=len(described)))
+    record = Record(Schema(kind, tuple(Field(f"k{n}", scaler) for n, scaler in enumerate(described))), "A", stamp, tuple(row))
+    assert element(record) == element_by_value(record)
+
+
+@pytest.mark.parametrize("odd", [('quo"te',), ("back\\slash",), ("Zähler",), ("new\nline",), ("",), ("a", "a"), ("poll_ok", "a"),
+                                 ("k" * 300, "k" * 255), ("event", "poll_fail_event"), ()])
+@pytest.mark.parametrize("kind", [Kind.READING, Kind.FAILURE, Kind.PUSHED])
+def test_keys_that_the_quick_form_does_not_bear(kind, odd):
+    record = stored(1, "A", Schema(kind, tuple(Field(key, -1) for key in odd)), *range(7, 7 + len(odd))).record
+    assert element(record) == element_by_value(record)
+
+
+@pytest.mark.parametrize("raw", [10**15 - 1, 10**15, -(10**15), 10**15 + 1, 10**16 - 1, 2**63, 10**400])
+@pytest.mark.parametrize("scaler", [-6, -5, -1, 0, 3, 4])
+def test_numbers_at_the_edges_of_the_quick_form(raw, scaler):
+    record = stored(1, "A", Schema(Kind.PUSHED, (Field("a", scaler), Field("b", -2))), raw, 5).record
+    assert element(record) == element_by_value(record)
 
 
 names = st.sampled_from(["", "A", "B", 'quote"d', "Zähler 7"])
