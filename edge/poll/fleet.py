@@ -31,7 +31,8 @@ from edge.poll.counters import Reserve, counter_desk
 from edge.poll.errand import Errand, ErrandsOf
 from edge.poll.line import Line
 from edge.poll.link import OnLearned
-from edge.poll.poller import ALONE, FREE, Poller, Sink
+from edge.poll.outcomes import Sink
+from edge.poll.poller import ALONE, FREE, Poller
 from edge.poll.state import PollerState
 from edge.poll.turn import Turnstile
 

@@ -8,24 +8,15 @@ waited for STARVED_INTERVALS; the poll after it comes late then, by one step.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
-from edge.clock import Clock
 from edge.errors import EdgeError, LocalStateError, MeterError
-from edge.health.promise import Pulse
-from edge.poll.air import Air
-from edge.poll.budget import Gate
+from edge.poll.common import PROMISE_MARGIN_S, Common
 from edge.poll.errand import Errand, Errands
 from edge.poll.link import Link
-from edge.poll.recovery import Recovery
 from edge.poll.schedule import Between
-from edge.poll.state import Counters
-from edge.poll.turn import turn
 
 log = logging.getLogger(__name__)
-
-PROMISE_MARGIN_S = 60.0
-"""Beyond a planned wait: connecting, and the commit of a record to flash."""
 
 STARVED_INTERVALS = 5
 """So many poll intervals without room, and an errand is served all the same."""
@@ -40,37 +31,15 @@ TURN_S = 5.0
 class Rest:
     """One meter's time between polls. Used by its poller's task; `nudge` by any task of the loop."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        interval_s: float,
-        between: Between,
-        keep_alive_s: float,
-        link: Link,
-        errands: Errands,
-        gate: Gate,
-        lane: Hashable | None,
-        recovery: Recovery,
-        counters: Counters,
-        clock: Clock,
-        pulse: Pulse,
-        air: Air,
-    ) -> None:
+    def __init__(self, common: Common, link: Link, errands: Errands, *, interval_s: float, between: Between,
+                 keep_alive_s: float) -> None:
         """Nothing runs yet. `between` and `keep_alive_s` as the schedule and the profile have them."""
-        self._name = name
+        self._common = common
+        self._link = link
+        self._errands = errands
         self._interval_s = interval_s
         self._between = between
         self._keep_alive_s = keep_alive_s
-        self._link = link
-        self._errands = errands
-        self._gate = gate
-        self._lane = lane
-        self._recovery = recovery
-        self._counters = counters
-        self._clock = clock
-        self._pulse = pulse
-        self._air = air
         self._nudged = asyncio.Event()
         self._starving: dict[str, float] = {}      # errand -> since when it is due and finds no room
 
@@ -88,7 +57,7 @@ class Rest:
 
         `slot_at` says when it is, in monotonic seconds; it is asked again after each nudge and step.
         """
-        while (now := self._clock.monotonic()) < (at := slot_at()):
+        while (now := self._common.now()) < (at := slot_at()):
             errand, errand_at = self._next(now, at)
             alive_at = self._alive_at(now, at)
             first = min(at, errand_at, alive_at)
@@ -101,7 +70,7 @@ class Rest:
 
     async def _sleep(self, wait_s: float) -> None:
         self._nudged.clear()
-        self._pulse(wait_s + PROMISE_MARGIN_S)
+        self._common.pulse(wait_s + PROMISE_MARGIN_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._nudged.wait()
@@ -113,28 +82,28 @@ class Rest:
         if self._between is not Between.KEEP_ALIVE or not self._link.is_open:
             return at
         due = self._link.last_exchange_at + self._keep_alive_s
-        return due if due >= at else max(due, self._air.ready_at(self._name, now))
+        return due if due >= at else max(due, self._common.air.ready_at(self._common.name, now))
 
     async def _keep_alive(self) -> None:
         try:
-            async with turn(self._gate, self._lane, self._pulse, payer=self._name):
+            async with self._common.turn():
                 await self._link.keep_alive()
         except MeterError as ended:
-            self._counters.drops_idle += 1
-            log.debug("meter %s: a keep-alive failed, the next poll connects anew: %s", self._name, ended)
+            self._common.counters.drops_idle += 1
+            log.debug("meter %s: a keep-alive failed, the next poll connects anew: %s", self._common.name, ended)
             self._link.abort()
         finally:
-            self._link.spend(self._air, self._clock.monotonic())
+            self._link.spend(self._common.air, self._common.now())
 
     # -- errands ---------------------------------------------------------------------------------------------------
 
     def _next(self, now: float, at: float) -> tuple[Errand | None, float]:
         """Return the errand to serve and when, (None, `at`) where none is to be served before the slot at `at`."""
         best: tuple[Errand | None, float] = (None, at)
-        if self._counters.last_reading_at is None or self._recovery.failures_in_row:
+        if self._common.counters.last_reading_at is None or self._common.recovery.failures_in_row:
             return best      # the way to the meter, and that it is the right one, is for a poll to find out
         orders = self._errands.orders()
-        ready_at = self._air.ready_at(self._name, now)
+        ready_at = self._common.air.ready_at(self._common.name, now)
         for errand, wanted_at in self._errands.wanted(now):
             due = max(wanted_at, ready_at)
             cost_s = errand.lasts_s + (0.0 if self._link.is_open else OPENING_S)
@@ -149,18 +118,17 @@ class Rest:
         async with contextlib.AsyncExitStack() as inside:
             ordered = errand in self._errands.orders()
             try:
-                async with asyncio.timeout(max(at - self._clock.monotonic(), 0.0)):
-                    await inside.enter_async_context(
-                        turn(self._gate, self._lane, self._pulse, payer=self._name, background=not ordered))
+                async with asyncio.timeout(max(at - self._common.now(), 0.0)):
+                    await inside.enter_async_context(self._common.turn(background=not ordered))
             except TimeoutError:      # the slot has come first
                 return
-            entered = self._clock.monotonic()
+            entered = self._common.now()
             while errand is not None:
                 self._starving.pop(errand.name, None)
                 await self._step(errand, at)
                 self._errands.served(errand)
-                now = self._clock.monotonic()
-                if now >= at or now - entered >= TURN_S or self._gate.wanted(self._lane):
+                now = self._common.now()
+                if now >= at or now - entered >= TURN_S or self._common.gate.wanted(self._common.lane):
                     break
                 errand, due = self._next(now, at)
                 if due > now:
@@ -172,24 +140,24 @@ class Rest:
         try:
             await self._try(errand, at)
         finally:
-            self._link.spend(self._air, self._clock.monotonic())
+            self._link.spend(self._common.air, self._common.now())
 
     async def _try(self, errand: Errand, at: float) -> None:
         """Do one step. What goes wrong in it is the errand's to know: no fault of it ever stops the polls."""
-        limit_s = max(at - self._clock.monotonic() + self._interval_s / 2, 2 * errand.lasts_s, OPENING_S)
-        self._pulse(limit_s + PROMISE_MARGIN_S)
-        self._counters.steps += 1
+        limit_s = max(at - self._common.now() + self._interval_s / 2, 2 * errand.lasts_s, OPENING_S)
+        self._common.pulse(limit_s + PROMISE_MARGIN_S)
+        self._common.counters.steps += 1
         try:
             async with asyncio.timeout(limit_s):
                 await errand.step(await self._link.stand())
         except (EdgeError, TimeoutError) as error:
-            self._counters.steps_failed += 1
-            log.debug("meter %s: %s: %s", self._name, errand.name, error or f"not done within {limit_s:.0f} s")
+            self._common.counters.steps_failed += 1
+            log.debug("meter %s: %s: %s", self._common.name, errand.name, error or f"not done within {limit_s:.0f} s")
             if not isinstance(error, LocalStateError):
                 self._link.abort()
-            errand.failed(error, self._clock.monotonic())
+            errand.failed(error, self._common.now())
         except Exception as bug:
-            self._counters.steps_failed += 1
-            log.exception("meter %s: %s: a fault in the gateway", self._name, errand.name)
+            self._common.counters.steps_failed += 1
+            log.exception("meter %s: %s: a fault in the gateway", self._common.name, errand.name)
             self._link.abort()
-            errand.failed(bug, self._clock.monotonic())
+            errand.failed(bug, self._common.now())

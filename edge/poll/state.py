@@ -63,7 +63,6 @@ class PollerState:
 class Counters:
     """What a poller counts while it runs."""
 
-    slots: int = 0
     readings: int = 0
     partial: int = 0
     failures: Counter[FailReason] = field(default_factory=Counter)
@@ -78,7 +77,8 @@ class Counters:
     steps: int = 0               # of errands
     steps_failed: int = 0
     last_reading_at: float | None = None
-    last_failure: str = ""
+    last_failure: str = ""       # of the newest record, "" after a reading
+    last_reason: FailReason = FailReason.INTERNAL      # of the newest attempt that failed
     not_read: str = ""
     lateness_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATENESS_KEPT))
     lateness_counts: list[int] = field(default_factory=lambda: [0] * (len(LATENESS_BOUNDS_S) + 1))

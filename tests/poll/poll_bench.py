@@ -17,6 +17,7 @@ from edge.demo.meter_objects import GENERIC, MICROSTAR
 from edge.demo.meter_settings import MeterSettings
 from edge.demo.meter_tcp import SimulatedMeter
 from edge.dlms.association import GetResult
+from edge.errors import RingError
 from edge.meters.profile import Profile, load_profiles
 from edge.model import Kind, Learned, Meter, Record
 from edge.poll.addressing import association_settings
@@ -92,9 +93,12 @@ class Sink:
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.full = False
         self._news = asyncio.Event()
 
     async def __call__(self, record: Record) -> int:
+        if self.full:
+            raise RingError("the disk is full")
         self.records.append(record)
         self._news.set()
         return len(self.records)
@@ -116,11 +120,11 @@ class Bench:
     """One poller with everything around it."""
 
     def __init__(self, row: Meter, *, profile: Profile | None = None, password: bytes = PASSWORD, learned: Learned | None = None,
-                 settings: PollSettings = QUICK, **poller: Any) -> None:
+                 settings: PollSettings = QUICK, gate: Gate | None = None, **poller: Any) -> None:
         self.sink = Sink()
         self.kept: list[Learned] = []
         self.promises: list[float] = []
-        self.gate = Gate(settings.at_once)
+        self.gate = gate or Gate(settings.at_once)
         self.poller = Poller(
             row, password, profile or profile_of(row), learned or Learned(), settings=settings, gate=self.gate, sink=self.sink,
             on_learned=self._learned, clock=SystemClock(trust_wall=True), promise=self.promises.append, rng=random.Random(1), **poller)

@@ -189,8 +189,7 @@ async def test_polls_of_other_meters_do_not_wait_for_background_work() -> None:
     async with simulated() as (_, row), simulated("wrapper", seed=2, name="m2") as (_, other):
         busy = Task(read_clock, steps=10**6, lasts_s=0.001)
         first = Bench(row, settings=settings, errands=[busy])
-        second = Bench(other, settings=settings)
-        second.poller._gate = first.gate
+        second = Bench(other, settings=settings, gate=first.gate)
         async with first.running(), second.running():
             await first.sink.until(lambda records: len(records) >= 5)
             await second.sink.until(lambda records: len(records) >= 5)

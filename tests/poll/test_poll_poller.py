@@ -7,8 +7,8 @@ import pytest
 from poll_bench import GENERIC_PROFILE, QUICK, Bench, brisk, held, moved, replace_struct, shown, simulated, slower
 
 from edge.demo.bridge import Quirks
-from edge.errors import ConfigError, FailReason, RingError
-from edge.model import Kind, Learned, Record
+from edge.errors import ConfigError, FailReason
+from edge.model import Kind, Learned
 from edge.poll.recovery import Circuit
 from edge.poll.schedule import Between
 
@@ -298,31 +298,21 @@ async def test_a_meter_that_moved_is_found_after_its_row_was_edited() -> None:
 async def test_a_ring_that_takes_nothing_stops_no_polling() -> None:
     async with simulated() as (_, row):
         bench = Bench(row)
-        full = True
-        keep = bench.sink
-
-        async def sink(record: Record) -> int:
-            if full:
-                raise RingError("the disk is full")
-            return await keep(record)
-
-        bench.poller._sink = sink
+        bench.sink.full = True
         async with bench.running():
             while bench.poller.state().lost_records < 3:
                 await asyncio.sleep(0.01)
-            full = False
-            await keep.until(lambda records: records)
-        assert keep.records[0].schema.kind is Kind.READING
+            bench.sink.full = False
+            await bench.sink.until(lambda records: records)
+        assert bench.sink.records[0].schema.kind is Kind.READING
 
 
 async def test_a_bug_is_recorded_as_internal_and_leaves_the_worker() -> None:
     async with simulated() as (_, row):
-        bench = Bench(row)
-
         async def broken() -> None:
             raise ZeroDivisionError
 
-        bench.poller._connect = broken  # type: ignore[assignment,method-assign]
+        bench = Bench(row, connect=broken)
         with pytest.raises(ZeroDivisionError):
             await bench.poller.run()
         assert bench.sink.reasons() == [FailReason.INTERNAL.value]
