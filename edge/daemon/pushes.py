@@ -41,6 +41,7 @@ SPARE_S = 60.0        # SQLite waits for another writer, a resolver for its serv
 KEEP_S = 5.0
 WAITING_LIMIT = 1_000
 CLOSE_S = 1.0
+CLOSING_S = 0.05      # a port that is closed is bound until the loop has turned
 
 Put = Callable[[Stream, Record], object]
 
@@ -208,8 +209,8 @@ class Pushes:
     async def _step(self) -> float:
         """Do what is due; return how long the next look may wait."""
         now = self._clock.monotonic()
-        if self._wanted != self._settings:
-            self._renew_listener(now)
+        if self._wanted != self._settings and self._renew_listener(now):
+            return CLOSING_S
         look_s = LOOK_S if self._listener.where or self._at_rest else FIRST_S
         if now >= self._looked_at + look_s:
             self._looked_at = now
@@ -223,18 +224,20 @@ class Pushes:
         due = min(self._looked_at + look_s, self._kept_at + KEEP_S if self._waiting else float("inf"))
         return max(due - self._clock.monotonic(), 0.0)
 
-    def _renew_listener(self, now: float) -> None:
+    def _renew_listener(self, now: float) -> bool:
+        """Go on by the wanted settings; True where ports are closed for it, to be opened in the next step."""
         before, settings = self._settings, self._wanted
         self._settings = settings
         self._senders = Senders(settings.messages_per_minute, settings.messages_per_minute_in_all, now)
         if (before.enabled, before.listen, before.tcp_port, before.udp_port) == (
                 settings.enabled, settings.listen, settings.tcp_port, settings.udp_port):
             self._listener.settings = settings      # each connection and datagram looks there
-            return
+            return False
         self._listener.close()
         self._listener = Listener(settings, self)
         self._problems.clear()
         self._looked_at = float("-inf")
+        return True
 
     async def _try(self, what: str, work: Callable[[], Awaitable[None]], level: int = logging.ERROR) -> None:
         """Do it; what stands in the way is told once, and tried again when it is due again."""

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from push_site import AK, EK, GENERIC, LEARNED, PLAIN, TITLE, Site, row, send_udp, simulated, values
+from push_site import AK, EK, GENERIC, LEARNED, PLAIN, TITLE, Site, free_port, row, send_udp, simulated, values
 
 from edge.daemon import pushes as daemon_pushes
 from edge.demo import meter_objects as objects
@@ -345,3 +346,17 @@ async def test_switched_off_it_says_so(tmp_path: Path) -> None:
     async with site.running() as pushes:
         assert pushes.state()["problem"] == "switched off (push.enabled = false)"
         assert pushes.figures() == {}
+
+
+async def test_one_port_may_be_changed_while_the_other_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A socket that is closed is bound for another turn of the loop: what stays was told as taken by somebody."""
+    site = Site(tmp_path)
+    async with site.running() as pushes:
+        await site.until(lambda state: len(state["listening"]) == 2)
+        other = free_port()
+        for changes in ({"tcp_port": other}, {"udp_port": other}, {"listen": "127.0.0.1"}):
+            site.settings = msgspec.structs.replace(site.settings, **changes)
+            pushes.use(site.settings)
+            await site.until(lambda state: pushes._settings == site.settings)
+            await site.until(lambda state: len(state["listening"]) == 2)
+    assert "cannot listen" not in caplog.text
