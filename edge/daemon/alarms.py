@@ -94,6 +94,7 @@ class AlarmDesk:
         self._registry_gone_at: float | None = None      # since when
         self._waiting: deque[Record] = deque(maxlen=WAITING)
         self._unkept: list[Change] = []
+        self._fault = ""      # why they are not kept
         self._to_flash: list[Awaitable[int]] = []
         self._kept_version = 0
         self._news = asyncio.Event()
@@ -128,7 +129,7 @@ class AlarmDesk:
                 engine = await self._ready()
                 self._look_at_registry(engine)
                 await self._look(engine)
-                await self._save(engine)
+                await self._kept(engine)
             # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the news.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
@@ -145,12 +146,13 @@ class AlarmDesk:
 
     async def answer(self, _request: dict[str, Any]) -> dict[str, Any]:
         """Return what stands, and the newest changes, newest first."""
-        engine = await self._ready()
-        await self._save(engine)
-        history: Sequence[str] = ()
-        if self._complete:
-            _standing, history = await self._enrolment.ask(lambda registry: registry.alarms(HISTORY))
-        return {"standing": self.standing(), "history": _read(history, dict)}
+        await self._kept(await self._ready())
+        kept: Sequence[str] = ()
+        with contextlib.suppress(RegistryError):      # what stands is known all the same
+            _standing, kept = await self._enrolment.ask(lambda registry: registry.alarms(HISTORY))
+        unkept = self._unkept if self._fault else []      # else they are there in a moment
+        return {"standing": self.standing(),
+                "history": [*map(msgspec.to_builtins, reversed(unkept)), *_read(kept, dict)][:HISTORY]}
 
     async def acknowledge(self, request: dict[str, Any]) -> dict[str, Any]:
         """Acknowledge {device, name, by}: "" is the gateway. EdgeError where no such alarm stands."""
@@ -160,7 +162,7 @@ class AlarmDesk:
         engine = await self._ready()
         changes = engine.acknowledge(device, name, by, self._now_ms())
         self._tell(changes)
-        await self._save(engine)
+        await self._kept(engine)
         return {"changes": [change.state for change in changes], "standing": self.standing()}
 
     async def _ready(self) -> Engine:
@@ -248,8 +250,19 @@ class AlarmDesk:
             self._unkept = [*self._unkept[1 - KEPT:], change]
             self._news.set()
 
+    async def _kept(self, engine: Engine) -> None:
+        """Keep what stands, where that can be, as on a full disk it cannot: told once, and tried again."""
+        try:
+            await self._save(engine)
+        except RegistryError as error:
+            log.log(logging.DEBUG if self._fault == str(error) else logging.WARNING,
+                    "alarms are not kept over a restart: %s", error)
+            self._fault = str(error)
+        else:
+            self._fault = ""
+
     async def _save(self, engine: Engine) -> None:
-        """Keep what stands, where that has changed. RegistryError: then it is tried again."""
+        """Keep what stands, where that has changed. RegistryError."""
         async with self._saving:      # the worker and an answer may want to at once
             version, changes = engine.version, list(self._unkept)
             if not self._complete or version == self._kept_version or not await self._on_flash():
@@ -257,7 +270,8 @@ class AlarmDesk:
             standing = [msgspec.json.encode(alarm).decode() for alarm in engine.standing()]
             history = [msgspec.json.encode(change).decode() for change in changes]
             await self._enrolment.ask(lambda registry: registry.keep_alarms(standing, history))
-            self._unkept = [change for change in self._unkept if change not in changes]
+            now_kept = frozenset(changes)
+            self._unkept = [change for change in self._unkept if change not in now_kept]
             self._kept_version = version
 
     async def _on_flash(self) -> bool:

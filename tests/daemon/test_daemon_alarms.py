@@ -213,6 +213,30 @@ async def test_without_the_registry_alarms_are_judged_all_the_same_and_what_stoo
     await site.enrolment.close()
 
 
+async def test_with_a_full_disk_alarms_are_shown_and_acknowledged_all_the_same(tmp_path, monkeypatch, caplog):
+    site = Site(tmp_path)
+    await site.desk.answer({})
+
+    def full(*_):
+        raise RegistryError("the disk is full")
+
+    with monkeypatch.context() as while_full:
+        while_full.setattr(Registry, "keep_alarms", full)
+        site.volts(260)
+        answers = [await site.desk.answer({}) for _ in range(2)]
+        assert answers[0] == answers[1]
+        assert ([alarm["name"] for alarm in answers[0]["standing"]], [change["state"] for change in answers[0]["history"]]) == (["high"], ["raised"])
+        acknowledged = await site.desk.acknowledge({"device": "m", "name": "high", "by": "ana"})
+        assert acknowledged["changes"] == ["acknowledged"]
+    assert caplog.text.count("alarms are not kept over a restart: the disk is full") == 1
+    history = (await site.desk.answer({}))["history"]
+    await site.restart()
+    answer = await site.desk.answer({})
+    assert (answer["standing"][0]["acknowledged_by"], answer["history"]) == ("ana", history)
+    assert [change["state"] for change in history] == ["acknowledged", "raised"]
+    await site.enrolment.close()
+
+
 async def test_an_alarm_whose_row_is_damaged_is_left_out_and_the_others_go_on(tmp_path, caplog):
     site = Site(tmp_path)
     site.volts(260)
