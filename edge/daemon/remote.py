@@ -237,8 +237,9 @@ class RemoteDesk:
         subject = Subject(call.device if known else "", enrolment.profile_of(call.device) if known else "")
         subject.deed(self._parts.means, event, f"{call.method[:64]}: {detail}", _by(call))
 
-    def _now_ms(self) -> int:
-        return self._parts.means.clock.stamp().wall_ms
+    def _now_ms(self) -> int | None:
+        stamp = self._parts.means.clock.stamp()
+        return stamp.wall_ms if stamp.synchronised else None
 
 
 def _by(call: Call) -> str:

@@ -3,7 +3,8 @@
 An entry without an answer was begun, and a restart came in between: whether it was done is not known, and it is not
 done again. An entry that the server has the answer of is forgotten at once: it does not deliver that call any more, and
 ThingsBoard numbers anew after a restart of its own, so that the same number is another call then. All others are kept
-for KEEP_S.
+for KEEP_S by a clock that is right: a board without one starts in 1970, or where it went down, and a call that is
+delivered again in its first second would find its entry years old.
 """
 
 import logging
@@ -24,7 +25,7 @@ KEEP_S = 86_400.0
 
 class _Entry(msgspec.Struct):
     key: str
-    at_ms: int                             # Unix milliseconds of our clock
+    at_ms: int | None                      # Unix milliseconds, None while nobody knows the time
     answer: dict[str, Any] | None = None
 
 
@@ -44,13 +45,16 @@ class Journal:
             log.warning("%s: cannot be read, a remote call that ThingsBoard repeats may be done twice: %s",
                         self._path, error)
 
-    def known(self, key: str, now_ms: int) -> tuple[bool, dict[str, Any] | None]:
-        """Tell whether a call was begun, and what it was answered."""
-        self._entries = [entry for entry in self._entries if abs(now_ms - entry.at_ms) < 1000 * KEEP_S]
+    def known(self, key: str, now_ms: int | None) -> tuple[bool, dict[str, Any] | None]:
+        """Tell whether a call was begun, and what it was answered. `now_ms` None: the time is not known."""
+        if now_ms is not None:
+            for each in self._entries:
+                each.at_ms = now_ms if each.at_ms is None else each.at_ms
+            self._entries = [each for each in self._entries if abs(now_ms - (each.at_ms or 0)) < 1000 * KEEP_S]
         entry = self._find(key)
         return entry is not None, None if entry is None else entry.answer
 
-    def begin(self, key: str, now_ms: int) -> None:
+    def begin(self, key: str, now_ms: int | None) -> None:
         """Keep that it is done now."""
         self._entries = [*self._entries[1 - MOST_KEPT:], _Entry(key, now_ms)]
         self._write()

@@ -228,6 +228,20 @@ def test_an_answer_that_the_server_has_is_forgotten_at_once_and_one_that_it_lack
     assert journal.known("b", 86_401_000) == (False, None)
 
 
+def test_a_clock_that_does_not_know_the_time_makes_no_call_old(tmp_path):
+    now_ms, day_ms = 1_800_000_000_000, 86_400_000
+    journal = Journal(tmp_path)
+    journal.begin("reboot", now_ms)
+    journal = Journal(tmp_path)      # the board is up again, in 1970, and the call is delivered once more
+    assert journal.known("reboot", None) == (True, None)
+    journal.begin("switch", None)
+    journal = Journal(tmp_path)
+    assert journal.known("switch", now_ms + 1) == (True, None), "the time is known by now"
+    assert journal.known("reboot", now_ms + day_ms) == (False, None)
+    assert journal.known("switch", now_ms + day_ms) == (True, None)
+    assert journal.known("switch", now_ms + 1 + day_ms) == (False, None)
+
+
 @pytest.mark.parametrize("damage", [b"", b"{", b'[{"key":1}]'])
 def test_a_damaged_journal_is_as_good_as_none(tmp_path, damage):
     (tmp_path / "remote.json").write_bytes(damage)
