@@ -193,9 +193,10 @@ class RingMachine(RuleBasedStateMachine):
     def _stands(self, seq: int) -> bool:
         """Tell whether what a start found will be there after a cut, too: pages of a failed sync are in the cache only.
 
-        Their records were refused, so nobody was promised them, and a full stream's start may have no page to sync.
+        Their records were refused or still waited, so nobody was promised them, and a full stream's start may have no
+        page to sync.
         """
-        return seq not in self.refused or not self.fs.unsynced
+        return not self.fs.unsynced or (seq not in self.refused and S not in self.engine.errors)
 
     def _missing_are_counted(self, found: dict[int, tuple]) -> None:
         """Only the oldest may be missing (evicted), and each of them is counted."""
