@@ -82,6 +82,8 @@ class Dialer:
         one = CountedSocket(family, socket.SOCK_STREAM)
         try:
             one.setblocking(False)
+            # uvloop does this for every TCP socket, asyncio only where the protocol was named when it was made
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if way.interface:
                 _bind(one, way.interface)
             self._open[one] = way.name, Traffic()

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from edge.clock import Clock
 from edge.config import UplinkSettings
+from edge.uplink.attributes import Attributes
 from edge.uplink.dialect import Dialect
 from edge.uplink.plain import PlainMqtt
 from edge.uplink.thingsboard import ThingsBoardGateway
@@ -15,7 +16,8 @@ async def bdseq_of_a_first_start() -> int:
 
 
 def dialect_of(settings: UplinkSettings, gateway_name: str, profile_of: Callable[[str], str],
-               silent: Callable[[str], bool], clock: Clock, next_bdseq: Callable[[], Awaitable[int]]) -> Dialect:
+               silent: Callable[[str], bool], clock: Clock, next_bdseq: Callable[[], Awaitable[int]],
+               board: Attributes) -> Dialect:
     """Return the dialect; see `Uplink` for what it is made of."""
     if settings.dialect == "mqtt":
         return PlainMqtt(settings, gateway_name)
@@ -24,5 +26,5 @@ def dialect_of(settings: UplinkSettings, gateway_name: str, profile_of: Callable
         from edge.uplink.sparkplugnode import EdgeNode  # noqa: PLC0415 - same
 
         return Sparkplug(EdgeNode(settings.sparkplug_group, gateway_name, settings.sparkplug_primary_host, clock,
-                                  next_bdseq, silent))
+                                  next_bdseq, silent), board)
     return ThingsBoardGateway(profile_of, silent)

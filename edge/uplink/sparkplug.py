@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from edge.model import Batch, Field, Kind, Publish, Record, Schema, SeqSpan, Stored
+from edge.uplink.attributes import Attributes
 from edge.uplink.dialect import Packed, Part
 from edge.uplink.sparkplugnode import EdgeNode
 from edge.uplink.sparkplugtags import Newest, Thing
@@ -50,9 +51,9 @@ class Sparkplug:
     limits_request: Publish | None = None
     announces = False
 
-    def __init__(self, node: EdgeNode) -> None:
-        """`node` numbers what is sent; it is one of the uplink's talks."""
-        self.ceremony = node
+    def __init__(self, node: EdgeNode, board: Attributes) -> None:
+        """`node` numbers what is sent; it is one of the uplink's talks. `board` tells what a thing is."""
+        self.ceremony, self._board = node, board
 
     def pack(self, records: Iterable[Stored], limit_bytes: int, limit_points: int | None = None,
              limit_parts: int = MAX_PARTS) -> Packed:
@@ -91,8 +92,9 @@ class Sparkplug:
         """Never asked for: deaths are the node's affair."""
         raise NotImplementedError(f"a Sparkplug host hears of a death by its certificate: {device}")
 
-    def attributes(self, device: str, body: bytes) -> Publish | None:      # noqa: ARG002 - the dialect's signature
-        """Return nothing: Sparkplug has no attributes."""
+    def attributes(self, device: str, body: bytes) -> Publish | None:      # noqa: ARG002 - ThingsBoard's form of them
+        """Take attributes as tags that births tell; they need no publication of their own."""
+        self.ceremony.thing(device).describe(self._board.of(device), self.ceremony.now_ms())
         return None
 
     def _told_of(self, record: Record) -> Record:

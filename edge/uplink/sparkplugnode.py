@@ -169,7 +169,7 @@ class EdgeNode:
         """Have everybody born (again): the node, and who is heard. Others are born with what is sent of them."""
         self.node.wanted = True
         for device in self._devices.values():
-            device.wanted = device.wanted or device.born or not self.silent(device.name)
+            device.wanted = device.wanted or device.born or (device.heard and not self.silent(device.name))
 
     def _next(self) -> tuple[Publish, Thing, bool] | None:
         now_ms = self.now_ms()

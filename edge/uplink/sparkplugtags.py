@@ -9,7 +9,7 @@ A value is current, or it is history (`is_historical`): what was taken before th
 than the tag's current value (Sparkplug 3.0.0, tck-id-operational-behavior-data-publish-dbirth-order).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -31,6 +31,7 @@ from edge.uplink.thingsboard import INT64, doubts, key_of
 
 UNIT = "engUnit"           # what the hosts of Cirrus Link take for a tag's engineering unit; the standard names none
 EXACT = 10**15             # below it a whole number and a power of ten give the double nearest to the decimal
+PROPERTIES = "Properties/"  # a folder, for what a thing is (6.4.2 and the examples of 4.6.1)
 MAX_POWER = 22             # 10**22 is the last power of ten that a double holds exactly
 
 _POLL_OK = {Kind.READING: True, Kind.FAILURE: False}
@@ -79,6 +80,7 @@ class Thing:
         self.born = False          # on this connection
         self.wanted = False        # a birth is due
         self.dying = False         # a death is due
+        self.heard = False         # there was data of it
         self.said_at = float("-inf")
         self._widened = False
         self._aliases = aliases
@@ -86,6 +88,19 @@ class Thing:
     def expect(self, key: str, datatype: DataType) -> None:
         """Declare a tag before there is a value of it: what comes later needs no birth then."""
         self.tags[key] = Tag(key, next(self._aliases), "", datatype)
+
+    def describe(self, values: Mapping[str, Value], now_ms: int) -> None:
+        """Take what it is (its nameplate) as tags that only births tell.
+
+        What has changed makes one wanted, but not the first one of a meter that was never heard.
+        """
+        wanted = self.wanted
+        for key, told in values.items():
+            tag = self._declared(f"{PROPERTIES}{key}", "", datatype_of(told))
+            value = fitted(tag.datatype, told)
+            if tag.value != value:
+                tag.value, tag.at_ms, self.wanted = value, now_ms, True
+        self.wanted = wanted or (self.wanted and (self.born or self.heard))
 
     def samples(self, record: Record, before: Newest, now_ms: int, *, current: bool) -> tuple[list[bytes], Newest]:
         """Return a record as metrics, and which of its values are current: those newer than `before` and the tag's.
@@ -98,6 +113,7 @@ class Thing:
         head, tail = timestamp_field(stamp.wall_ms), b""
         if not stamp.synchronised:
             tail = properties_field(doubts(stamp))
+        self.heard = True
         for key, unit, told in values_of(record):
             tag = self._declared(key, unit, datatype_of(told))
             value = fitted(tag.datatype, told)

@@ -81,11 +81,13 @@ class Uplink:
         say), and run elsewhere. `silent` tells which meters are not heard, or gone; `alarm` takes alarm records of the
         uplink's own. `next_bdseq` raises and keeps the number of the session that is about to begin (Sparkplug).
         """
-        dialect = dialect_of(settings, gateway_name, profile_of or (lambda _device: ""), silent, clock, next_bdseq)
+        board = attributes or Attributes()
+        dialect = dialect_of(settings, gateway_name, profile_of or (lambda _device: ""), silent, clock, next_bdseq,
+                             board)
         if dialect.ceremony is not None:
             talks = (*talks, dialect.ceremony)
         self._paths = paths or only_path(settings, clock, rng)
-        self._shared = Shared(ring, settings, clock, promise, dialect, self._paths.leaving, attributes or Attributes(),
+        self._shared = Shared(ring, settings, clock, promise, dialect, self._paths.leaving, board,
                               silent=silent, talks=tuple(talks))
         self._paths.wake = self._shared.activity.set
         for talk in talks:

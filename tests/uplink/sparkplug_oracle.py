@@ -70,7 +70,7 @@ class Book:
     def __init__(self, group="utility", node="gw"):
         self.prefix, self.node = f"spBv1.0/{group}/", node
         self.faults, self.verbs, self.values, self.current, self.history = [], [], {}, [], []
-        self.online, self.bdseq, self.deaths, self.births = False, None, [], []
+        self.online, self.bdseq, self.deaths, self.births, self.declared = False, None, [], [], {}
         self.copies = 0
         self._seq, self._aliases, self._devices, self._last = None, {}, set(), {}
 
@@ -124,7 +124,7 @@ class Book:
 
     def _declared(self, device, metric, topic):
         self._check(metric.name and metric.HasField("timestamp") and metric.datatype in SIGNED, f"{topic}: {metric}")
-        value_of(metric)
+        self.declared[device, metric.name] = value_of(metric)
         if metric.HasField("alias"):
             self._check(metric.alias not in self._aliases, f"{topic}: alias {metric.alias} twice")
             units = dict(zip(metric.properties.keys, (one.string_value for one in metric.properties.values), strict=True))
@@ -162,6 +162,9 @@ class HostApplication(Foreign):
         await super().__aenter__()
         assert await self.subscribe(f"spBv1.0/{self.group}/#") == [1]
         return self
+
+    async def until(self, condition, timeout_s=30.0):
+        await super().until(condition, timeout_s)
 
     def state(self, at_ms, *, online):
         body = json.dumps({"online": online, "timestamp": at_ms})

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import socket
 import ssl
 import subprocess
 from contextlib import suppress
@@ -135,6 +136,15 @@ async def test_servers_that_are_none(answer, kind, text):
             await session(port, connect_timeout_s=0.3).open()
         async with asyncio.timeout(1):
             await server.gone.wait()
+
+
+async def test_nothing_small_waits_for_an_answer_to_what_went_before(server):
+    """Nagle's algorithm and a delayed ACK together hold back what follows a ping by 40 ms."""
+    made = session(server.port)
+    await made.open()
+    raw = made._client._connection._transport.get_extra_info("socket")
+    assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    await made.close()
 
 
 async def test_cancelling_open_leaves_no_socket():

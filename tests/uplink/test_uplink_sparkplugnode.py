@@ -12,6 +12,7 @@ from edge.configfile import load
 from edge.daemon.bdseq import BdSeq
 from edge.errors import SettingsError
 from edge.model import Field, Kind, Record, Schema, Stamp, Stored, Stream
+from edge.uplink.attributes import Attributes
 from edge.uplink.sparkplug import Sparkplug
 from edge.uplink.sparkplugnode import GRACE_MS, REBIRTH_REST_S, EdgeNode, device_id
 
@@ -29,7 +30,7 @@ class Site:
         self.now_s, self.wall_ms, self.boot, self.bdseq, self.silent, self.seq = 100.0, WALL_MS, "boot", -1, set(), 0
         clock = SimpleNamespace(monotonic=lambda: self.now_s, stamp=self.stamp)
         self.node = EdgeNode("g", "gw", host_id, clock, self.next, lambda name: name in self.silent)
-        self.dialect = Sparkplug(self.node)
+        self.dialect = Sparkplug(self.node, Attributes())
         self.book = Book("g", "gw")
         self.connect()
 
