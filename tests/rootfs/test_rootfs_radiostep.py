@@ -17,8 +17,10 @@ class Board:
 
     def __init__(self, path: Path) -> None:
         self.path, self.asked, self.said = path, path / "run/halow-gateway", path / "run/halow-gateway-radio-step"
-        for folder in (self.asked, self.said, path / "bin", path / "sys/module", path / "sys/class/net/halow0"):
+        for folder in (self.asked, self.said, path / "bin", path / "sys/module", path / "sys/class/net/halow0",
+                       path / "proc"):
             folder.mkdir(parents=True)
+        self.run_for(4_000)
         for name in ("systemctl", "modprobe"):
             self.stub(name, "exit 0")
 
@@ -27,8 +29,12 @@ class Board:
         file.write_text(f'#!/bin/sh\necho "{name} $*" >> {self.path}/calls\n{body}\n')
         file.chmod(0o755)
 
+    def run_for(self, uptime_s: int) -> None:
+        (self.path / "proc/uptime").write_text(f"{uptime_s}.25 123.00\n")
+
     def run(self, program: str, *words: str, patience_s: int = 30) -> subprocess.CompletedProcess[str]:
-        environment = {"PATH": f"{self.path}/bin:/usr/bin:/bin", "HALOW_STEP_ROOT": str(self.path), "HALOW_STEP_PATIENCE_S": str(patience_s)}
+        environment = {"PATH": f"{self.path}/bin:/usr/bin:/bin", "HALOW_STEP_ROOT": str(self.path), "HALOW_STEP_PATIENCE_S": str(patience_s),
+                       "HALOW_STEP_PAUSE_S": "0"}
         return subprocess.run([PROGRAMS / program, *words], env=environment, capture_output=True, text=True, check=False, timeout=60)
 
     def calls(self) -> list[str]:
@@ -98,6 +104,49 @@ def test_whoever_asks_waits_for_the_outcome(board: Board) -> None:
     assert not request.exists()
     board.stub("systemctl", "exit 0")
     assert board.run("ask-radio-step", "restart_daemon").returncode == 0
+
+
+def test_whoever_asks_too_often_is_refused_with_a_word_and_served_again_within_the_hour(board: Board) -> None:
+    def ask(step: str) -> str:
+        (board.asked / f"radio-step.{step}").touch()
+        return board.run("radio-step").stdout
+
+    for number in range(12):
+        board.run_for(4_000 + 60 * number)
+        assert ask("restart_daemon") == "radio-step: restart_daemon done\n"
+    assert ask("restart_daemon") == ("radio-step: restart_daemon failed: refused: taken 12 times within an hour; "
+                                     "asked for again in 2940 s it is taken\n")
+    assert len(board.calls()) == 12
+    assert list(board.asked.iterdir()) == [], "answered, not left to start the unit again"
+    assert ask("reboot") == "radio-step: reboot done\n", "an update's reboot does not wait for the ladder's steps"
+    board.run_for(4_000 + 2_940 + 660)
+    assert ask("restart_daemon") == "radio-step: restart_daemon done\n"
+    assert "refused" in ask("restart_daemon"), "the hour slides"
+
+
+def test_what_cannot_be_counted_is_not_done(board: Board) -> None:
+    (board.said / ".reboot.new").mkdir()
+    (board.asked / "radio-step.reboot").touch()
+    assert "cannot be written, and what is not counted is not done" in board.run("radio-step").stdout
+    assert board.calls() == []
+
+
+def test_a_folder_in_a_requests_place_is_no_request_and_keeps_no_other_from_being_taken(board: Board) -> None:
+    (board.asked / "radio-step.restart_daemon").mkdir()
+    assert board.run("radio-step").stdout == ""
+    (board.asked / "radio-step.reboot").touch()
+    assert board.run("radio-step").stdout == "radio-step: reboot done\n"
+    assert board.calls() == ["systemctl --no-block reboot"]
+
+
+def test_refusals_and_empty_starts_are_paced(board: Board) -> None:
+    """Or a request made anew at once would start the unit as fast as systemd can, until its path unit fails."""
+    board.stub("sleep", "exit 0")
+    board.run("radio-step")
+    assert board.calls() == ["sleep 0"]
+    (board.asked / "radio-step.reboot").touch()
+    board.run("radio-step")
+    assert board.calls() == ["sleep 0", "systemctl --no-block reboot"], "a step that was taken costs enough by itself"
 
 
 def test_a_request_that_nobody_takes_is_withdrawn(board: Board) -> None:

@@ -152,6 +152,25 @@ def test_settings_that_are_wrong_again_and_again_wear_no_start_limit_out() -> No
         "-/usr/bin/systemctl reset-failed halow-gateway.service", "/usr/bin/systemctl --no-block start halow-gateway.service"]
 
 
+@pytest.mark.parametrize("path", [path for path in OURS if path.suffix == ".path"], ids=lambda path: path.name)
+def test_no_start_limit_takes_a_path_unit_down_until_the_next_boot(path: Path) -> None:
+    """systemd.path(5): the limit of the unit that it starts is its own end; nothing starts it again."""
+    started = dict(sections(path)["Path"]).get("Unit", f"{path.stem}.service")
+    assert dict(sections(UNITS / started)["Unit"])["StartLimitIntervalSec"] == "0"
+
+
+@pytest.mark.parametrize("name", ["halow-gateway-radio-step.path", "halow-gateway-update.path"])
+def test_a_path_unit_that_failed_all_the_same_is_started_again(name: str) -> None:
+    """Its service may not get as far as its program; 200 such starts in 2 s are its own limit (TriggerLimitBurst)."""
+    retry = UNITS / dict(sections(UNITS / name)["Unit"])["OnFailure"]
+    timer = dict(sections(retry)["Timer"])
+    assert timer["OnActiveSec"] == "10min"
+    assert timer["RemainAfterElapse"] == "no", "or a second failure would find it elapsed, and start nothing"
+    again = sections(UNITS / timer["Unit"])
+    assert name in dict(again["Service"])["ExecStart"].split()
+    assert dict(again["Unit"])["StartLimitIntervalSec"] == "0"
+
+
 def test_the_watchdog_is_one_that_the_raspberry_pi_can_count_to() -> None:
     parser = configparser.ConfigParser()
     parser.read(ROOTFS / "usr/lib/systemd/system.conf.d/10-halow-gateway.conf")

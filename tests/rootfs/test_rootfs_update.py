@@ -19,8 +19,9 @@ class Board:
     def __init__(self, path: Path) -> None:
         self.path, self.asked, self.said = path, path / "run/halow-gateway", path / "run/halow-gateway-update"
         self.fetched, self.taken = path / "data/gateway/ota/fw.package", path / "data/rauc/update.raucb"
-        for folder in (self.asked, self.said, path / "bin", self.fetched.parent, self.taken.parent):
+        for folder in (self.asked, self.said, path / "bin", self.fetched.parent, self.taken.parent, path / "proc"):
             folder.mkdir(parents=True)
+        (path / "proc/uptime").write_text("4000.00 0.00\n")
         self.stub("rauc", f'cat "$2" > {path}/installed')
         self.stub("chown", "exit 0")
 
@@ -30,7 +31,8 @@ class Board:
         file.chmod(0o755)
 
     def run(self, program: str, *words: str, patience_s: int = 30) -> subprocess.CompletedProcess[str]:
-        environment = {"PATH": f"{self.path}/bin:/usr/bin:/bin", "HALOW_STEP_ROOT": str(self.path), "HALOW_STEP_PATIENCE_S": str(patience_s)}
+        environment = {"PATH": f"{self.path}/bin:/usr/bin:/bin", "HALOW_STEP_ROOT": str(self.path), "HALOW_STEP_PATIENCE_S": str(patience_s),
+                       "HALOW_STEP_PAUSE_S": "0"}
         return subprocess.run([PROGRAMS / program, *words], env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -78,6 +80,19 @@ def test_nothing_is_done_unasked_without_a_package_or_by_a_link(board: Board) ->
         assert (board.said / "install").read_text() == "failed: there is no package\n"
     assert not (board.path / "installed").exists()
     assert (board.path / "bin/rauc").exists()
+
+
+def test_no_more_than_six_an_hour_and_what_was_fetched_stays(board: Board) -> None:
+    for _ in range(6):
+        (board.asked / "update.install").touch()
+        assert board.run("update-step").stdout == "update-step: failed: there is no package\n"
+    board.fetched.write_bytes(b"image")
+    (board.asked / "update.install").touch()
+    assert "failed: refused: taken 6 times within an hour; asked for again in 3600 s" in board.run("update-step").stdout
+    assert board.fetched.exists()
+    (board.path / "proc/uptime").write_text("7600.00 0.00\n")
+    (board.asked / "update.install").touch()
+    assert board.run("update-step").stdout == "update-step: done\n"
 
 
 def test_a_request_that_nobody_takes_is_withdrawn(board: Board) -> None:
