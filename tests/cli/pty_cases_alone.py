@@ -132,6 +132,7 @@ ALONE: dict[str, tuple[Case, ...]] = {
         Case("link survey 02:00:00:00:00:99 --seconds 1", ("02:00:00:00:00:99 is not there: 1 other peers are",), 1, by_output=True),
         Case("link survey m9", (NO_METER,), 1, first=(ADD,), reads=True), Case("link survey", (MISSING,), 2)),
     "page code": (Case("page code", (NO_GATEWAY,), 1, reads=True), Case("page code 1234", ("unexpected extra",), 2)),
+    "page card-code": (Case("page card-code", ("^[A-Z0-9]{{5}}-[A-Z0-9]{{5}}$",)), Case("page card-code 7KQ3M", ("unexpected extra",), 2)),
     "page token list": (Case("page token list", (NO_GATEWAY,), 1, reads=True), Case("page token list x", ("unexpected extra",), 2)),
     "page token add": (Case("page token add s1", (NO_GATEWAY,), 1, reads=True), Case("page token add s1 --role root", ("'root' is not one of",), 2)),
     "page token remove": (Case("page token remove s1", (NO_GATEWAY,), 1, reads=True), Case("page token remove", (MISSING,), 2)),
