@@ -119,16 +119,6 @@ class ControlSocket:
             await self._news.wait()
         return self._events.popleft()
 
-    async def stations(self) -> list[tuple[str, dict[str, str]]]:
-        """Return (MAC, what the access point knows of it) for each station of hostapd."""
-        found = []
-        answer = await self.ask("STA-FIRST")
-        while answer:
-            mac, _, rest = answer.partition("\n")
-            found.append((mac, pairs(rest)))
-            answer = await self.ask(f"STA-NEXT {mac}")
-        return found
-
     async def _read(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         try:

@@ -43,7 +43,7 @@ class MonitorSettings:
 
 
 class Monitor:
-    """Watches one radio. `states()` and `radio_state()` give the newest judgement at any time."""
+    """Watches one radio. `states()` gives the newest judgement of its peers at any time."""
 
     def __init__(
         self,
@@ -80,10 +80,6 @@ class Monitor:
     def states(self) -> tuple[LinkState, ...]:
         """Return the newest state of every peer, by MAC."""
         return tuple(self._states[mac] for mac in sorted(self._states))
-
-    def radio_state(self) -> RadioState:
-        """Return whether the radio is there, and why not."""
-        return self._radio_state
 
     async def run(self, pulse: Pulse) -> None:
         """Watch until cancelled. A missing radio is a state, not an error; what is raised is a bug.

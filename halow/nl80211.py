@@ -16,7 +16,6 @@ from halow.netlink import GENERIC, HEADER, attribute, attributes
 from halow.radios.vendor import ShownRate, Station
 
 FAMILY = "nl80211"
-GROUPS = ("mlme", "config")
 
 GET_INTERFACE, NEW_INTERFACE, DEL_INTERFACE = 5, 7, 8
 GET_STATION, NEW_STATION, DEL_STATION = 17, 19, 20

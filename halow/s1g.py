@@ -1,4 +1,4 @@
-"""IEEE 802.11ah (S1G): rates, sensitivities, noise floor per width and MCS (pure; derived figures in s1g.toml).
+"""IEEE 802.11ah (S1G): rates and sensitivities per width and MCS (pure; derived figures in s1g.toml).
 
 Rates follow from the OFDM numerology (IEEE 802.11-2020, clause 23: ten times slower than VHT): data subcarriers x bits
 per subcarrier x coding rate / symbol time. A combination whose data bits per symbol are no whole number does not exist
@@ -58,13 +58,3 @@ def sensitivity_dbm(mcs: int, width_mhz: int) -> int | None:
     if mcs == 10:
         return int(DATA["sensitivity"]["mcs10_dbm_at_1_mhz"])
     return int(DATA["sensitivity"]["dbm_at_2_mhz"][str(mcs)]) + width_offset_db(width_mhz)
-
-
-def noise_floor_dbm(width_mhz: int) -> int:
-    """Return the receiver's noise floor in dBm."""
-    return int(DATA["noise"]["floor_dbm_at_2_mhz"]) + width_offset_db(width_mhz)
-
-
-def snr_needed_db(mcs: int) -> int:
-    """Return the signal-to-noise ratio in dB that an MCS needs. KeyError for an MCS that does not exist."""
-    return int(DATA["snr"]["needed_db"][str(mcs)])

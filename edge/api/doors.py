@@ -37,13 +37,6 @@ class NewestReading(Protocol):
     def age_s(self) -> float: ...
 
 
-class Reload(Protocol):
-    """What a look into the registry changed: `refused` says which meters cannot be polled, and why."""
-
-    @property
-    def refused(self) -> Sequence[tuple[str, str]]: ...
-
-
 class Enrolled(Protocol):
     """The registry as the daemon follows it."""
 

@@ -40,8 +40,6 @@ PROFILES = {profile.name: profile for profile in (
     LinkProfile("eu-duty", -80, (0.015, 0.015), 0.020, 0.01, 3.0, 40e3, 3.0),      # 1 MHz under 2.8 % duty
     LinkProfile("sleepy", -75, (0.5, 3.0), 0.2, 0.01, 1.0, 300e3, 3.0),            # TWT, long listen intervals
 )}
-OUTAGES_S = (5.0, 30.0, 300.0)       # fades and reboots
-REASSOCIATION_S = (3.0, 7.0)         # added to each before the link carries again
 
 
 class Medium:

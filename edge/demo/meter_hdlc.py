@@ -142,7 +142,6 @@ class HdlcServer:
         self._deframer = hdlc.Deframer()
         self._links: dict[bytes, Link] = {}
         self._heard_at = 0.0
-        self.foreign_frames = 0                 # frames to other addresses, left without an answer
 
     def reset(self) -> None:
         """A power cut: every link is gone."""
@@ -157,8 +156,7 @@ class HdlcServer:
         answers = []
         for frame in self._deframer.feed(data):
             if frame.destination not in self._settings.hdlc_addresses:
-                self.foreign_frames += 1
-                continue
+                continue      # another meter's on the same line
             answer = self._link(frame.source, now).handle(frame, now)
             if answer is not None:
                 control, information, segmented = answer

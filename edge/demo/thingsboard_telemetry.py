@@ -19,9 +19,6 @@ TOO_MUCH_OWN = Verdict(reason=None, close=ReasonCode.IMPLEMENTATION_SPECIFIC_ERR
 TOO_MUCH = Verdict(ReasonCode.QUOTA_EXCEEDED, close=ReasonCode.QUOTA_EXCEEDED)
 TOO_MUCH_BEFORE_4_2_1 = Verdict(reason=None, close=ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR)
 
-Elements = list[tuple[int, dict[str, Any]]]
-"""Of one device: ts in Unix milliseconds, values."""
-
 
 class Telemetry:
     """Judges, and keeps what is taken."""

@@ -14,7 +14,6 @@ from edge.dlms.blocks import MAX_ANSWER_BYTES
 from edge.errors import Violation
 
 GENERAL_BLOCK_TRANSFER = 0xE0
-MAX_WINDOW = 63
 HEAD_BYTES = 1 + 1 + 2 + 2 + 3       # with the length of block-data up to 65,535
 MAX_REPEATS = 3
 """Turns in a row without progress, on either side, after which the transfer is given up."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gurux_client import GuruxReader
-from gurux_dlms import GXByteBuffer, GXDateTime, GXReplyData
+from gurux_dlms import GXDateTime, GXReplyData
 from gurux_dlms.enums import Authentication, Conformance, DataType, InterfaceType, Security
 from gurux_dlms.GXDLMSSettings import GXDLMSSettings
 from gurux_dlms.objects import GXDLMSObject, GXDLMSProfileGeneric
@@ -120,8 +120,3 @@ class SecureReader(GuruxReader):
     def _round_trip(self, request: bytes | bytearray, reply: GXReplyData) -> None:
         with contextlib.redirect_stdout(io.StringIO()):          # the library talks about every ciphered APDU
             super()._round_trip(request, reply)
-
-
-def octets_of(value: Any) -> bytes:
-    """Whatever the library made of an octet-string, as bytes."""
-    return bytes(value.array()) if isinstance(value, GXByteBuffer) else bytes(value)

@@ -3,12 +3,8 @@
 import pytest
 
 from halow.s1g import (
-    MODULATION,
-    WIDTHS_MHZ,
-    noise_floor_dbm,
     rate_kbps,
     sensitivity_dbm,
-    snr_needed_db,
     width_offset_db,
 )
 
@@ -50,13 +46,6 @@ def test_sensitivity_costs_three_db_a_doubling():
     assert sensitivity_dbm(10, 1) == -98
 
 
-def test_noise_floor():
-    assert [noise_floor_dbm(width) for width in WIDTHS_MHZ] == [-108, -105, -102, -99, -96]
+def test_there_is_no_other_width():
     with pytest.raises(ValueError, match="not 3"):
         width_offset_db(3)
-
-
-def test_every_mcs_has_its_snr_and_faster_needs_more():
-    needs = [snr_needed_db(mcs) for mcs in (10, *range(10))]
-    assert needs == sorted(needs)
-    assert len(needs) == len(MODULATION)
