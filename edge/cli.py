@@ -169,7 +169,7 @@ def _place(error: Exception) -> str:
 @click.option("--debug", is_flag=True, help="Log everything to stderr, and show tracebacks.")
 @click.version_option(VERSION, prog_name="halow-gateway")
 @click.pass_context
-def root(context: click.Context, config: Path | None, debug: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def root(context: click.Context, config: Path | None, debug: bool) -> None:
     """Smart-meter edge gateway: DLMS/COSEM meters over Wi-Fi HaLow into ThingsBoard."""
     from edge import log
 

@@ -23,7 +23,7 @@ def alarms() -> None:
 @click.option("--history", is_flag=True, help="The newest changes instead: raised, cleared, acknowledged.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON: both, times in Unix milliseconds.")
 @pass_state
-def list_(state: State, history: bool, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def list_(state: State, history: bool, as_json: bool) -> None:
     """Show the alarms that stand at the running gateway, oldest first."""
     from edge.control import ask
 

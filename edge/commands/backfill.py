@@ -24,7 +24,7 @@ def backfill() -> None:
 @click.argument("meter", required=False, type=METER)
 @click.option("--json", "as_json", is_flag=True, help="As JSON: times in Unix seconds of the meter's clock.")
 @pass_state
-def status(state: State, meter: str | None, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def status(state: State, meter: str | None, as_json: bool) -> None:
     """Show, for METER or for all: intervals expected, present upstream or on flash, missing, absent at the meter.
 
     An absent interval is one for which the meter itself has no row: it was off, or its buffer has forgotten it.

@@ -24,7 +24,7 @@ PASSPHRASE_LIMIT_BYTES = 1_024
 @click.option("--passphrase-file", metavar="FILE", help="Take the passphrase from FILE; - is standard input.")
 @click.option("--without-secrets", is_flag=True, help="Leave passwords, keys, tokens out; the file is not encrypted.")
 @pass_state
-def backup(state: State, out: Path, passphrase_file: str | None, without_secrets: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def backup(state: State, out: Path, passphrase_file: str | None, without_secrets: bool) -> None:
     """Write meters, settings and keys of this gateway into one file, also while it runs.
 
     Passwords and keys of meters are in it, so it is encrypted with a passphrase, which is asked for; nobody opens it
@@ -62,8 +62,8 @@ def backup(state: State, out: Path, passphrase_file: str | None, without_secrets
 @click.option("--keep-settings", is_flag=True, help="Leave the settings file here as it is.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_state
-def restore(state: State, file: Path, passphrase_file: str | None, adopt: bool, keep_settings: bool,      # noqa: FBT001 - click passes flags by name
-            yes: bool) -> None:      # noqa: FBT001 - same
+def restore(state: State, file: Path, passphrase_file: str | None, adopt: bool, keep_settings: bool,
+            yes: bool) -> None:
     """Put a backup in place: all of it, or nothing, whenever the power fails. The gateway must be stopped.
 
     What is here and not in the backup stays. Invocation counters of ciphered meters go on far ahead, never back. The

@@ -16,7 +16,7 @@ from edge.errors import ConfigError
 @click.argument("out", required=False, metavar="[OUT.tar.gz]", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="As JSON: path, size_bytes, sha256, missing.")
 @pass_state
-def bundle(state: State, out: Path | None, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def bundle(state: State, out: Path | None, as_json: bool) -> None:
     """Make a support archive: settings, status, events, ring, radio, board, log; without passwords, keys and tokens.
 
     Works beside a running gateway and without one; its README.txt says what is missing. Only you may read the file. It

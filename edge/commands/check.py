@@ -34,7 +34,7 @@ _MARKS = {"good": "ok  ", "note": "note", "bad": "BAD "}
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON: a list of findings, each good, note or bad.")
 @pass_state
-def check(state: State, as_json: bool) -> int:      # noqa: FBT001 - click passes flags by name
+def check(state: State, as_json: bool) -> int:
     """Look at settings and surroundings; say what is wrong and what to do.
 
     Exits with 0 when the gateway can run, 1 when something marked BAD stands in its way. Run it as the gateway's user.

@@ -23,7 +23,7 @@ def config() -> None:
 @config.command(short_help="Print the settings in force.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON instead of TOML.")
 @pass_state
-def show(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def show(state: State, as_json: bool) -> None:
     """Print the settings in force: ThingsBoard's over the file's, and the defaults for what both leave out.
 
     Behind what is no default stands where it comes from; as JSON under "origins".
@@ -85,7 +85,7 @@ def check(state: State, file: Path | None) -> None:
 @config.command(short_help="Have the running gateway take up the settings file.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON: what has changed and what needs a restart.")
 @pass_state
-def reload(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def reload(state: State, as_json: bool) -> None:
     """Have the running gateway read its settings file again, without a restart.
 
     Connections go on where nothing of theirs has changed. A file with a problem changes nothing. What only a restart
@@ -116,7 +116,7 @@ def reload(state: State, as_json: bool) -> None:      # noqa: FBT001 - click pas
 @config.command(short_help="Show who changed which setting, and when.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON: a list of changes, oldest first.")
 @pass_state
-def history(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def history(state: State, as_json: bool) -> None:
     """Show the newest changes of settings in force: reloads, and what ThingsBoard set. Secrets are in none of them."""
     import msgspec
 

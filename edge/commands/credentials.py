@@ -25,7 +25,7 @@ def credentials() -> None:
 @click.option("--from", "source", metavar="FILE", help="The new token, password or certificate; - is standard input.")
 @click.option("--drop", is_flag=True, help="Forget new ones that were not accepted.")
 @pass_state
-def rotate(state: State, source: str | None, drop: bool) -> int:      # noqa: FBT001 - click passes flags by name
+def rotate(state: State, source: str | None, drop: bool) -> int:
     """Give the gateway new credentials, of the kind that uplink.credentials says.
 
     They are tried at once; those in use go on until the server takes the new ones, and longer where it does not.

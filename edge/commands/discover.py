@@ -47,8 +47,8 @@ USUAL_PORTS = (4059, 3333)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @pass_state
 def discover(
-    state: State, /, address: str | None, registered: str | None, password_file: str | None, as_hex: bool,      # noqa: FBT001 - click, by name
-    save: Path | None, add: str | None, as_json: bool, client_sap: int, **given: Any,      # noqa: FBT001 - same
+    state: State, /, address: str | None, registered: str | None, password_file: str | None, as_hex: bool,
+    save: Path | None, add: str | None, as_json: bool, client_sap: int, **given: Any,
 ) -> int:
     """Find out how a meter is spoken to, what it has, and which type it is.
 

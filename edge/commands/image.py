@@ -33,7 +33,7 @@ TIMEOUT_S = 20.0
 @pass_state
 def image(
     state: State, /, name: str, file: str | None, identifier: str | None, sha256: str | None,
-    activate: bool, at: str | None, abort: bool, yes: bool, as_json: bool,      # noqa: FBT001 - click passes flags by name
+    activate: bool, at: str | None, abort: bool, yes: bool, as_json: bool,
 ) -> None:
     """Send a firmware image to a meter in the time between its polls; without an option show how far it is.
 

@@ -55,7 +55,7 @@ class Part(NamedTuple):
 @click.option("--page-code", metavar="FILE", help="The same for a code that sets the page's password, once.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON: the name, the identity, and a list of parts.")
 @pass_state
-def init(state: State, /, meters: str | None, as_json: bool, **secrets: str | None) -> int:      # noqa: FBT001 - click passes flags by name
+def init(state: State, /, meters: str | None, as_json: bool, **secrets: str | None) -> int:
     """Make what is missing in the state directory: identity, keys, registry, ring.
 
     Does nothing twice, and may be cut at any moment. Exits with 1 when something could not be made, 78 when the

@@ -29,7 +29,7 @@ def link() -> None:
 @radio_options
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @pass_state
-def show(state: State, /, as_json: bool, **options: str | None) -> int:      # noqa: FBT001 - click passes flags by name
+def show(state: State, /, as_json: bool, **options: str | None) -> int:
     """Look once and print a table of the peers. Status 1 when there is no radio."""
     import msgspec
 
@@ -52,7 +52,7 @@ def show(state: State, /, as_json: bool, **options: str | None) -> int:      # n
 @click.option("--json", "as_json", is_flag=True, help="As JSON, one line per look.")
 @pass_state
 def watch(      # click passes flags by name
-    state: State, /, interval_s: float, count: int | None, as_json: bool, **options: str | None,      # noqa: FBT001
+    state: State, /, interval_s: float, count: int | None, as_json: bool, **options: str | None,
 ) -> None:
     """Print one line per peer at every look, until interrupted: for a person turning an antenna."""
     radio, settings = chosen_radio(state, options)
@@ -63,7 +63,7 @@ def watch(      # click passes flags by name
 @radio_options
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @pass_state
-def info(state: State, /, as_json: bool, **options: str | None) -> int:      # noqa: FBT001 - click passes flags by name
+def info(state: State, /, as_json: bool, **options: str | None) -> int:
     """Print driver, module, firmware, board file, country and kernel. Status 1 when there is no radio."""
     import msgspec
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--csv", "csv_path", type=click.Path(dir_okay=False, path_type=Path), help="Also write a CSV file.")
 @click.option("--sound", is_flag=True, help="Ring the terminal's bell: once near the best so far, twice at a new best.")
 @pass_state
-def survey(state: State, /, peer: str, seconds: int | None, csv_path: Path | None, sound: bool,      # noqa: FBT001 - click
+def survey(state: State, /, peer: str, seconds: int | None, csv_path: Path | None, sound: bool,
            **options: str | None) -> int:
     """Show one PEER (its MAC, or the name of a registered meter) every second: signal, trend, best so far, round trip.
 

@@ -30,7 +30,7 @@ RETRY_S = 1.0
 @click.option("--json", "as_json", is_flag=True,
               help="As JSON, times in Unix milliseconds; with --follow one object per line.")
 @pass_state
-def logs(state: State, follow: bool, level: str, meter: str, since: int, most: int, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def logs(state: State, follow: bool, level: str, meter: str, since: int, most: int, as_json: bool) -> None:
     """Show the newest lines of the running gateway's log, from its memory (1,000 lines).
 
     What was said before the gateway was started is the journal's: `journalctl -u halow-gateway`. There the fields
@@ -90,7 +90,7 @@ def log() -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON: what is in force.")
 @pass_state
 def log_level(
-        state: State, wanted: str | None, part: str | None, for_s: float, keep: bool, by: str, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+        state: State, wanted: str | None, part: str | None, for_s: float, keep: bool, by: str, as_json: bool) -> None:
     """Show the level that is in force, or have LEVEL for a while: debug, info, warning or error.
 
     The level default is the way back, at once.

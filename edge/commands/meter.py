@@ -74,7 +74,7 @@ def meter_options(function: _Function) -> _Function:
 @meter.command("list")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @pass_state
-def list_(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def list_(state: State, as_json: bool) -> None:
     """List all meters."""
     with state.registry(state.settings()) as registry:
         meters, secret = registry.list(), registry.with_password()
@@ -95,7 +95,7 @@ def list_(state: State, as_json: bool) -> None:      # noqa: FBT001 - click pass
 @click.argument("name", type=METER)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @pass_state
-def show(state: State, name: str, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def show(state: State, name: str, as_json: bool) -> None:
     """Show one meter: what is set, what its profile answers, what was learned about it."""
     settings = state.settings()
     with state.registry(settings) as registry:
@@ -138,8 +138,8 @@ def show(state: State, name: str, as_json: bool) -> None:      # noqa: FBT001 - 
 @password_options
 @pass_state
 def add(
-    state: State, /, name: str, host: str, paused: bool,      # noqa: FBT001 - click passes flags by name
-    password_file: str | None, as_hex: bool, encryption_key_file: str | None,      # noqa: FBT001 - same
+    state: State, /, name: str, host: str, paused: bool,
+    password_file: str | None, as_hex: bool, encryption_key_file: str | None,
     authentication_key_file: str | None, **given: Any,
 ) -> None:
     """Register a meter: its name in ThingsBoard, and its address or that of its serial bridge.
@@ -188,7 +188,7 @@ def edit(state: State, /, name: str, host: str | None, unset: tuple[str, ...], *
 @click.argument("name", type=METER)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_state
-def remove(state: State, name: str, yes: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def remove(state: State, name: str, yes: bool) -> None:
     """Remove a meter, its password and what was learned. Readings in the ring are still sent."""
     settings = state.settings()
     with state.registry(settings) as registry:
@@ -223,7 +223,7 @@ def resume(state: State, names: tuple[str, ...]) -> None:
 @click.option("--clear", is_flag=True, help="Remove the password.")
 @pass_state
 def set_password(
-    state: State, name: str, password_file: str | None, as_hex: bool, clear: bool,      # noqa: FBT001 - click again
+    state: State, name: str, password_file: str | None, as_hex: bool, clear: bool,
 ) -> None:
     """Set a meter's password: asked for, or from --password-file."""
     if clear and password_file:
@@ -246,7 +246,7 @@ def set_password(
 @click.option("--file", metavar="FILE", help="Take the key from FILE; - is standard input.")
 @click.option("--clear", is_flag=True, help="Remove the key.")
 @pass_state
-def set_key(state: State, name: str, kind: str, file: str | None, clear: bool) -> None:      # noqa: FBT001 - click again
+def set_key(state: State, name: str, kind: str, file: str | None, clear: bool) -> None:
     """Set one of a meter's keys: asked for, or from --file; in hexadecimal digits, or the bytes themselves."""
     if clear and file:
         raise click.UsageError("--clear and --file exclude each other")
@@ -262,7 +262,7 @@ def set_key(state: State, name: str, kind: str, file: str | None, clear: bool) -
 @click.argument("file")
 @click.option("--update", is_flag=True, help="Let lines replace registered meters of the same name.")
 @pass_state
-def import_(state: State, file: str, update: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def import_(state: State, file: str, update: bool) -> None:
     """Register the meters of a CSV file (- is standard input): all of them, or none and the reasons.
 
     The first line names the columns; name, host and port must be there. A column `password` is taken.

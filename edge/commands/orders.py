@@ -29,7 +29,7 @@ PERMISSIONS = ("relay",)
 @click.option("--yes", is_flag=True, help="Do not ask for the meter's name once more.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @pass_state
-def relay(state: State, name: str, order: str, yes: bool, as_json: bool) -> None:      # noqa: FBT001 - click, by name
+def relay(state: State, name: str, order: str, yes: bool, as_json: bool) -> None:
     """Switch a meter's supply off or on, or show the state of its relay.
 
     Needs [relay] allow = true in the settings and `meter permit METER relay`. Every order is recorded, also a refused
@@ -52,7 +52,7 @@ def relay(state: State, name: str, order: str, yes: bool, as_json: bool) -> None
 @click.argument("targets", nargs=-1, required=True, metavar="[CLASS/]OBIS[@ATTRIBUTE]...")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @pass_state
-def get(state: State, name: str, targets: tuple[str, ...], as_json: bool) -> None:      # noqa: FBT001 - click, by name
+def get(state: State, name: str, targets: tuple[str, ...], as_json: bool) -> None:
     """Read any attributes of a meter: 3/1-0:1.8.0@2. Attribute 2 where none is given.
 
     The class may be left out where the meter's profile names the object, or its OBIS code tells. Exits with 1 where
@@ -74,7 +74,7 @@ def get(state: State, name: str, targets: tuple[str, ...], as_json: bool) -> Non
 @click.argument("value", metavar="TYPE:VALUE")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @pass_state
-def set_(state: State, name: str, target: str, value: str, as_json: bool) -> None:      # noqa: FBT001 - click, by name
+def set_(state: State, name: str, target: str, value: str, as_json: bool) -> None:
     """Write one attribute of a meter: 70/0-0:96.3.10@4 enum:4.
 
     Types: null, bool, i8 to i64, u8 to u64, enum, float32, float64, octets (hexadecimal), text, utf8, bits, date-time,
@@ -89,7 +89,7 @@ def set_(state: State, name: str, target: str, value: str, as_json: bool) -> Non
 @click.argument("value", required=False, metavar="[TYPE:VALUE]")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @pass_state
-def action(state: State, name: str, target: str, value: str | None, as_json: bool) -> None:      # noqa: FBT001 - same
+def action(state: State, name: str, target: str, value: str | None, as_json: bool) -> None:
     """Call one method: 7/1-0:99.1.0@1 i8:0. Needs [orders] allow_action = true. Recorded.
 
     The relay and firmware images have commands of their own, with interlocks; they are not called from here.

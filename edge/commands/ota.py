@@ -14,7 +14,7 @@ _NAMES = {"fw": "firmware", "sw": "software"}
 @click.option("--retry", is_flag=True, help="Try again what has failed, as if ThingsBoard had offered it anew.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON: by fw and sw, state, error, bytes and size_bytes.")
 @pass_state
-def ota(state: State, retry: bool, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def ota(state: State, retry: bool, as_json: bool) -> None:
     """Show how an update from ThingsBoard goes."""
     from edge.control import ask
 

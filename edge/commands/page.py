@@ -17,7 +17,7 @@ def page() -> None:
 @page.command(short_help="Print a one-time code that sets the page's password.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @pass_state
-def code(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def code(state: State, as_json: bool) -> None:
     """Print a one-time code that sets the page's password: the first one, or another for one that is forgotten.
 
     Whoever may run this on the box may set the password; nobody else can. The code before it is void.
@@ -55,7 +55,7 @@ def token() -> None:
 @token.command("list", short_help="List the tokens.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @pass_state
-def list_(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def list_(state: State, as_json: bool) -> None:
     """List the tokens, without their secrets."""
     tokens = _ask(state, do="tokens")["tokens"]
     if as_json:

@@ -88,8 +88,8 @@ class Outcome:
 @click.option("--hex", "as_hex", is_flag=True, help="The password is given in hexadecimal digits.")
 @pass_state
 def read(
-    state: State, /, name: str | None, trace: bool, as_json: bool, adopt: bool,      # noqa: FBT001 - click, by name
-    password_file: str | None, as_hex: bool, record: Path | None, keep_identity: bool, **given: Any,      # noqa: FBT001 - same
+    state: State, /, name: str | None, trace: bool, as_json: bool, adopt: bool,
+    password_file: str | None, as_hex: bool, record: Path | None, keep_identity: bool, **given: Any,
 ) -> None:
     """Poll one meter once and print its values with units.
 
@@ -174,7 +174,7 @@ def registered(state: State, settings: "Settings", name: str, changes: dict[str,
 
 
 def _unregistered(state: State, settings: "Settings", changes: dict[str, Any], password: bytes | None,
-                  trace: bool, *, as_hex: bool) -> Task:      # noqa: FBT001 - a flag handed on
+                  trace: bool, *, as_hex: bool) -> Task:
     profile = state.library(settings).find(changes.get("profile", Meter.__dataclass_fields__["profile"].default))
     fields: dict[str, Any] = {"name": AD_HOC, "port": port_at(changes["host"], profile.association.port)}
     meter = _possible(Meter(**(fields | changes)))

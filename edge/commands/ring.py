@@ -79,7 +79,7 @@ def _place(function: Any) -> Any:
 @_place
 @click.option("--json", "as_json", is_flag=True, help="As JSON: sizes in bytes.")
 @pass_state
-def status(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def status(state: State, as_json: bool) -> None:
     """Tell how full the ring is, what it lost since it was made, and how worn the flash under it is.
 
     Read from flash and from the kernel; the running gateway's own counters are in `halow-gateway status`.
@@ -125,7 +125,7 @@ def _worn(worn: "StorageWear") -> str:
 @_place
 @click.option("--json", "as_json", is_flag=True, help="As JSON: sizes in bytes, times in UTC milliseconds.")
 @pass_state
-def ls(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def ls(state: State, as_json: bool) -> None:
     """List the slots: what each holds, how many records wait, and when its segment began."""
     look = _look(state)
     if as_json:
@@ -146,7 +146,7 @@ def ls(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passes 
 @_place
 @click.option("--json", "as_json", is_flag=True, help="As JSON; the status is the same.")
 @pass_state
-def verify(state: State, as_json: bool) -> int:      # noqa: FBT001 - click passes flags by name
+def verify(state: State, as_json: bool) -> int:
     """Read every page and say what is damaged. Status 1 when something is.
 
     While the gateway runs, a page that is just being written may be reported; look again before believing it.

@@ -47,7 +47,7 @@ class Known(NamedTuple):
 @pass_state
 def scan(
     state: State, /, nets: tuple[str, ...], ports: tuple[int, ...], at_once: int, csv_file: Path | None,
-    yes: bool, as_json: bool, **given: Any,      # noqa: FBT001 - click passes flags by name
+    yes: bool, as_json: bool, **given: Any,
 ) -> int:
     """Find the meters on nets like 10.30.0.0/24, or at single addresses, also of IPv6.
 

@@ -23,7 +23,7 @@ _UNITS = {"s": "", "bytes": "", "ms": "ms", "db": "dB", "dbm": "dBm", "khz": "kH
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON: durations in seconds, sizes in bytes.")
 @pass_state
-def status(state: State, as_json: bool) -> None:      # noqa: FBT001 - click passes flags by name
+def status(state: State, as_json: bool) -> None:
     """Show what the running gateway is doing, on one screen.
 
     Exits with 1 when no gateway runs here.

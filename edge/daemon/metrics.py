@@ -12,7 +12,7 @@ from edge import __build__, __version__
 from edge.clock import Clock
 from edge.daemon.links import LinkDesk
 from edge.daemon.vitals import Vitals
-from edge.health.openmetrics import Family, Number, render
+from edge.health.openmetrics import Family, Kind, Number, render
 from edge.poll.fleet import Fleet
 from edge.poll.state import LATENESS_BOUNDS_S, PollerState
 from edge.ring.store import Ring
@@ -22,7 +22,7 @@ KEPT_S = 1.0                # whoever asks again within it gets the same text
 AT_A_TIME = 10              # meters without a break
 PEERS_MOST = 256
 
-GATEWAY: Mapping[str, tuple[str, str, str, float]] = {
+GATEWAY: Mapping[str, tuple[str, Kind, str, float]] = {
     "uptime_s": ("halow_gateway_uptime_seconds", "gauge", "Time since the gateway was started.", 1),
     "cpu_time_s": ("process_cpu_seconds", "counter", "CPU time of the process, user and system.", 1),
     "rss_bytes": ("process_resident_memory_bytes", "gauge", "Resident memory of the process.", 1),
@@ -102,7 +102,7 @@ class MetricsDesk:
         figures = await self._vitals.exact()
         found = []
         for key, (name, kind, about, factor) in GATEWAY.items():
-            family = Family(name, kind, about)      # type: ignore[arg-type]  # a Literal of the table above
+            family = Family(name, kind, about)
             value = figures.get(key)
             if isinstance(value, int | float):
                 family.add(value if factor == 1 else value * factor)
@@ -120,7 +120,7 @@ class MetricsDesk:
         healthy.add(int(status.healthy))
         commits = Family("halow_ring_commits", "counter", "Commits with records.")
         commits.add(status.commits)
-        rows: tuple[tuple[str, str, str, str], ...] = (
+        rows: tuple[tuple[str, str, Kind, str], ...] = (
             ("size_bytes", "size_bytes", "gauge", "Flash that the stream takes."),
             ("quota_bytes", "quota_bytes", "gauge", "Flash that it may take."),
             ("backlog", "backlog_records", "gauge", "Durable records that nobody has acknowledged."),
@@ -136,7 +136,7 @@ class MetricsDesk:
             ("slots_quarantined", "quarantined_slots", "gauge", "Slots that are not written any more."))
         found = [healthy, commits]
         for attribute, name, kind, about in rows:
-            family = Family(f"halow_ring_{name}", kind, about)      # type: ignore[arg-type]  # a Literal of the rows above
+            family = Family(f"halow_ring_{name}", kind, about)
             for stream, state in status.streams.items():
                 family.add(getattr(state, attribute), stream=stream)
             found.append(family)
@@ -149,13 +149,14 @@ class MetricsDesk:
         if isinstance(state, str):
             return [connected]
         found = [connected]
-        for name, kind, about, value in (
-                ("unacked_messages", "gauge", "Publications without a PUBACK yet.", state.in_flight_messages),
-                ("unacked_bytes", "gauge", "Their bytes.", state.in_flight_bytes),
-                ("sent_records", "counter", "Records handed to the link, repetitions included.", state.sent_records),
-                ("delivered_records", "counter", "Records that the server acknowledged.", state.acked_records),
-                ("takeovers", "counter", "Times another client came with the same login.", state.takeovers)):
-            family = Family(f"halow_uplink_{name}", kind, about)      # type: ignore[arg-type]  # a Literal of the rows above
+        numbers: tuple[tuple[str, Kind, str, int], ...] = (
+            ("unacked_messages", "gauge", "Publications without a PUBACK yet.", state.in_flight_messages),
+            ("unacked_bytes", "gauge", "Their bytes.", state.in_flight_bytes),
+            ("sent_records", "counter", "Records handed to the link, repetitions included.", state.sent_records),
+            ("delivered_records", "counter", "Records that the server acknowledged.", state.acked_records),
+            ("takeovers", "counter", "Times another client came with the same login.", state.takeovers))
+        for name, kind, about, value in numbers:
+            family = Family(f"halow_uplink_{name}", kind, about)
             family.add(value)
             found.append(family)
         return found

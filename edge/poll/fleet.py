@@ -163,7 +163,7 @@ class Fleet:
             twins = self._twins(item for name, item in wanted.items() if name not in refused)
             gone = [name for name in self._running if name not in wanted or name in refused]
             changed = [name for name, running in self._running.items()
-                       if name not in gone and self._differs(running, wanted[name], name in twins)]
+                       if name not in gone and self._differs(running, wanted[name], hang_up=name in twins)]
             new = [name for name in wanted if name not in refused and name not in self._running]
             await self._stop([*gone, *changed])
             for name in (*changed, *new):
@@ -269,7 +269,7 @@ class Fleet:
         return association_settings(item.meter, self._profiles[item.meter.profile], item.password, self._settings,
                                     item.keys, item.client_title)
 
-    def _differs(self, running: _Running, item: Enrolled, hang_up: bool) -> bool:  # noqa: FBT001 - private, named at the call
+    def _differs(self, running: _Running, item: Enrolled, *, hang_up: bool) -> bool:
         """Tell whether a restart is due. What the poller itself has learned meanwhile is no difference."""
         adopted = item.learned.identity not in ("", running.learned.identity)
         before = running.enrolled

@@ -73,7 +73,7 @@ class Vendor:
     def correct(self, station: Station) -> LinkSample:
         """Return the sample with everything the driver makes up taken out and the rates as they are on the air."""
         sample = replace(station.sample, tx_rate=self._rate(station.tx), rx_rate=self._rate(station.rx))
-        return replace(sample, **dict.fromkeys(self.faked, None)) if self.faked else sample  # type: ignore[arg-type]
+        return replace(sample, **dict.fromkeys(self.faked, None)) if self.faked else sample      # type: ignore[arg-type]  # names of its fields that may be None
 
     def facts(self, interface: Interface, country: str, noise_dbm: int | None) -> RadioFacts:
         """Return the radio's facts, with its true channel where it can be told."""
