@@ -34,6 +34,8 @@ EXACT = 10**15             # below it a whole number and a power of ten give the
 PROPERTIES = "Properties/"  # a folder, for what a thing is (6.4.2 and the examples of 4.6.1)
 MAX_POWER = 22             # 10**22 is the last power of ten that a double holds exactly
 
+AHEAD_MS = 60_000
+
 _POLL_OK = {Kind.READING: True, Kind.FAILURE: False}
 
 
@@ -106,7 +108,7 @@ class Thing:
         """Return a record as metrics, and which of its values are current: those newer than `before` and the tag's.
 
         A tag that is new, or declared too narrowly, makes a birth wanted. A current value in the future, from a
-        clock that was wrong, bars nothing.
+        clock that was wrong, bars nothing; a little ahead is what a burst of records is (edge.clock).
         """
         stamp, newest = record.stamp, Newest()
         metrics: list[bytes] = []
@@ -118,7 +120,7 @@ class Thing:
             tag = self._declared(key, unit, datatype_of(told))
             value = fitted(tag.datatype, told)
             last_ms = before[tag][1] if tag in before else tag.at_ms
-            live = current and not stamp.wall_ms <= last_ms <= now_ms
+            live = current and not stamp.wall_ms <= last_ms <= now_ms + AHEAD_MS
             if live:
                 newest[tag] = value, stamp.wall_ms
             metrics.append(metric(alias_field(tag.alias) + head + (b"" if live else HISTORICAL) + tail

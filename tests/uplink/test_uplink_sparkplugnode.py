@@ -27,7 +27,7 @@ class Site:
     """An edge node, its clock, and a host that hears everything at once."""
 
     def __init__(self, host_id=""):
-        self.now_s, self.wall_ms, self.boot, self.bdseq, self.silent, self.seq = 100.0, WALL_MS, "boot", -1, set(), 0
+        self.now_s, self.wall_ms, self.boot, self.bdseq, self.silent, self.seq, self.stamps = 100.0, WALL_MS, "boot", -1, set(), 0, 0
         clock = SimpleNamespace(monotonic=lambda: self.now_s, stamp=self.stamp)
         self.node = EdgeNode("g", "gw", host_id, clock, self.next, lambda name: name in self.silent)
         self.dialect = Sparkplug(self.node, Attributes())
@@ -35,6 +35,7 @@ class Site:
         self.connect()
 
     def stamp(self, age_s=0.0):
+        self.stamps += 1
         return Stamp(int((self.now_s - age_s) * 1000), self.wall_ms - int(age_s * 1000), self.boot, True)
 
     async def next(self):
@@ -177,6 +178,34 @@ def test_a_clock_that_was_in_the_future_bars_nothing():
     site.wait(1)
     site.send(site.row("m1", READING, 2, 2, "b"))
     assert len([place for place in site.book.current if place[1] == "energy"]) == 2
+
+
+def test_a_backlog_uses_up_no_time_of_the_clock():
+    """No two stamps share a millisecond: one for each message would put the next readings into the future."""
+    site = Site()
+    for n in range(300):
+        site.wait(0.001)
+        site.send(site.row("m1", READING, n, n, "a"))
+    assert len(site.book.verbs) > 300
+    assert site.stamps < 300 + 10
+
+
+def test_a_burst_whose_stamps_run_ahead_stays_in_order():
+    site = Site()
+    rows = [site.row("m1", READING, n, n, "a", age_s=-n / 1000) for n in range(200)]
+    site.send(*rows[100:])
+    site.send(*rows[:100])
+    assert site.book.faults == []
+    assert len([place for place in site.book.history if place[1] == "energy"]) == 100
+
+
+def test_a_wish_that_the_first_birth_fulfils_is_fulfilled():
+    site = Site()
+    site.hear("spBv1.0/g/NCMD/gw", REBIRTH)
+    assert site.certificates()
+    site.wait(REBIRTH_REST_S + 1)
+    assert site.certificates()
+    assert site.book.verbs == ["NBIRTH"]
 
 
 def test_a_time_that_may_not_be_believed_says_so():
