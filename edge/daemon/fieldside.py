@@ -24,6 +24,7 @@ from edge.daemon.links import LinkDesk
 from edge.daemon.orders import OrderDesk
 from edge.daemon.pushes import Pushes
 from edge.daemon.radiorecovery import RadioRecovery
+from edge.daemon.radioseen import RadioSeen
 from edge.daemon.radiowatch import RadioWatch
 from edge.daemon.renewable import Renewable
 from edge.errands.image_store import ImageStore
@@ -60,7 +61,7 @@ async def field_side(ground: Ground, resources: AsyncExitStack) -> FieldSide:
     settings, clock, intake, enrolment = ground.settings, ground.clock, ground.intake, ground.enrolment
     latest = Latest(clock)
     links = LinkDesk(lambda: enrolment.meters, intake.telemetry, clock, settings.radio.record_interval_s,
-                     tell=intake.alarm)
+                     tell=intake.alarm, seen=RadioSeen(ground.state_dir, clock))
     means = Means(intake.keep_judged, enrolment.progress, enrolment.keep_progress, clock, ground.ring.meter_clock)
     images = ImageDesk(settings, ImageStore(ground.state_dir), enrolment, means)
     backfill = BackfillDesk(settings, ground.ring, enrolment, clock, intake.telemetry)

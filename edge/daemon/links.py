@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from edge.clock import Clock
+from edge.daemon.radioseen import RadioSeen
 from edge.health.linkalarms import LinkAlarms
 from edge.health.linkrecords import Polls, gateway_link, meter_link
 from edge.health.promise import Pulse
@@ -31,7 +32,7 @@ class LinkDesk:
     """Keeps what the radio monitor said last, and writes it down. One loop, one `run`."""
 
     def __init__(self, meters: Callable[[], Iterable[Meter]], keep: Keep, clock: Clock,
-                 record_interval_s: float, *, tell: Keep) -> None:
+                 record_interval_s: float, *, tell: Keep, seen: RadioSeen | None = None) -> None:
         """`keep` takes a record for the ring without waiting (`Ring.put` bound to its stream), `tell` an alarm."""
         self.states: tuple[LinkState, ...] = ()
         self.radio: RadioState | None = None
@@ -45,6 +46,7 @@ class LinkDesk:
         self._changed: set[str] = set()
         self._news = asyncio.Event()
         self._tell = tell
+        self._seen = seen
         self._asked: dict[str, tuple[int, int]] = {}
         self.alarms = LinkAlarms()
 
@@ -65,6 +67,8 @@ class LinkDesk:
         changed = {state.mac for state in states if state.changed}
         if changed:
             self._changed |= changed
+            self._news.set()
+        if self._seen is not None and self._seen.missing(radio) and self.alarms.expect():
             self._news.set()
 
     async def run(self, pollers: Callable[[], Mapping[str, PollerState]], pulse: Pulse) -> None:
@@ -87,6 +91,8 @@ class LinkDesk:
             changed, self._changed = self._changed, set()
             self._news.clear()
             await self._learn_neighbours()
+            if self._seen is not None:
+                await self._seen.note(self.radio)
             if over:
                 self._due = None
                 changed = {state.mac for state in self.states}

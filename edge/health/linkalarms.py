@@ -72,6 +72,11 @@ class LinkAlarms:
             self._from_before.add(key[0])
             self._seen_radio = self._seen_radio or key == ("", "radio_absent")
 
+    def expect(self) -> bool:
+        """Take a radio that is not there for one that is missing; False: so it was already."""
+        news, self._seen_radio = not self._seen_radio, True
+        return news
+
     def retain(self, registered: Iterable[str]) -> None:
         """Wait no longer for the peers of meters that are registered no longer: the next look clears what stands."""
         self._from_before.intersection_update(("", *registered))

@@ -1,12 +1,14 @@
 """Radio peers joined to meters, and what of it reaches the ring."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from edge.clock import SystemClock
 from edge.daemon import links
 from edge.daemon.links import LinkDesk
+from edge.daemon.radioseen import RadioSeen
 from edge.model import Kind, Meter, Record
 from halow.model import Grade, LinkState, RadioFacts, RadioState
 from halow.neighbours import Neighbours
@@ -23,11 +25,11 @@ def state(mac: str, rssi_dbm: float, grade: Grade = Grade.GOOD, *, changed: bool
 class Bench:
     """A desk whose records can be awaited."""
 
-    def __init__(self, record_interval_s: float) -> None:
+    def __init__(self, record_interval_s: float, seen: RadioSeen | None = None) -> None:
         self.records: list[Record] = []
         self.alarms: list[Record] = []
         self.news = asyncio.Event()
-        self.desk = LinkDesk(lambda: METERS, self.keep, SystemClock(trust_wall=True), record_interval_s, tell=self.alarms.append)
+        self.desk = LinkDesk(lambda: METERS, self.keep, SystemClock(trust_wall=True), record_interval_s, tell=self.alarms.append, seen=seen)
 
     def keep(self, record: Record) -> None:
         self.records.append(record)
@@ -93,6 +95,25 @@ async def test_a_radio_that_goes_away_is_told_at_once():
         await bench.until(2)
     values = dict(zip((f.key for f in bench.records[-1].schema.fields), bench.records[-1].values, strict=True))
     assert (values["link_radio_state"], values["link_radio_reason"]) == ("absent", "interface_gone")
+
+
+async def test_a_radio_that_does_not_come_up_again_is_an_alarm_and_one_that_never_was_is_none(tmp_path, monkeypatch):
+    clock = SystemClock(trust_wall=True)
+    monkeypatch.setattr(clock, "monotonic", lambda: 180.0)
+    absent = RadioState(present=False, since=0.0, reason="no_interface", detail="no wireless interface")
+
+    async def started(*looks: RadioState) -> list[tuple[str, str]]:
+        async with Bench(3_600, RadioSeen(tmp_path, clock)) as bench:
+            for number, look in enumerate(looks, start=1):
+                bench.desk.heard((), look)
+                await bench.until(number)
+        return [record.values[:2] for record in bench.alarms]
+
+    assert await started(absent) == [], "no radio is no fault"
+    assert await started(RADIO) == []
+    assert await started(replace(absent, since=1.0)) == [], "its driver may be late"
+    assert await started(absent, RADIO) == [("radio_absent", "raised"), ("radio_absent", "cleared")]
+    assert (tmp_path / "radio.seen").exists()
 
 
 async def test_without_a_neighbour_table_the_registered_mac_still_joins(monkeypatch: pytest.MonkeyPatch):
