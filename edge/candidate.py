@@ -39,9 +39,13 @@ def put(settings: Settings, raw: bytes, kind: Credentials | None = None) -> Logi
 
 
 def waiting(settings: Settings) -> Login | None:
-    """Return the candidate; None where none lies there. ConfigError for a damaged one."""
+    """Return the candidate; None where none lies there. ConfigError for a damaged one, or where that cannot be seen."""
     path = beside(settings)
-    return read_login(settings, at=path) if path.exists() else None
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be looked at: {error.strerror}") from error
+    return read_login(settings, at=path) if there else None
 
 
 def keep(settings: Settings, kind: Credentials | None = None) -> Path:

@@ -1,6 +1,7 @@
 """Credentials that come by themselves, and new ones on trial: every kind, each refusal, a cut at every message."""
 
 import asyncio
+import errno
 import random
 import ssl
 import stat
@@ -248,6 +249,22 @@ async def test_a_server_that_proves_nothing_is_asked_ever_more_rarely(site, serv
         await admission.login()
         rests.append(round(admission._try_at - SystemClock(trust_wall=True).monotonic()))
     assert rests == [60, 120, 240, 480, 960, 1920, 3840, 7200, 7200]
+
+
+async def test_a_card_that_fails_under_the_credentials_takes_no_connection_away(site, monkeypatch):
+    """What is used is in memory; an error on the way to new ones ended the connection, every five seconds."""
+    site.uplink["provision_key"] = ""
+    (site.state_dir / "uplink.token").write_text("the-token")
+    admission = site.start()
+    login = await admission.login()
+
+    def fails(path, *_args, **_named):
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    for name in ("exists", "open"):
+        monkeypatch.setattr(candidate.Path, name, fails)
+    assert not admission.other(login, refused=False)
+    assert not admission.other(login, refused=True)
 
 
 def test_what_is_no_credential_is_not_even_laid_beside(site):
