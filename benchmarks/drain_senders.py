@@ -4,6 +4,7 @@ gateway        the whole program on a ring that holds the backlog
 gmqtt          the same publications, packed before, through bare gmqtt with the same window
 paho           the same through paho-mqtt's own loop, the same window
 
+All of them stay when they are through, until they are killed: of a process that is gone nobody can tell what it took.
 The fourth, the ThingsBoard IoT Gateway, is in benchmarks/drain_incumbent.py.
 """
 
@@ -151,10 +152,7 @@ async def _by_gmqtt(port: int, publications: list[tuple[str, bytes]]) -> None:
             window.room.clear()
             await window.room.wait()
         client.publish(topic, payload, qos=1)
-    while window.open:
-        window.room.clear()
-        await window.room.wait()
-    await client.disconnect()
+    await asyncio.Event().wait()
 
 
 def _by_paho(port: int, publications: list[tuple[str, bytes]]) -> None:
@@ -170,8 +168,6 @@ def _by_paho(port: int, publications: list[tuple[str, bytes]]) -> None:
             open_ids.add(client.publish(topic, payload, qos=1).mid)
             if len(open_ids) >= WINDOW:
                 return
-        if not open_ids:
-            client.disconnect()
 
     def answered(_client: object, _data: object, mid: int, *_rest: object) -> None:
         open_ids.discard(mid)

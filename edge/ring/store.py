@@ -135,8 +135,9 @@ class Ring:
                    limit_bytes: int = 1 << 18) -> list[Stored]:
         """Return the oldest un-acknowledged records with `seq > after`, ascending; one at least if there is one.
 
-        `limit_bytes` counts packed bytes, averaged per page. Records that are not durable yet, where they may be read
-        at all, come last.
+        A page that would not fit whole is left for the next read once half of `limit_records` is found, so that a
+        backlog is decoded once. `limit_bytes` counts packed bytes, averaged per page. Records that are not durable yet,
+        where they may be read at all, come last.
         """
         lane = self._lanes[stream]
         first = 0 if after is None else (after & ORDINAL_MASK) + 1
