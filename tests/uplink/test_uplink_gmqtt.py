@@ -51,6 +51,11 @@ def test_who_makes_a_connection():
     assert "self._connection = conn" in inspect.getsource(MQTTProtocol.set_connection)
 
 
+def test_a_will_that_is_set_while_the_connection_is_made_goes_with_it():
+    source = inspect.getsource(gmqtt.Client.connect)
+    assert 0 < source.index("await self._create_connection(") < source.index("will_message=self._will_message")
+
+
 def test_how_a_stream_ended_is_kept_by_the_protocol():
     """A TLS alert that comes after the handshake: asyncio's own future, which gmqtt does not touch on Python 3.7 and later."""
     assert issubclass(MQTTProtocol, asyncio.StreamReaderProtocol)

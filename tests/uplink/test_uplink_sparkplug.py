@@ -106,8 +106,9 @@ async def test_a_host_that_asks_gets_all_births_again_and_writes_nothing_else(mo
 
 
 async def test_without_its_primary_host_a_node_keeps_everything(mosquitto, ring, feed, run_uplink):
-    async with HostApplication(mosquitto.port, host_id="scada") as host, run_uplink(
-            mosquitto.port, **QUICK, sparkplug_primary_host="scada", next_bdseq=counted()) as uplink:
+    async with HostApplication(mosquitto.port, "Versorgung Süd", host_id="scada") as host, run_uplink(
+            mosquitto.port, **(QUICK | {"sparkplug_group": "Versorgung Süd"}), sparkplug_primary_host="scada",
+            next_bdseq=counted()) as uplink:
         book = host.book
         await until(lambda: uplink.state().connected)
         await feed.readings(30)
