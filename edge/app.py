@@ -46,8 +46,8 @@ from edge.health.promise import Promises
 from edge.health.signals import on_hangup, stop_signals
 from edge.health.supervise import EXPENDABLE, VITAL, RestartPolicy, Worker, WorkerState, supervise
 from edge.identity import identify
-from edge.log import current
 from edge.logs.level import LevelDesk
+from edge.logs.output import current
 from edge.logs.tail import kept
 from edge.meters.library import Library, own_directory
 from edge.ring.store import Ring

@@ -171,14 +171,14 @@ def _place(error: Exception) -> str:
 @click.pass_context
 def root(context: click.Context, config: Path | None, debug: bool) -> None:
     """Smart-meter edge gateway: DLMS/COSEM meters over Wi-Fi HaLow into ThingsBoard."""
-    from edge import log
+    from edge.logs import output
 
     state: State = context.obj
     state.config = config
     state.debug = debug
-    log.configure("debug" if debug else "warning")
+    output.configure("debug" if debug else "warning")
     if context.invoked_subcommand != "run":      # the daemon's log outlives its command: what hangs then is still named
-        context.call_on_close(log.release)
+        context.call_on_close(output.release)
 
 
 def main() -> NoReturn:

@@ -28,12 +28,12 @@ def finished(settings: "Settings") -> bool:
 @pass_state
 def run(state: State) -> int:
     """Run the gateway in the foreground until SIGTERM or Ctrl-C; a second signal ends it at once."""
-    from edge import log
+    from edge.logs import output
 
     settings = state.settings()      # before the half second of imports: what is wrong is told at once
     if finished(settings):
         settings = state.settings()
-    log.configure("debug" if state.debug else settings.gateway.log_level)
+    output.configure("debug" if state.debug else settings.gateway.log_level)
     from edge.app import run as run_app
 
     return run_app(settings, state.config_path())

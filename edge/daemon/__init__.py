@@ -1,1 +1,1 @@
-"""The daemon's own hands: what `edge.app` wires between the rooms. Sees what app sees."""
+"""The running gateway: its three sides (field, cloud, people), and the desks that join the other rooms in them."""

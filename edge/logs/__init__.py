@@ -1,1 +1,1 @@
-"""What becomes of log lines besides stderr: the journal with its fields, the newest lines in memory, the level."""
+"""What becomes of log lines: stderr or the journal with its fields, the newest ones in memory, the level."""

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from edge.errors import ConfigError
-from edge.log import LEVELS, set_level
+from edge.logs.output import LEVELS, set_level
 from edge.logs.tail import LevelName
 
 FOR_MOST_S = 86_400.0

@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Meta
 
 from edge.errors import ConfigError
-from edge.log import LEVELS, one_line
 from edge.logs.fields import fields_of
+from edge.logs.output import LEVELS, one_line
 from edge.logs.repeats import RepeatFilter
 
 if TYPE_CHECKING:

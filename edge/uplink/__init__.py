@@ -1,1 +1,1 @@
-"""ThingsBoard over MQTT: payloads, pace, session, drain."""
+"""Out of the ring and up over MQTT: dialects of payloads, paths, sessions, pace, drain."""

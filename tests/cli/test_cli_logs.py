@@ -20,8 +20,8 @@ from cli_site import Site
 from edge.commands.logs import PARTS as SHOWN_PARTS
 from edge.control import serve
 from edge.errors import ConfigError
-from edge.log import set_level
 from edge.logs.level import PARTS, LevelDesk, Part
+from edge.logs.output import set_level
 from edge.logs.tail import KEPT, LogTail, kept
 
 logger = logging.getLogger("edge.test_cli_logs")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge import log
+from edge.logs import output as log
 from edge.logs import repeats
 
 logger = logging.getLogger("edge.test_log")
@@ -87,7 +87,7 @@ def test_repeats_are_counted_and_reported_when_the_minute_is_over() -> None:
 
 
 def test_what_was_counted_is_told_when_the_program_ends() -> None:
-    program = ("from edge import log; import logging; log.configure('info')\n"
+    program = ("from edge.logs import output as log; import logging; log.configure('info')\n"
                "for i in range(25): logging.getLogger('edge.x').info('meter m%d: readings again', i)")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert len(done.stderr.splitlines()) == repeats.REPEATS_PER_MINUTE + 1
@@ -144,7 +144,7 @@ def test_configuring_twice_does_not_write_twice(out: io.StringIO) -> None:
 
 
 def test_the_journal_form_is_chosen_only_for_the_journal_s_own_stream() -> None:
-    program = "from edge import log; import logging; log.configure('info'); logging.getLogger('edge.x').info('hello')"
+    program = "from edge.logs import output as log; import logging; log.configure('info'); logging.getLogger('edge.x').info('hello')"
     reader, writer = os.pipe()
     status = os.fstat(writer)
     told = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}

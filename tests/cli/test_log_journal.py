@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from edge import log
+from edge.logs import output as log
 from edge.logs.fields import fields_of, places
 from edge.logs.journal import JournalHandler, encode
 
@@ -183,7 +183,7 @@ import logging, os, sys
 from pathlib import Path
 status = os.fstat(2)
 os.environ["JOURNAL_STREAM"] = f"{status.st_dev}:{status.st_ino}"
-from edge import log
+from edge.logs import output as log
 log.configure("info", journal=Path(sys.argv[1]))
 for n in range(13):
     logging.getLogger("edge.poll").warning("meter %s: no reading", f"m{n}")

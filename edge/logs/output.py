@@ -1,7 +1,7 @@
 """Logging to stderr or the journal: one line per event, with its priority, and repeats counted instead of written.
 
-    logger.warning("poll failed meter=%s reason=%s", ...) ->
-        <4>edge.poll.poller: poll failed meter=m1 reason=no_answer
+    logger.warning("meter %s: no reading: %s", ...) ->
+        <4>edge.poll.outcomes: meter m1: no reading: no_answer
 
 Under systemd (JOURNAL_STREAM names our stderr) a line goes to the journal with its fields (edge/logs/journal.py), or
 where that has no socket begins with `<N>`, sd-daemon(3); journald adds time and unit. Elsewhere it begins with the
@@ -97,7 +97,7 @@ class LineHandler(logging.Handler):
 
 
 class PlainFormatter(logging.Formatter):
-    """`2026-01-31T12:00:00Z WARNING edge.poll.poller: text key=value`; a traceback follows on lines of its own."""
+    """`2026-01-31T12:00:00Z WARNING edge.poll.outcomes: text key=value`; a traceback follows on lines of its own."""
 
     def __init__(self) -> None:
         """Set the one form."""
@@ -114,7 +114,7 @@ class PlainFormatter(logging.Formatter):
 
 
 class MessageFormatter(logging.Formatter):
-    """`edge.poll.poller: text key=value`; a traceback follows on lines of its own."""
+    """`edge.poll.outcomes: text key=value`; a traceback follows on lines of its own."""
 
     def __init__(self) -> None:
         """Set the one form."""
