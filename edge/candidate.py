@@ -7,7 +7,6 @@ Each step is one rename or one deletion, so a power cut leaves the old one, or t
 beside is tried again at the next start. Calls block for the time of a sync.
 """
 
-import os
 from pathlib import Path
 
 from edge.config import Credentials, Settings
@@ -25,16 +24,13 @@ def beside(settings: Settings, kind: Credentials | None = None) -> Path:
 def put(settings: Settings, raw: bytes, kind: Credentials | None = None) -> Login:
     """Lay a token, password or certificate beside the one in use, durably, and return it as a login.
 
-    Raises ConfigError for what is none, before anything is written, and OSError. The gateway can read what root puts.
+    Raises ConfigError for what is none, before anything is written, and OSError.
     """
     kind, path = kind or settings.uplink.credentials, beside(settings, kind)
     if len(raw) > limit_bytes(kind):
         raise ConfigError(f"longer than {limit_bytes(kind)} bytes; this is no credential")
     login = login_of(settings, raw, path, kind)
     write_file(path, raw, replace=True)
-    if os.geteuid() == 0:
-        owner = path.parent.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
     return login
 
 

@@ -25,6 +25,7 @@ from typing import Any
 import msgspec
 
 from edge.errors import EdgeError
+from edge.rights import as_started
 
 SOCKET_NAME = "control.sock"
 REQUEST_LIMIT_BYTES = 16_384
@@ -143,7 +144,8 @@ def ask(runtime_dir: Path, request: str, *, timeout_s: float = 5.0, **arguments:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
             connection.settimeout(timeout_s)
-            connection.connect(str(path))
+            with as_started():      # who asks is told by the socket: root as root
+                connection.connect(str(path))
             connection.sendall(_line({"request": request} | arguments))
             line = _receive_line(connection, deadline)
         except TimeoutError as error:

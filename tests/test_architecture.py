@@ -14,7 +14,7 @@ from edge.configchange import REACH, TABLE, keys_of
 ROOT = Path(__file__).parent.parent
 
 LEAVES = {"edge", "edge.model", "edge.errors", "edge.config", "edge.endpoint", "edge.templates", "edge.clock", "edge.durable", "edge.identity",
-          "edge.credentials", "edge.candidate", "edge.redaction"}
+          "edge.credentials", "edge.candidate", "edge.redaction", "edge.rights"}
 
 # room -> rooms it may import besides the leaves and itself
 ALLOWED: dict[str, set[str]] = {
@@ -36,6 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "edge.credentials": set(),
     "edge.candidate": set(),
     "edge.redaction": set(),
+    "edge.rights": set(),
     "edge.alarms": set(),
     "edge.store": set(),
     "edge.dlms": set(),

@@ -9,6 +9,7 @@ import click
 from edge.commands.context import State, poke
 from edge.errors import ConfigError, EdgeError
 from edge.model import Learned, Meter
+from edge.rights import as_started
 
 if TYPE_CHECKING:
     from edge.config import Settings
@@ -64,7 +65,8 @@ def use(state: State, settings: "Settings", library: "Library", found: "Discover
                             "is there a password or a key to be given?")
         text = proposal.text(_findings(found, wanted.save))
         profile_name = read_profile(text, wanted.save).name
-        write_file(wanted.save, text.encode(), mode=0o644)
+        with as_started():
+            write_file(wanted.save, text.encode(), mode=0o644)
         where = "" if wanted.save.absolute().parent == library.directory else (
             f"; the gateway looks for it in {library.directory}")
         click.echo(f"Wrote {wanted.save}{where}.", err=True)

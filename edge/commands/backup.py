@@ -11,6 +11,7 @@ import click
 from edge.commands import table
 from edge.commands.context import DEFAULT_CONFIG, State, pass_state, read_input
 from edge.errors import ConfigError, EdgeError, RingBusy
+from edge.rights import as_owner, as_started
 
 if TYPE_CHECKING:
     from edge.config import Settings
@@ -36,9 +37,9 @@ def backup(state: State, out: Path, passphrase_file: str | None, without_secrets
     from edge.support.backup import take
     from edge.support.sealing import seal
 
-    settings = state.settings()
     if out.exists():
         raise EdgeError(f"{out}: is there already; a backup replaces nothing")
+    settings = state.settings()
     try:
         taken = take(settings, state.config_path(), with_secrets=not without_secrets)
     except OSError as error:
@@ -46,7 +47,8 @@ def backup(state: State, out: Path, passphrase_file: str | None, without_secrets
     phrase = "" if without_secrets else _passphrase(passphrase_file, twice=True)
     sealed = seal(taken.header, taken.body, phrase)
     try:
-        write_file(out, sealed)
+        with as_started():
+            write_file(out, sealed)
     except OSError as error:
         raise EdgeError(f"{out}: cannot be written: {error.strerror}") from error
     kept = "without secrets, not encrypted" if without_secrets else "encrypted; without its passphrase nobody opens it"
@@ -123,7 +125,7 @@ def _target(state: State, files: dict[str, bytes], *, keep_settings: bool) -> "t
     from edge.support.backup import SETTINGS_FILE
 
     if keep_settings or SETTINGS_FILE not in files:
-        return state.settings(), None
+        return state.load(), None
     settings, problems = examine_text(files[SETTINGS_FILE].decode("utf-8", "replace"))
     if problems:
         raise EdgeError("\n".join([*problems[:5], "these are the backup's settings; --keep-settings leaves yours"]))
@@ -134,7 +136,8 @@ def _is_ours(header: "Header", state_dir: Path, *, adopt: bool) -> None:
     from edge.identity import ID_FILE
 
     try:
-        ours = (state_dir / ID_FILE).read_text(errors="replace").strip()
+        with as_owner(state_dir):
+            ours = (state_dir / ID_FILE).read_text(errors="replace").strip()
     except OSError:      # a fresh board is nobody yet
         return
     if ours != header.id and not adopt:

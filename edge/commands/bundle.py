@@ -8,7 +8,7 @@ import click
 
 from edge.commands import table
 from edge.commands.check import examine
-from edge.commands.context import State, pass_state
+from edge.commands.context import State, pass_state, work_as_owner
 from edge.errors import ConfigError
 
 
@@ -34,6 +34,7 @@ def bundle(state: State, out: Path | None, as_json: bool) -> None:
         settings = state.settings()
     except ConfigError as error:      # what it says is worth more than nothing
         settings, wrong = Settings(), str(error)
+        work_as_owner(Path(settings.gateway.state_dir))
     runtime_dir = Path(settings.gateway.runtime_dir)
     name = _name(settings.gateway.name, Path(settings.gateway.state_dir)) or board_serial() or "unnamed"
     path = out or Path(f"halow-gateway-{name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.tar.gz")

@@ -8,6 +8,7 @@ import click
 
 from edge.commands.context import State, pass_state
 from edge.errors import EdgeError
+from edge.rights import as_started
 
 if TYPE_CHECKING:
     from edge.confighistory import Entry
@@ -34,7 +35,9 @@ def show(state: State, as_json: bool) -> None:
 
     look, path = state.in_force(), state.config_path()
     remote = "ThingsBoard, on trial" if look.trial else "ThingsBoard"
-    origins = dict.fromkeys(written(path), "file") | {
+    with as_started():
+        keys = written(path)
+    origins = dict.fromkeys(keys, "file") | {
         f"{section}.{key}": remote for section, keys in look.layer.settings.items() for key in keys}
     if look.problem:
         click.echo(f"What ThingsBoard has set is left out: {look.problem}", err=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edge.errors import EdgeError
+from edge.rights import as_owner, as_started
 
 if TYPE_CHECKING:
     from edge.config import Settings
@@ -44,11 +45,18 @@ class State:
             pass
         return DEFAULT_CONFIG
 
-    def settings(self) -> "Settings":
-        """Load the settings. Raises ConfigError."""
+    def load(self) -> "Settings":
+        """Load the settings, and keep the rights that the command was started with. Raises ConfigError."""
         from edge.configfile import load
 
-        return load(self.config_path())
+        with as_started():
+            return load(self.config_path())
+
+    def settings(self) -> "Settings":
+        """Load the settings; from here on root works as the state directory's owner. Raises ConfigError."""
+        settings = self.load()
+        work_as_owner(Path(settings.gateway.state_dir))
+        return settings
 
     def in_force(self) -> "Look":
         """Load the settings, and what ThingsBoard has set over them. Raises ConfigError for the file only."""
@@ -73,12 +81,17 @@ class State:
 pass_state = click.make_pass_decorator(State)
 
 
+def work_as_owner(directory: Path) -> None:
+    """Have the rest of this command line work as a directory's owner where root runs it: see edge.rights."""
+    click.get_current_context().find_root().with_resource(as_owner(directory))
+
+
 def read_input(name: str, limit_bytes: int) -> bytes:
     """Read a file, or standard input for "-", up to `limit_bytes`. Raises EdgeError."""
     try:
         if name == "-":
             return sys.stdin.buffer.read(limit_bytes)
-        with Path(name).open("rb") as file:
+        with as_started(), Path(name).open("rb") as file:
             return file.read(limit_bytes)
     except OSError as error:
         raise EdgeError(f"{name}: cannot be read: {error.strerror}") from error

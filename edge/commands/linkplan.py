@@ -65,7 +65,7 @@ async def _radio(state: State) -> "tuple[RadioState, dict[str, tuple[float | Non
     """Return the radio and, by MAC, each peer's (RSSI in dBm, retries per 100)."""
     from halow.look import look_once, radio_of
 
-    settings = state.settings().radio
+    settings = state.load().radio
     peers, found = await look_once(radio_of(settings), width_mhz=settings.width_mhz)
     return found, {peer.mac: (peer.rssi_avg_dbm, peer.retries_per_100) for peer in peers}
 

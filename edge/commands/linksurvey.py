@@ -12,6 +12,7 @@ from edge.commands.context import State, pass_state
 from edge.commands.names import METER
 from edge.commands.radio import chosen_radio, radio_options
 from edge.errors import ConfigError, EdgeError
+from edge.rights import as_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +59,8 @@ async def _who(state: State, peer: str) -> tuple[str, str]:
 
     if re.fullmatch(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}", peer):
         return peer.lower(), ""
-    with state.registry(state.settings()) as registry:
+    settings = state.load()
+    with as_owner(Path(settings.gateway.state_dir)), state.registry(settings) as registry:
         meter = registry.get(peer)
     mac = meter.mac.lower() or (await neighbours()).macs.get(meter.host, "")
     if not mac:

@@ -7,6 +7,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from edge.commands.context import State
+from edge.rights import as_owner
 
 
 class MeterName(click.types.StringParamType):
@@ -36,10 +37,10 @@ def _registered(ctx: click.Context) -> list[str]:
     config = ctx.find_root().params.get("config")
     state.config = Path(config) if config is not None else None
     try:
-        path = Path(state.settings().gateway.state_dir) / FILE_NAME
+        path = Path(state.load().gateway.state_dir) / FILE_NAME
         if not path.exists():      # opening would make it
             return []
-        with Registry.open(path) as registry:
+        with as_owner(path), Registry.open(path) as registry:
             return [meter.name for meter in registry.list()]
     except (EdgeError, OSError):      # whoever presses a key wants no lecture; the command will give it
         return []

@@ -31,7 +31,7 @@ def chosen_radio(state: State, options: dict[str, str | None]) -> "tuple[Radio, 
     from halow.interfaces import Wanted
     from halow.look import radio_for, radio_of
 
-    settings = state.settings().radio
+    settings = state.load().radio      # the radio's tools may want root's rights
     # One option given means this radio and no other: the file's answers would only contradict it.
     given = any(options[name] is not None for name in ("interface", "driver", "mac", "trace"))
     if not given:

@@ -7,6 +7,7 @@ import click
 
 import edge
 from edge.errors import EdgeError
+from edge.rights import as_started
 
 if TYPE_CHECKING:
     from edge.capture.recorder import Recorder
@@ -19,10 +20,11 @@ def begin(path: Path | None, *, keep_identity: bool) -> "Recorder | None":
         if keep_identity:
             raise click.UsageError("--keep-identity is about the recording; there is no --record")
         return None
-    if path.exists():
-        raise EdgeError(f"{path}: is there already; a recording replaces nothing")
-    if not path.absolute().parent.is_dir():
-        raise EdgeError(f"{path}: there is no such directory")
+    with as_started():
+        if path.exists():
+            raise EdgeError(f"{path}: is there already; a recording replaces nothing")
+        if not path.absolute().parent.is_dir():
+            raise EdgeError(f"{path}: there is no such directory")
     from edge.capture.recorder import Recorder
 
     return Recorder()
@@ -41,7 +43,8 @@ def write(
     made = document(recorder.pieces, Subject(
         path.stem, f"one poll of a meter of the type {profile}", settings, tuple(filter(None, identities)),
         keep_identity, f"halow-gateway {edge.__version__}", profile))
-    write_file(path, made.text.encode(), mode=0o644)
+    with as_started():
+        write_file(path, made.text.encode(), mode=0o644)
     click.echo(f"Wrote {path}. Taken out: {'; '.join(made.redacted) or 'nothing'}. "
                "Values, times and addresses are in it; look it over before you pass it on.", err=True)
     if not made.replayable:

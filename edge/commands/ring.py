@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge.commands import table
-from edge.commands.context import State, pass_state
+from edge.commands.context import State, pass_state, work_as_owner
+from edge.rights import as_owner
 
 if TYPE_CHECKING:
     from edge.health.wear import StorageWear
@@ -41,12 +42,14 @@ def ring(state: State, context: click.Context, state_dir: Path | None, config: P
 def _look(state: State) -> "RingLook":
     from edge.ring.look import RingLook
 
-    return RingLook(_directory(state), key=_KeyOfSettings(state))
+    directory = _directory(state)
+    work_as_owner(directory)
+    return RingLook(directory, key=_KeyOfSettings(state))
 
 
 def _directory(state: State) -> Path:
     chosen = click.get_current_context().meta.get("ring.state_dir")
-    return (chosen or Path(state.settings().gateway.state_dir)) / "ring"
+    return (chosen or Path(state.load().gateway.state_dir)) / "ring"
 
 
 class _KeyOfSettings:
@@ -60,9 +63,11 @@ class _KeyOfSettings:
     def key(self, *, fresh: bool) -> bytes:
         from edge.ring.key import key_port
 
-        port = key_port(self._state.settings().ring, _directory(self._state))
+        directory = _directory(self._state)
+        port = key_port(self._state.load().ring, directory)
         self.where = port.where
-        return port.key(fresh=fresh)
+        with as_owner(directory):
+            return port.key(fresh=fresh)
 
 
 def _place(function: Any) -> Any:
@@ -241,8 +246,9 @@ def _restore(state: State, rings: "list[SavedRing]", problems: list[str], into: 
     if len(rings) != 1:
         found = ", ".join(f"{one.uuid} ({one.segments} segments)" for one in rings)
         raise RingError(f"{len(rings)} rings found; name one of them by --ring: {found}" if rings else "no ring found")
-    settings = state.settings()
-    done = restore(rings[0], into, settings.ring, SystemClock(trust_wall=settings.clock.trust_wall).stamp, key)
+    settings = state.load()
+    with as_owner(into):
+        done = restore(rings[0], into, settings.ring, SystemClock(trust_wall=settings.clock.trust_wall).stamp, key)
     click.echo(table.render(["STREAM", "WAITING", "LOST EVER"], [[name, done.waiting[name], done.lost[name]]
                                                             for name in done.waiting]))
     click.echo(f"{into}: ring {rings[0].uuid}, {done.slots} slots. As <state_dir>/ring of a gateway it is delivered; "

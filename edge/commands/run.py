@@ -30,9 +30,9 @@ def run(state: State) -> int:
     """Run the gateway in the foreground until SIGTERM or Ctrl-C; a second signal ends it at once."""
     from edge.logs import output
 
-    settings = state.settings()      # before the half second of imports: what is wrong is told at once
+    settings = state.load()      # before the half second of imports: what is wrong is told at once
     if finished(settings):
-        settings = state.settings()
+        settings = state.load()
     output.configure("debug" if state.debug else settings.gateway.log_level)
     from edge.app import run as run_app
 

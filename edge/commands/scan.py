@@ -14,6 +14,7 @@ from edge.commands.context import State, pass_state
 from edge.commands.discover import USUAL_PORTS, polled
 from edge.errors import EdgeError
 from edge.model import Learned, Meter
+from edge.rights import as_started
 
 if TYPE_CHECKING:
     from edge.config import Settings
@@ -141,7 +142,8 @@ def _write_csv(path: Path, spots: list["Spot"], known: Iterable[Known]) -> None:
     if not meters:
         click.echo("No CSV was written: there is no meter that is not registered.", err=True)
         return
-    write_file(path, render(meters).encode(), mode=0o644)
+    with as_started():
+        write_file(path, render(meters).encode(), mode=0o644)
     paused = sum(meter.paused for meter in meters)
     click.echo(f"Wrote {len(meters)} meters to {path}"
                f"{f', {paused} of them paused: they want a password or keys' if paused else ''}. "

@@ -16,6 +16,7 @@ from typing import BinaryIO, NoReturn
 
 from edge.errors import RingError
 from edge.model import SEQ_BITS, Stream
+from edge.rights import as_owner
 from edge.ring.frame import (
     FRAME_HEADER_BYTES,
     PAGE_BYTES,
@@ -107,9 +108,15 @@ def _files(sources: Iterable[Path]) -> Iterator[Path]:
             raise RingError(f"{source}: no such file or directory")
 
 
+def _opened(path: Path) -> BinaryIO:
+    """Open a file for reading; root as the owner of its directory, where what looks like a slot may be a link."""
+    with as_owner(path):
+        return path.open("rb")
+
+
 def _of_slot(path: Path) -> Piece | None:
     """Return what a slot file holds by its header, None without one. Raises OSError, Incompatible."""
-    with path.open("rb") as file:
+    with _opened(path) as file:
         headers = [decode_header(file.read(PAGE_BYTES)) for _ in range(HEADER_PAGES)]
     whole = [header for header in headers if header is not None]
     if not whole:
@@ -138,7 +145,7 @@ def seed_of(head: FrameHead, data: bytes) -> int:
 def _without_header(path: Path, known: Sequence[Piece]) -> Piece | None:
     seeds: dict[int, FrameHead] = {}
     pages = _rest(path)
-    with path.open("rb") as file:
+    with _opened(path) as file:
         for page in pages:
             file.seek(page * PAGE_BYTES)
             data = file.read(PAGE_BYTES)
@@ -178,7 +185,7 @@ def _rebuilt(path: Path, uid: int, first: FrameHead, known: Sequence[Piece]) -> 
 
 
 def _begun(path: Path) -> bool:
-    with path.open("rb") as file:
+    with _opened(path) as file:
         return any(any(block) for block in iter(lambda: file.read(READ_BYTES), b""))
 
 
@@ -189,7 +196,7 @@ def _of_image(path: Path, problems: list[str]) -> list[Piece]:
     """Return the segments whose header is anywhere in a file, with the frames that are theirs. Raises OSError."""
     headers: dict[int, SlotHeader] = {}
     frames: list[tuple[int, FrameHead]] = []
-    with path.open("rb") as file:
+    with _opened(path) as file:
         for page, data in _pages(file):
             if data.startswith(HEADER_MAGIC):
                 try:
@@ -254,7 +261,7 @@ class PieceFs:
     def pread(self, path: Path, offset: int, length: int) -> bytes:
         """See the port; whole pages."""
         piece, data = self.pieces[path], b""
-        with piece.source.open("rb") as file:
+        with _opened(piece.source) as file:
             for page in range(offset // PAGE_BYTES, (offset + length) // PAGE_BYTES):
                 if page < HEADER_PAGES:
                     data += encode_header(piece.header, self._pack)

@@ -19,6 +19,7 @@ from edge import __version__
 from edge.durable import write_file
 from edge.errors import EdgeError
 from edge.redaction import Scrubber
+from edge.rights import as_started
 from edge.support.pieces import Piece
 
 PIECE_LIMIT_BYTES = 1_048_576
@@ -64,7 +65,8 @@ def make(path: Path, name: str, pieces: Iterable[Piece], secrets: Iterable[bytes
     files.insert(0, ("README.txt", _readme(name, [each for each, _ in files], told, scrubber.found)))
     data = _packed(f"halow-gateway-{name}", files)
     try:
-        write_file(path, data, replace=replace)
+        with as_started():
+            write_file(path, data, replace=replace)
     except FileExistsError:
         raise EdgeError(f"{path}: is there already; an archive replaces nothing") from None
     except OSError as error:

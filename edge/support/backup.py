@@ -29,6 +29,7 @@ from edge.credentials import (
 from edge.errors import ConfigError, EdgeError
 from edge.identity import ID_FILE, identify, named
 from edge.meters.library import own_directory
+from edge.rights import as_owner
 from edge.store.copying import snapshot
 from edge.store.registry import FILE_NAME, Registry
 from edge.support.known import ACCESS_FILE, RING_KEY_FILE
@@ -60,7 +61,8 @@ def take(settings: Settings, settings_file: Path | None, *, with_secrets: bool) 
     state_dir = Path(settings.gateway.state_dir)
     files = {FILE_NAME: snapshot(state_dir / FILE_NAME, with_secrets=with_secrets)}
     if settings_file is not None:
-        files[SETTINGS_FILE] = _read(settings_file)
+        with as_owner(settings_file):
+            files[SETTINGS_FILE] = _read(settings_file)
     for name in (*PLAIN, *(SECRET if with_secrets else ())):
         if (state_dir / name).is_file():
             files[name] = _read(state_dir / name)

@@ -15,6 +15,7 @@ import msgspec
 from edge.clock import BOOT_ID, TIMESYNC, SystemClock
 from edge.config import Settings
 from edge.errors import EdgeError
+from edge.rights import as_started
 
 JOURNAL_LINES = 2_000
 JOURNAL_TIMEOUT_S = 10.0
@@ -83,9 +84,10 @@ def journal() -> str:
     if program is None:
         raise EdgeError("journalctl: not on this machine")
     try:
-        done = subprocess.run(      # noqa: S603 - no shell, no word of anybody else's
-            [program, "--unit", UNIT, "--lines", str(JOURNAL_LINES), "--no-pager", "--quiet", "--output", "short-iso"],
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=JOURNAL_TIMEOUT_S, check=False)
+        with as_started():
+            done = subprocess.run(      # noqa: S603 - no shell, no word of anybody else's
+                [program, "--unit", UNIT, "--lines", str(JOURNAL_LINES), "--no-pager", "--quiet", "--output",
+                 "short-iso"], stdin=subprocess.DEVNULL, capture_output=True, timeout=JOURNAL_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as late:
         raise EdgeError(f"journalctl: no answer within {JOURNAL_TIMEOUT_S:g} s") from late
     lines = [line for line in done.stdout.decode(errors="replace").splitlines() if not line.startswith("-- ")]

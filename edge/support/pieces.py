@@ -22,6 +22,7 @@ from edge.confighistory import read as read_history
 from edge.health import wear
 from edge.model import Stream
 from edge.redaction import redacted_settings
+from edge.rights import as_started
 from edge.ring.key import key_port
 from edge.ring.look import RingLook
 from edge.store.registry import FILE_NAME, Registry
@@ -108,6 +109,7 @@ def _radio(settings: Settings) -> dict[str, Any]:
     """Return what runs the radio; its links stand in status.json."""
     interface = settings.radio.interface
     found = sorted(path.parent.name for path in Path("/sys/class/net").glob("*/phy80211"))
-    return {"kind": settings.radio.kind, "interfaces": found,
-            "inventory": inventory.take(interface or (found[0] if found else ""))}
+    with as_started():
+        there = inventory.take(interface or (found[0] if found else ""))
+    return {"kind": settings.radio.kind, "interfaces": found, "inventory": there}
 

@@ -24,6 +24,7 @@ from edge.durable import make_directory, sync_directory, write_file
 from edge.errors import EdgeError, RingBusy
 from edge.identity import ID_FILE
 from edge.meters.library import own_directory
+from edge.rights import as_owner
 from edge.ring.fs import lock_directory
 from edge.store.copying import make_ready
 from edge.store.registry import FILE_NAME
@@ -60,7 +61,7 @@ def restore(files: dict[str, bytes], settings: Settings, settings_file: Path | N
     state_dir = Path(settings.gateway.state_dir).absolute()
     make_directory(state_dir)
     with _alone(state_dir):
-        with _as_owner(state_dir):
+        with as_owner(state_dir):
             _finish(state_dir)      # one that was cut before comes first
             staging = state_dir / STAGING
             _clear(staging)
@@ -73,7 +74,7 @@ def restore(files: dict[str, bytes], settings: Settings, settings_file: Path | N
             write_file(staging / COMMIT, msgspec.json.encode(moves))
             left = _finish(state_dir)
         left = [(move, why) for move, why in left if not _put_elsewhere(move, files[_member(move)], state_dir)]
-        with _as_owner(state_dir):
+        with as_owner(state_dir):
             if not left:
                 _clear(staging)
     return Restored(meters, tuple(files), tuple(kept), tuple(why for _, why in left))
@@ -88,7 +89,7 @@ def finish(state_dir: Path) -> tuple[str, ...] | None:
     if not (state_dir / STAGING / COMMIT).exists():
         return None
     try:
-        with _alone(state_dir), _as_owner(state_dir):
+        with _alone(state_dir), as_owner(state_dir):
             return tuple(why for _, why in _finish(state_dir))
     except RingBusy:
         return None
@@ -100,32 +101,13 @@ def finish(state_dir: Path) -> tuple[str, ...] | None:
 
 @contextmanager
 def _alone(state_dir: Path) -> Iterator[None]:
-    with _as_owner(state_dir):
+    with as_owner(state_dir):
         lock = lock_directory(state_dir / "ring")
     try:
         yield
     finally:
         if lock is not None:
             os.close(lock)
-
-
-@contextmanager
-def _as_owner(state_dir: Path) -> Iterator[None]:
-    """Let root have the rights of the directory's owner, and no more. Nobody else changes."""
-    owner = state_dir.stat()
-    if os.geteuid() != 0 or owner.st_uid == 0:
-        yield
-        return
-    groups, group = os.getgroups(), os.getegid()
-    os.setgroups([])
-    os.setegid(owner.st_gid)
-    os.seteuid(owner.st_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(group)
-        os.setgroups(groups)
 
 
 def _plan(files: dict[str, bytes], settings: Settings, settings_file: Path | None) -> tuple[list[Move], list[str]]:
