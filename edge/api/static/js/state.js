@@ -7,6 +7,8 @@ const LOOKS = { reading: "good", late: "fair", failing: "bad", resting: "fair", 
   ok: "good", trouble: "bad", critical: "bad", major: "bad", minor: "fair", warning: "fair", indeterminate: "calm" };
 
 export const badge = (kind, word) => h("span", { class: `badge is-${LOOKS[word] || "calm"}` }, known(kind, word));
+// Why a meter is not read, without its own name, which stands beside it.
+export const reason = (row) => (row.problem || row.last_failure || row.not_read || "").replace(`meter ${row.name}: `, "");
 export const gradeWord = (grade) => known("grade", grade);
 
 // A badge in a place that is kept: only a change is drawn.

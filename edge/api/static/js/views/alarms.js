@@ -29,12 +29,12 @@ function card(alarm) {
 export function show(place) {
   const list = h("ul", { class: "grid wide", role: "list" }), none = h("p", { class: "empty" }, t("alarms.none")), past = h("tbody", {});
   place.append(none, list, h("section", { class: "card" }, h("h2", {}, t("alarms.history")), h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("alarms.history") }, h("table", {},
-    h("thead", {}, h("tr", {}, ["when", "what", "device", "change"].map((key) => h("th", { scope: "col" }, t(`alarms.${key}`))))), past))));
+    h("thead", {}, h("tr", {}, ["when", "change", "what", "device"].map((key) => h("th", { scope: "col" }, t(`alarms.${key}`))))), past))));
   let print = "?";
 
   async function history() {
     const { history: changes } = await get("alarms");
-    past.replaceChildren(...changes.map((one) => h("tr", {}, h("td", {}, when(one.at_ms)), h("th", { scope: "row" }, one.alarm.name), h("td", {}, one.alarm.device || t("alarms.gateway")), h("td", {}, known("change", one.state)))));
+    past.replaceChildren(...changes.map((one) => h("tr", {}, h("td", {}, when(one.at_ms)), h("td", {}, known("change", one.state)), h("th", { scope: "row" }, one.alarm.name), h("td", {}, one.alarm.device || t("alarms.gateway")))));
   }
 
   function update() {

@@ -6,7 +6,7 @@ import { before, listen, now } from "../live.js";
 import { signal } from "../plot.js";
 import { gradeWord, show as showBadge } from "../state.js";
 
-const TREND = 5;
+const TREND = 5, NAMES = 2, PILLS = 6;      // more peers than that stand in a list: the number has to stay on the screen
 
 export function show(place) {
   let bands = [], chosen = "", meters = {}, best = new Map();
@@ -26,9 +26,14 @@ export function show(place) {
     const macs = now.peers.map((peer) => peer.mac);
     if (choice.dataset.macs === macs.join()) return;
     choice.dataset.macs = macs.join();
+    const word = (mac) => meters[mac] || mac, take = (mac) => { chosen = mac; update(); };
+    macs.sort((a, b) => word(a).localeCompare(word(b), undefined, { numeric: true }));
     if (!macs.includes(chosen)) chosen = macs[0] || "";
-    choice.replaceChildren(choice.firstChild, ...macs.map((mac) => h("label", {}, h("input", { type: "radio", name: "peer", value: mac, checked: mac === chosen, onchange: () => { chosen = mac; update(); } }),
-      h("span", {}, meters[mac] || mac))));
+    if (macs.length > PILLS) {
+      const list = h("select", { "aria-label": t("align.peer"), onchange: () => take(list.value) }, macs.map((mac) => h("option", { value: mac, selected: mac === chosen }, word(mac))));
+      choice.replaceChildren(choice.firstChild, list);
+    } else choice.replaceChildren(choice.firstChild, ...macs.map((mac) => h("label", {}, h("input", { type: "radio", name: "peer", value: mac, checked: mac === chosen, onchange: () => take(mac) }),
+      h("span", {}, word(mac)))));
   }
 
   function update() {
@@ -52,7 +57,7 @@ export function show(place) {
 
   get("links").then((links) => {
     bands = links.bands;
-    meters = Object.fromEntries(links.peers.filter((peer) => peer.meters.length).map((peer) => [peer.mac, peer.meters.join(", ")]));
+    meters = Object.fromEntries(links.peers.filter((peer) => peer.meters.length).map((peer) => [peer.mac, peer.meters.length > NAMES ? `${peer.meters.slice(0, NAMES).join(", ")} +${peer.meters.length - NAMES}` : peer.meters.join(", ")]));
     choice.dataset.macs = "?";
     before(links.peers);
     update();

@@ -2,9 +2,9 @@
 import { call, get, name as quoted } from "../api.js";
 import { announce, h, keyed, setText } from "../dom.js";
 import { dialog } from "../form.js";
-import { age, number, t } from "../i18n.js";
+import { age, known, number, t } from "../i18n.js";
 import { ageOf, listen, now } from "../live.js";
-import { show as showBadge } from "../state.js";
+import { reason, show as showBadge } from "../state.js";
 import { editMeter } from "./meterform.js";
 
 const SHOWN = 6;
@@ -35,7 +35,7 @@ function card(row) {
       latest = next;
       showBadge(badge, "state", next.state);
       setText(place, [next.address, next.profile, next.rssi_dbm === null ? "" : `${number(next.rssi_dbm)} dBm`].filter(Boolean).join(" · "));
-      setText(problem, next.problem || next.last_failure || next.not_read || "");
+      setText(problem, reason(next));
       setText(when, next.read_ms === null ? t("meters.never") : `${t("meters.read", { age: age(ageOf(next.read_ms)) })} · ${t("meters.counts", { good: number(next.readings), bad: number(next.failed) })}`);
       setText(pause, next.paused ? t("meters.resume") : t("meters.pause"));
       pause.setAttribute("aria-label", t(next.paused ? "meters.resume.one" : "meters.pause.one", { name: next.name }));
@@ -67,10 +67,10 @@ async function test(name) {
     let came = { phase: "waiting" };
     while (open && PHASES_OPEN.includes(came.phase)) came = await get(`meters/${quoted(name)}/read/${order}?wait_s=5`);
     if (came.phase === "done") {
-      setText(state, t("test.done", { n: came.values.length, s: number((Date.now() - began) / 1000, 1) }));
+      setText(state, t("test.done", { n: came.values.length, s: number(Math.max(0.1, (Date.now() - began) / 1000), 1) }));
       body.replaceChildren(h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("test.title", { name }) }, h("table", {},
-        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("test.what")), h("th", { scope: "col", class: "number" }, t("test.value")), h("th", { scope: "col" }, t("test.unit")), h("th", { scope: "col" }, "OBIS"))),
-        h("tbody", {}, came.values.map((one) => h("tr", {}, h("th", { scope: "row" }, one.key), h("td", { class: "number" }, one.value ?? "–"), h("td", {}, one.unit), h("td", {}, one.obis)))))));
+        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("test.what")), h("th", { scope: "col", class: "number" }, t("test.value")), h("th", { scope: "col" }, t("test.unit")))),
+        h("tbody", {}, came.values.map((one) => h("tr", {}, h("th", { scope: "row" }, one.key, " ", h("span", { class: "under" }, one.obis)), h("td", { class: "number" }, one.value ?? "–"), h("td", {}, one.unit)))))));
     } else if (open) { state.className = "problem"; setText(state, `${t("test.failed")} ${came.error}`); }
   } catch (refusal) { state.className = "problem"; setText(state, refusal.message); }
 }
@@ -93,17 +93,18 @@ function importCsv() {
 }
 
 export function show(place) {
-  const list = h("ul", { class: "grid wide", id: "meters" }), none = h("p", { class: "empty" }, t("meters.none"));
+  const list = h("ul", { class: "grid wide", id: "meters" }), none = h("p", { class: "empty" }, t("meters.none")), shown = h("p", { class: "soft", role: "status" });
   list.setAttribute("role", "list");
   const filter = h("input", { type: "search", id: "filter", class: "grow", placeholder: t("meters.filter"), "aria-label": t("meters.filter"), oninput: () => update() });
   place.append(h("div", { class: "row" }, h("button", { class: "primary", onclick: () => editMeter(null) }, t("meters.add")), filter,
-    h("button", { onclick: importCsv }, t("csv.import")), h("a", { class: "button", href: "/api/v1/meters.csv", download: "meters.csv" }, t("csv.export"))), none, list);
+    h("button", { onclick: importCsv }, t("csv.import")), h("a", { class: "button", href: "/api/v1/meters.csv", download: "meters.csv" }, t("csv.export"))), none, shown, list);
 
   function update() {
     const wanted = filter.value.trim().toLowerCase();
-    const rows = [...now.meters.values()].filter((row) => !wanted || `${row.name} ${row.address} ${row.profile} ${row.state}`.toLowerCase().includes(wanted))
+    const rows = [...now.meters.values()].filter((row) => !wanted || `${row.name} ${row.address} ${row.profile} ${row.state} ${known("state", row.state)}`.toLowerCase().includes(wanted))
       .sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
     none.hidden = now.meters.size > 0;
+    setText(shown, wanted ? t("meters.shown", { n: number(rows.length), of: number(now.meters.size) }) : "");
     keyed(list, rows, (row) => row.name, card);
   }
   update();

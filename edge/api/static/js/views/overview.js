@@ -2,7 +2,19 @@
 import { h, setText } from "../dom.js";
 import { age, known, number, t } from "../i18n.js";
 import { listen, now } from "../live.js";
-import { show as showBadge } from "../state.js";
+import { reason, show as showBadge } from "../state.js";
+
+const MOST = 10, FEW = 2;
+
+// A line each, but one for all of whom the same is to be said: a hundred meters behind one dead link are one thing to look at.
+function lines(worries) {
+  const groups = new Map();
+  for (const one of worries) groups.set(one.what, [...(groups.get(one.what) || []), one]);
+  const all = [...groups.values()].flatMap((same) => same.length > FEW
+    ? [t("overview.many", { n: number(same.length), what: same[0].what, who: same[0].why ? `${same[0].who} (${same[0].why})` : same[0].who, more: number(same.length - 1) })]
+    : same.map((one) => `${one.who}: ${one.what}${one.why ? `: ${one.why}` : ""}`));
+  return all.length > MOST ? [...all.slice(0, MOST - 1), t("overview.more", { n: number(all.length - MOST + 1) })] : all;
+}
 
 function tile(title) {
   const badge = h("span"), big = h("span", {}), unit = h("span", { class: "unit" }), note = h("p", { class: "soft" }), problem = h("p", { class: "problem" });
@@ -47,11 +59,14 @@ export function show(place) {
     setText(clock.problem, broken.join(" "));
     showBadge(clock.badge, "state", broken.length ? "trouble" : "ok");
     const faint = (one) => ["poor", "lost"].includes(one.grade ?? one.link_grade), weak = rows.filter(faint);
-    const lines = [...now.alarms.filter((alarm) => !alarm.acknowledged_by).map((alarm) => `${alarm.device || now.gateway.name}: ${alarm.name}, ${alarm.detail}`), ...rows.filter((row) => row.problem || row.last_failure).map((row) => `${row.name} (${known("state", row.state)}): ${row.problem || row.last_failure}`),
-      ...(weak.length ? weak.map((row) => `${row.name}: ${t("overview.link")} ${known("grade", row.link_grade)}`) : now.peers.filter(faint).map((peer) => `${peer.mac}: ${known("grade", peer.grade)}`))].slice(0, 12);
-    if (worries.dataset.lines !== lines.join("\n")) {
-      worries.dataset.lines = lines.join("\n");
-      worries.replaceChildren(...(lines.length ? lines : [t("overview.none")]).map((line) => h("li", {}, line)));
+    const link = (one) => `${t("overview.link")} ${known("grade", one.grade ?? one.link_grade)}`;
+    const told = lines([
+      ...now.alarms.filter((alarm) => !alarm.acknowledged_by).map((alarm) => ({ who: alarm.device || now.gateway.name, what: alarm.name, why: alarm.detail })),
+      ...rows.filter((row) => row.problem || row.last_failure).map((row) => ({ who: row.name, what: known("state", row.state), why: reason(row) })),
+      ...(weak.length ? weak.map((row) => ({ who: row.name, what: link(row) })) : now.peers.filter(faint).map((peer) => ({ who: peer.mac, what: link(peer) })))]);
+    if (worries.dataset.lines !== told.join("\n")) {
+      worries.dataset.lines = told.join("\n");
+      worries.replaceChildren(...(told.length ? told : [t("overview.none")]).map((line) => h("li", {}, line)));
     }
   }
   update();

@@ -21,7 +21,7 @@ export function show(place) {
     setText(total, number(STREAMS.reduce((sum, stream) => sum + (ring.backlog[stream] || 0), 0)));
     setText(problem, ring.problem || "");
     showBadge(badge, "state", ring.healthy ? "ok" : "trouble");
-    setText(uplink, up.connected ? t("ring.sending", { n: number(up.acked_records), age: age(up.for_s) }) : `${t("ring.away")} ${up.last_error || ""}`);
+    setText(uplink, !up.enabled ? t("ring.off") : up.connected ? t("ring.sending", { n: number(up.acked_records), age: age(up.for_s) }) : `${t("ring.away")} ${up.last_error || ""}`);
     const series = STREAMS.map((_, index) => history.map((row) => [row[0], row[index + 1]]));
     drawing.replaceChildren(counts(drawing, series, { label: t("ring.plot", { n: history.length ? number(history[history.length - 1].slice(1).reduce((a, b) => a + b)) : 0 }) }));
     body.replaceChildren(...STREAMS.map((name) => h("tr", {}, h("th", { scope: "row" }, t(`stream.${name}`)), COLUMNS.map((column) => {
