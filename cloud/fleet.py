@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from cloud.errors import FleetError
+from cloud.fleetwords import explained
 
 COLUMNS = ("region", "site", "latitude", "longitude", "customer", "gateway", "certificate", "meter", "meter_type")
 FILE_LIMIT_BYTES = 64 * 2**20
@@ -145,11 +146,13 @@ def load(path: Path, name: str = "") -> Source:
 def from_toml(text: str) -> Fleet | list[str]:
     """Return the fleet that a TOML text describes, or what is wrong with it."""
     try:
-        fleet = msgspec.convert(tomllib.loads(text), Fleet)
+        tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        return [str(error)]
+        return [f"not TOML: {error}"]
+    try:
+        fleet = msgspec.convert(tables, Fleet)
     except msgspec.ValidationError as error:
-        return [str(error)]
+        return [explained(str(error), tables)]
     return problems(fleet) or fleet
 
 
@@ -170,12 +173,11 @@ def from_csv(text: str, name: str) -> Fleet | list[str]:
         return [f"line {rows.line_num}: {error}"]
     if wrong:
         return wrong
+    whole = {"fleet": {"name": name}, **{kind: list(table.values()) for kind, table in tables.items()}}
     try:
-        fleet = msgspec.convert(
-            {"fleet": {"name": name}, **{kind: list(table.values()) for kind, table in tables.items()}}, Fleet
-        )
+        fleet = msgspec.convert(whole, Fleet)
     except msgspec.ValidationError as error:
-        return [str(error)]
+        return [explained(str(error), whole)]
     return problems(fleet) or fleet
 
 

@@ -111,7 +111,7 @@ PURE = [
     "edge/demo/thingsboard_rules.py",
     "halow/model.py", "halow/quality.py", "halow/s1g.py", "halow/airtime.py", "halow/plan.py", "halow/duty.py", "halow/survey.py", "halow/recovery.py", "halow/health.py", "halow/daemonwords.py", "halow/regions.py", "halow/tracker.py", "halow/trace.py", "halow/table.py",
     "halow/radios/vendor.py",
-    "cloud/alarms.py", "cloud/check.py", "cloud/dashboards/[!s]*.py", "cloud/provision/kinds.py", "cloud/provision/compare.py",
+    "cloud/alarms.py", "cloud/check.py", "cloud/fleetwords.py", "cloud/dashboards/[!s]*.py", "cloud/provision/kinds.py", "cloud/provision/compare.py",
     "cloud/provision/wanted.py", "halow/radios/*_words.py", "halow/extras.py", "halow/daemonconfig.py",
 ]
 IMPURE = {"asyncio", "socket", "os", "time", "random", "threading", "subprocess", "selectors", "ssl", "sqlite3"}

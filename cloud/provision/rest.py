@@ -217,7 +217,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not to be trusted: {error.verify_message}; --ca names the authority"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        return f"{error.strerror}; is the server up, and its address (--url) right?"
     return str(error) or type(error).__name__
 
 

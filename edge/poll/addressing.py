@@ -39,7 +39,7 @@ def association_settings(
     authentication = meter.authentication or told.authentication
     if authentication == "lls" and not password:
         raise ConfigError(f"meter {meter.name}: low-level security needs a password and none is stored: "
-                          "set one, or use --authentication none")
+                          f"halow-gateway meter set-password {meter.name}, or --authentication none where it has none")
     if authentication in WITH_SECRET and not password:
         raise ConfigError(f"meter {meter.name}: {authentication} needs a secret and none is stored: "
                           f"halow-gateway meter set-password {meter.name}")

@@ -16,6 +16,7 @@ from edge.model import Meter
 _NAME = re.compile(r"[^\W_](?:[\w .:/#()+-]{0,62}[\w.:/#()+-])?")
 _PROFILE = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,63})")
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_WITH_PORT = re.compile(r"(?:[^:\s]+|\[[^\s\]]+\]):[0-9]+")      # as commands that find meters take it
 _TITLE = re.compile(r"[0-9a-f]{16}")
 _OBIS = re.compile(r"[0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}(\.[0-9]{1,3}){2,3}")
 _DEVICE_ADDRESS = re.compile(r"[0-9A-Za-z ]{0,32}")      # IEC 62056-21 clause 6.3.1
@@ -81,7 +82,8 @@ def _place_problems(meter: Meter) -> Iterator[str]:
             yield "framing = 'wrapper': is for TCP; a serial line carries hdlc"
     else:
         if not valid_host(meter.host):
-            yield f"host = {_shown(meter.host)}: must be an IP address, a host name, or serial: and a device"
+            hint = "; the port stands apart, as port or --port" if _WITH_PORT.fullmatch(meter.host) else ""
+            yield f"host = {_shown(meter.host)}: must be an IP address, a host name, or serial: and a device{hint}"
         yield from _range("port", meter.port, 1, 65_535)
     if meter.opening == "mode-e" and meter.framing == "wrapper":
         yield "opening = 'mode-e': leads to HDLC; framing = 'wrapper' does not go with it"

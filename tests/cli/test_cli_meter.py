@@ -47,6 +47,9 @@ def test_add_reminds_of_the_password_that_is_wanted(site: Site) -> None:
 @pytest.mark.parametrize(("args", "line"), [
     (("add", "m1", "10.0.0.1"), "the meter m1 is registered already; `meter edit` changes it"),
     (("add", "m3", "10.0.0.256"), "host = '10.0.0.256': must be an IP address, a host name, or serial: and a device"),
+    (("add", "m3", "10.0.0.25:4059"),
+     ("host = '10.0.0.25:4059': must be an IP address, a host name, or serial: and a device; "
+      "the port stands apart, as port or --port")),
     (("add", "m3", "serial:ttyUSB0"),
      "host = 'serial:ttyUSB0': must be serial: and a device, like serial:/dev/ttyUSB0 or serial:/dev/serial/by-id/..."),
     (("add", "m3", "serial:/dev/ttyUSB0", "--framing", "wrapper"), "framing = 'wrapper': is for TCP; a serial line carries hdlc"),

@@ -27,7 +27,15 @@ GATEWAY = '[[gateway]]\nname = "gw"\nsite = "S"\n'
     (HEAD + '[[region]]\nname = "a/b"\n', "region[0].name"),
     (HEAD + '[[region]]\nname = "<b>"\n', "region[0].name"),
     (HEAD + '[[region]]\nname = " a"\n', "region[0].name"),
-    ("[fleet\n", "line 1"),
+    ("[fleet\n", "not TOML: Expected ']'"),
+    ("[fleet]\n", "fleet: name is missing"),
+    ("", "the file: fleet is missing"),
+    (HEAD + PLACE + GATEWAY + '[[meter]]\nname = "m"\ngateway = "gw"\ntyp = "t"\n', "meter[0] ('m'): there is no key typ"),
+    (HEAD + PLACE + "latitude = 91\nlongitude = 0\n", "site[0].latitude ('S'): must be a number <= 90.0"),
+    (HEAD + PLACE + 'latitude = "x"\n', "site[0].latitude ('S'): must be a number, not text"),
+    (HEAD + '[[region]]\nname = " a"\n', "region[0].name (' a'): must not be empty, hold < >"),
+    (HEAD.replace("[fleet]", "site = 3\n[fleet]"), "site: must be [[tables]], not a whole number"),
+    ('[fleet]\nname = "a b"\n', "fleet.name: must be 1 to 64 letters"),
 ])
 def test_what_is_wrong_is_told(text, told):
     found = from_toml(text)
