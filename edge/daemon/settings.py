@@ -16,9 +16,10 @@ import logging
 import pwd
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from edge import confighistory, configlayer
+from edge.alarms.conditions import Judges
 from edge.clock import Clock
 from edge.config import Settings
 from edge.configchange import Changed, Merged, merge
@@ -32,10 +33,6 @@ from edge.health.promise import Pulse
 from edge.identity import named
 from edge.model import Record
 
-if TYPE_CHECKING:
-    from edge.alarms.conditions import Judges
-    from edge.daemon.applying import Applying
-
 log = logging.getLogger(__name__)
 
 REMOTE = "thingsboard"
@@ -44,6 +41,16 @@ LOOK_S = 60.0
 SPARE_S = 60.0
 DETAIL_LIMIT = 400
 BY_LIMIT = 100
+
+
+class Parts(Protocol):
+    """Who works by the settings: `edge.daemon.applying.Applying`."""
+
+    def prepare(self, settings: Settings) -> Judges:
+        """Make what may fail, from flash (blocks). ConfigError: then nothing has been told to anybody."""
+
+    async def apply(self, before: Settings, after: Settings, conditions: Judges) -> tuple[str, ...]:
+        """Have everybody work by `after`, which is in force already; return the meters that were connected anew."""
 
 
 class SettingsDesk:
@@ -61,7 +68,7 @@ class SettingsDesk:
         self.layer, self.objection = Layer(), ""   # what lies over the file, and why not what is kept
         self.in_force = self._layered(self.file, self.kept.applied)
         self._path, self._identity, self._clock = path, identity, clock
-        self._applying: Applying | None = None
+        self._parts: Parts | None = None
         self._tell: Callable[[Record], object] = lambda _record: None
         self._changing = asyncio.Lock()
         self._waits: tuple[Changed, ...] = ()       # for a restart
@@ -71,9 +78,9 @@ class SettingsDesk:
         """Return the settings in force."""
         return self.in_force
 
-    def govern(self, applying: "Applying", tell: Callable[[Record], object]) -> None:
+    def govern(self, parts: Parts, tell: Callable[[Record], object]) -> None:
         """Have changes reach the parts from now on; `tell` keeps an event. The parts are made by what is in force."""
-        self._applying, self._tell = applying, tell
+        self._parts, self._tell = parts, tell
 
     async def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Control request `config_reload`: what has changed. SettingsError, ConfigError: why nothing has."""
@@ -152,9 +159,9 @@ class SettingsDesk:
 
     async def _bring(self, wanted: Settings, by: str, outcome: str = "applied", detail: str = "") -> dict[str, Any]:
         """Put in force what can be of `wanted`. Raises before anything is changed."""
-        applying, merged, conditions = await self._prepared(wanted)
+        parts, merged, conditions = await self._prepared(wanted)
         before, self.in_force = self.in_force, merged.settings
-        restarted = await applying.apply(before, merged.settings, conditions)
+        restarted = await parts.apply(before, merged.settings, conditions)
         if merged.applied or merged.needs_restart != self._waits:
             self._waits = merged.needs_restart
             await self._record(Entry(self._now_ms(), by, outcome, _shown(merged.applied),
@@ -162,15 +169,15 @@ class SettingsDesk:
         return {"file": str(self._path or ""), "changed": _shown(merged.applied), "restarted": restarted,
                 "needs_restart": _shown(merged.needs_restart)}
 
-    async def _prepared(self, wanted: Settings) -> tuple["Applying", Merged, "Judges"]:
+    async def _prepared(self, wanted: Settings) -> tuple[Parts, Merged, Judges]:
         """Do all that may fail, and change nothing."""
-        if self._applying is None:
+        if self._parts is None:
             raise LocalStateError("the gateway is just starting; try again")
         merged = merge(self.in_force, wanted)
         if problems := contradictions(merged.settings):
             raise SettingsError("\n".join(f"{problem}; what is in force with it needs a restart to change"
                                           for problem in problems))
-        return self._applying, merged, await asyncio.to_thread(self._applying.prepare, merged.settings)
+        return self._parts, merged, await asyncio.to_thread(self._parts.prepare, merged.settings)
 
     async def _record(self, entry: Entry) -> None:
         """Tell of a change: log, event, history. It is in force by then, so a full disk only costs the history."""
