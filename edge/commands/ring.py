@@ -70,6 +70,20 @@ class _KeyOfSettings:
             return port.key(fresh=fresh)
 
 
+class _KeyOfFile:
+    """The key in a file that the operator names, also while a ring is written with its owner's rights."""
+
+    def __init__(self, path: Path) -> None:
+        from edge.ring.key import KeyFile
+
+        self._file = KeyFile(path)
+        self.where = self._file.where
+
+    def key(self, *, fresh: bool) -> bytes:
+        with as_owner(self._file.path):
+            return self._file.key(fresh=fresh)
+
+
 def _place(function: Any) -> Any:
     """Let `--state-dir` also stand behind the subcommand."""
     def keep(context: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
@@ -212,10 +226,9 @@ def salvage(state: State, sources: tuple[Path, ...], key_file: Path | None, into
     With --into the records keep their numbers and times, and what is missing is told to the server as a loss.
     """
     from edge.model import Stream
-    from edge.ring.key import KeyFile
     from edge.ring.salvage import rings_in
 
-    key = _KeyOfSettings(state) if key_file is None else KeyFile(key_file)
+    key = _KeyOfSettings(state) if key_file is None else _KeyOfFile(key_file)
     rings, problems = rings_in(sources, key)
     if into is not None:
         return _restore(state, [one for one in rings if uuid in (None, one.uuid)], problems, into, key)

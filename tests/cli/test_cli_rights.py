@@ -60,9 +60,9 @@ def theirs(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     return site
 
 
-async def _keep_a_record(directory: Path) -> None:
+async def _keep_a_record(directory: Path, *, encrypt: bool = False) -> None:
     clock = SystemClock()
-    async with Ring.open(directory, RingSettings(size_mib=24), clock) as ring:
+    async with Ring.open(directory, RingSettings(size_mib=24, encrypt=encrypt), clock) as ring:
         await ring.append(Stream.ALARM, Record(Schema(Kind.EVENT, (Field("x"),)), "m1", clock.stamp(), (1,)))
 
 
@@ -182,6 +182,16 @@ def test_a_ring_is_salvaged_from_where_only_root_reads_to_where_the_gateway_writ
     assert precious.read_text() == SECRET
     (theirs.state_dir / "again.salvaged").unlink(missing_ok=True)
     told = theirs("ring", "salvage", str(precious.parent / "copy"), "--into", str(into))
+    assert "As <state_dir>/ring of a gateway it is delivered" in told.stdout, told.output
+    assert strangers(theirs) == []
+
+
+@root_only
+def test_a_key_that_only_root_may_read_opens_what_is_written_with_the_gateways_rights(theirs: Site, precious: Path) -> None:
+    asyncio.run(_keep_a_record(precious.parent / "ring", encrypt=True))
+    theirs.configure("encrypt = true\n")
+    told = theirs("ring", "salvage", str(precious.parent / "ring"), "--key-file", str(precious.parent / "ring.key"), "--into",
+                  str(theirs.state_dir / "again"))
     assert "As <state_dir>/ring of a gateway it is delivered" in told.stdout, told.output
     assert strangers(theirs) == []
 
