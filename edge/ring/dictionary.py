@@ -105,7 +105,7 @@ def defined(tables: Tables, payload: bytes) -> Tables:
     return Tables(schemas, devices)
 
 
-@lru_cache(maxsize=MAX_ENTRIES)
+@lru_cache(maxsize=_MAX_REMEMBERED)
 def _one_of(schema: Schema) -> Schema:
     """Return the same object for equal schemas of all segments: whoever looks one up need not compare its columns."""
     return schema
