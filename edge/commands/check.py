@@ -1,5 +1,6 @@
 """`halow-gateway check`: will it work here? Looks at settings and surroundings and says what to do; changes nothing."""
 
+import functools
 import os
 import shlex
 import stat
@@ -11,23 +12,17 @@ import click
 from edge.commands.checkalarms import alarm_findings
 from edge.commands.checkpage import page_findings
 from edge.commands.checkremote import remote_findings
+from edge.commands.checkuplink import uplink_findings
 from edge.commands.context import State, pass_state
 from edge.commands.finding import Finding
 from edge.config import MIB, Settings
-from edge.credentials import (
-    TOKEN_LIMIT_BYTES,
-    credential_path,
-    parse_token,
-    read_login,
-    read_provision_secret,
-    token_path,
-)
 from edge.endpoint import SerialLine, endpoint, where
 from edge.errors import ConfigError, EdgeError, RingLocked
 from edge.model import Meter
 
 NET = Path("/sys/class/net")
 UNPRIVILEGED_PORT = 1024
+_may = functools.partial(os.access, effective_ids=True)      # root looks as the state directory's owner
 _MARKS = {"good": "ok  ", "note": "note", "bad": "BAD "}
 
 
@@ -64,7 +59,7 @@ def examine(state: State) -> Iterator[Finding]:
         return
     yield Finding("good", f"settings: {path}" if path else "settings: built-in defaults, no file")
     settings = state.in_force().settings
-    for step in (remote_findings, _state_dir, _registry, _push, _token, _authority, _radio, alarm_findings,
+    for step in (remote_findings, _state_dir, _registry, _push, uplink_findings, _radio, alarm_findings,
                  page_findings, _clock, _daemon):
         yield from _guarded(step, settings, state)
 
@@ -84,7 +79,7 @@ def _state_dir(settings: Settings, _: State) -> Iterator[Finding]:
     for key, name in (("state_dir", settings.gateway.state_dir), ("runtime_dir", settings.gateway.runtime_dir)):
         directory = Path(name)
         nearest = next(parent for parent in (directory, *directory.parents) if parent.exists())
-        if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        if not nearest.is_dir() or not _may(nearest, os.W_OK | os.X_OK):
             yield Finding("bad", f"gateway.{key} = {directory}: {nearest} cannot be written; create it for this user")
         elif nearest != directory:
             yield Finding("good", f"gateway.{key} = {directory}: will be made at the first start")
@@ -101,7 +96,7 @@ def _state_dir(settings: Settings, _: State) -> Iterator[Finding]:
 
 def _space(nearest: Path, settings: Settings) -> Iterator[Finding]:
     ring = Path(settings.gateway.state_dir) / "ring"
-    if ring.exists() and not (ring.is_dir() and os.access(ring, os.R_OK | os.W_OK | os.X_OK)):
+    if ring.exists() and not (ring.is_dir() and _may(ring, os.R_OK | os.W_OK | os.X_OK)):
         yield Finding("bad", f"{ring}: cannot be written; give it to this user")
     taken = sum(file.stat().st_blocks * 512 for file in ring.rglob("*") if file.is_file()) if ring.is_dir() else 0
     space = os.statvfs(nearest)
@@ -203,62 +198,19 @@ def _push(settings: Settings, _: State) -> Iterator[Finding]:
         yield Finding("good", f"pushes: {told}, on {push.listen}; the packet filter has to let them in (docs/push.md)")
 
 
-def _token(settings: Settings, _: State) -> Iterator[Finding]:
-    if not settings.uplink.enabled:
-        yield Finding("note", "uplink: switched off by uplink.enabled = false; readings stay in the ring")
-        return
-    if settings.uplink.provision_key and not credential_path(settings).exists():
-        read_provision_secret(settings)
-        yield Finding("good", "credentials: none yet; the gateway gets them by uplink.provision_key")
-        return
-    if settings.uplink.credentials != "access_token":
-        login = read_login(settings)
-        if login.secret_file is not None and stat.S_IMODE(login.secret_file.stat().st_mode) & 0o077:
-            yield Finding("note", f"{login.secret_file}: other users can read it; chmod 600 it")
-        else:
-            yield Finding("good", f"credentials: {login.source}")
-        return
-    path = token_path(settings)
-    try:
-        with path.open("rb") as file:
-            token, mode = file.read(TOKEN_LIMIT_BYTES + 1), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-    except OSError as error:
-        yield Finding("bad", f"{path}: {error.strerror}; put the gateway's access token there, mode 0600")
-        return
-    parse_token(token, str(path))
-    if mode & 0o077:
-        yield Finding("note", f"{path}: other users can read the access token; chmod 600 it")
-    else:
-        yield Finding("good", f"access token: {path}")
-
-
-def _authority(settings: Settings, _: State) -> Iterator[Finding]:
-    uplink = settings.uplink
-    if not uplink.enabled or not uplink.tls:
-        return
-    import ssl
-
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(uplink.ca_file)
-    except OSError as error:      # ssl.SSLError is one
-        yield Finding("bad", f"uplink.ca_file = {uplink.ca_file}: {error.strerror or 'not a PEM certificate'}")
-    else:
-        yield Finding("good", f"certificate authority: {uplink.ca_file}")
-
-
 def _radio(settings: Settings, _: State) -> Iterator[Finding]:
     radio = settings.radio
     wireless = sorted(path.parent.name for path in NET.glob("*/phy80211"))
     if radio.kind == "none":
         yield Finding("note", "radio: not watched, by radio.kind")
     elif radio.kind == "simulated":
-        if os.access(radio.trace, os.R_OK):
+        if _may(radio.trace, os.R_OK):
             yield Finding("good", f"radio: replays {radio.trace}")
         else:
             yield Finding("bad", f"radio.trace = {radio.trace}: cannot be read")
     elif radio.kind == "external":
         what = radio.external_file or shlex.split(radio.external_command)[0]
-        there = os.access(what, os.R_OK if radio.external_file else os.X_OK)
+        there = _may(what, os.R_OK if radio.external_file else os.X_OK)
         yield Finding("good" if there else "note", f"radio: a box's, by {what}" + ("" if there else ": not there now"))
     elif radio.interface and radio.interface not in wireless:
         yield Finding("note", f"radio.interface = {radio.interface}: absent; there is {', '.join(wireless) or 'none'}")

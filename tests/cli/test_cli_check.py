@@ -1,4 +1,4 @@
-"""`check` on the local page and on alarms: what stands in the way, and what to do."""
+"""`check` on the local page, on alarms and on the uplink's paths: what stands in the way, and what to do."""
 
 import datetime as dt
 import socket
@@ -136,3 +136,17 @@ def test_a_nominal_value_that_is_not_this_sites(site: Site, standing: list[tuple
     with site.daemon(status):
         told = lines(site, "alarms.nominal")
     assert told == [FAR] * said
+
+
+def test_the_interfaces_of_the_uplinks_paths(site: Site) -> None:
+    site.configure("""[[paths.path]]
+name = "cable"
+interface = "lo"
+[[paths.path]]
+name = "modem"
+interface = "wwan7"
+[[paths.path]]
+name = "rest"
+""")
+    assert lines(site, "path ") == ["ok    path cable: interface lo",
+                                    "note  path modem: interface wwan7 is not there now; the path is taken once it is, `ip link` shows which are"]
