@@ -203,6 +203,8 @@ def _allowed(hint: Any) -> str:
     meta = next((note for note in _notes(hint) if isinstance(note, Meta)), Meta())
     if meta.description:
         return meta.description
+    if get_origin(base) is tuple:
+        return f"a list, each {_allowed(get_args(base)[0])}"
     words = {int: "a whole number", float: "a number", bool: "true or false"}.get(base, "text")
     bounds = (("greater than", meta.gt), ("at least", meta.ge), ("less than", meta.lt), ("at most", meta.le))
     limits = " and ".join(f"{word} {bound}" for word, bound in bounds if bound is not None)

@@ -23,7 +23,7 @@ from edge.meters.dutyspec import ClockSpec, EventCode, EventLogSpec, ImageSpec, 
 from edge.meters.layout import TIME_DOUBT, PushLayout, push_problems
 from edge.meters.localtime import DAY_S
 from edge.meters.supply import Supplied
-from edge.meters.table import UNITLESS, Key, Name, NotNegative, ObisText, Positive, Sap, Table, bad_obis
+from edge.meters.table import UNITLESS, Key, Name, NotNegative, ObisText, Positive, Sap, Table, bad_obis, in_words
 
 SHIPPED = files("edge.meters").joinpath("profiles")      # a folder in the source tree, a part of the file in the binary
 
@@ -318,6 +318,7 @@ def _explain(message: str, raw: Mapping[str, Any]) -> str:
     """Turn msgspec's text into "key.path: what is wrong, got value"."""
     what, _, path = message.partition(" - at `$")
     path = path.rstrip("`").lstrip(".")
+    what = in_words(what, path)
     value: Any = raw
     for part in re.findall(r"[^.\[\]]+", path):
         try:

@@ -99,6 +99,7 @@ def test_any_settings_load_back_from_their_own_toml(tmp_path: Path, text: str, i
     ('[[paths.path]]\nname = "a"\n[[paths.path]]\nname = "b"\nmetred = true', "paths.path[2].metred: unknown key; did you mean metered?"),
     ('[[paths.path]]\nname = "a"\nbacklog = "24:00-06:00"', 'paths.path[1].backlog = "24:00-06:00": must be "always", "never", or hours like "22:00-06:00"'),
     ("".join(f'[[paths.path]]\nname = "p{n}"\n' for n in range(9))[:-1], "paths.path = [{'name': 'p0'}, {'name': 'p1'}, {'name': 'p2'}, {'name': 'p3'}, {'name': 'p4...: must be up to 8 tables"),
+    ('[remote]\nconfigurable = "poll"', 'remote.configurable = "poll": must be a list, each up to 255 characters on one line'),
     ("[poll]\nat_once = 0x" + "f" * 5000, "poll.at_once = a number of 20000 bits: must be a whole number at least 1 and at most 1024"),
 ])
 def test_one_wrong_value_is_one_line_with_path_value_and_what_is_allowed(tmp_path: Path, text: str, expected: str) -> None:

@@ -67,6 +67,18 @@ def test_a_directory_of_ones_own_adds_and_replaces(tmp_path: Path) -> None:
         load_profiles(tmp_path / "missing")
 
 
+@pytest.mark.parametrize(("change", "words"), [
+    (('"1-0:1.8.0"', '"1.8.0"'), "objects[0].obis: must be an OBIS code, like 1-0:1.8.0; the value is '1.8.0'"),
+    (('"active_energy"', '"Active Energy"'), "objects[0].key: must be lower-case letters, digits and _"),
+    (('unit = "Wh"', 'unit = "Wh"\nclas_id = 3'), "objects[0]: there is no key clas_id"),
+    (('unit = "Wh"', 'unit = "Wh"\nclass_id = "3"'), "objects[0].class_id: must be a whole number, not text; the value is '3'"),
+])
+def test_a_mistake_is_told_in_the_words_of_who_writes_a_profile(tmp_path: Path, change: tuple[str, str], words: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        load_profile(written(tmp_path, GOOD.replace(*change)))
+    assert words in str(told.value)
+
+
 @pytest.mark.parametrize(("change", "path", "value"), [
     (("vendor =", "vendro ="), "top level", "vendro"),
     (('"1-0:1.8.0"', '"1.8.0"'), "objects[0].obis", "'1.8.0'"),
