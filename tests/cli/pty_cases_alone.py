@@ -29,7 +29,7 @@ ALONE: dict[str, tuple[Case, ...]] = {
              typed=(("Password:", "hunter2-9f\n"), ("Repeat for confirmation:", "hunter2-9f\n"))),
         Case("meter add m1", (f"{MISSING} 'HOST'",), 2),
         Case("meter add m1 10.0.0.1 --interval soon", ("Invalid value for '--interval': 'soon' is not a valid float",), 2),
-        Case("meter add m1 10.0.0.1 --profile zenner", ("no meter profile is named .zenner.; there are generic-three-phase, microstar",), 1, reads=True)),
+        Case("meter add m1 10.0.0.1 --profile zenner", ("no meter profile is named .zenner.; there are .*generic-three-phase",), 1, reads=True)),
     "meter list": (
         Case("meter list", ("^NAME +HOST", r"^m1 +10\.0\.0\.1 +4059 "), first=(ADD,), reads=True),
         Case("meter list --json", ('"name": "m1"',), first=(ADD,), reads=True),

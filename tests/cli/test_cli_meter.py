@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from cli_site import Site
 
+from edge.meters.profile import load_profiles
 from edge.model import Learned, Meter
 
 IDLE = "No gateway is running; it takes effect at the next start."
 LIVE = "The running gateway has taken it up."
 SECRET = "hunter2-9f"
+SHIPPED = ", ".join(sorted(load_profiles()))
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def test_add_reminds_of_the_password_that_is_wanted(site: Site) -> None:
     (("add", "m3", "h", "--framing", "wrapper", "--opening", "mode-e"),
      "opening = 'mode-e': leads to HDLC; framing = 'wrapper' does not go with it"),
     (("add", "m3", "h", "--port", "0"), "port = 0: must be from 1 to 65535"),
-    (("add", "m3", "h", "--profile", "nope"), "no meter profile is named 'nope'; there are generic-three-phase, microstar"),
+    (("add", "m3", "h", "--profile", "nope"), f"no meter profile is named 'nope'; there are {SHIPPED}"),
     (("add", "m3", "h", "--password-file", "/none"), "/none: cannot be read: No such file or directory"),
     (("edit", "m1", "--interval", "0"), "interval_s = 0.0: must be more than 0 and at most 86400 seconds"),
     (("edit", "m11", "--port", "1"), "no meter is named 'm11'; did you mean m1?"),
@@ -235,7 +237,7 @@ def test_csv_goes_in_and_out(two: Site) -> None:
 def test_a_wrong_csv_is_refused_whole_with_its_lines(two: Site) -> None:
     text = f"name,host,port,profile,password\na,h,1,nope,{SECRET}\nb,h,0,microstar,{SECRET}\nc,h,1,microstar,{SECRET}\n"
     assert two.refused("meter", "import", "-", stdin=text) == [
-        "line 2: profile = 'nope': no such profile; there are generic-three-phase, microstar",
+        f"line 2: profile = 'nope': no such profile; there are {SHIPPED}",
         "line 3: port = 0: must be from 1 to 65535"]
     assert two.refused("meter", "import", "-", stdin=b"name,host,port\n\xff") == ["-: byte 15 is not UTF-8; save it as UTF-8 CSV"]
     assert two.refused("meter", "import", "/none.csv") == ["/none.csv: cannot be read: No such file or directory"]

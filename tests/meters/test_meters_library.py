@@ -34,7 +34,7 @@ def test_own_files_add_and_replace(tmp_path: Path) -> None:
     library = Library(tmp_path)
     assert set(library) == {*load_profiles(), "mine"}
     assert library.find("microstar").vendor == "Somebody else"
-    assert len(library) == 3
+    assert len(library) == len(load_profiles()) + 1
 
 
 def test_a_wrong_file_hides_its_type_and_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -43,7 +43,7 @@ def test_a_wrong_file_hides_its_type_and_no_other(tmp_path: Path, caplog: pytest
     assert set(library) == set(load_profiles()) - {"microstar"}
     with pytest.raises(ConfigError, match=r"no meter profile is named 'microstar'; .*microstar\.toml: objects\[0\]\.unit: 'kWh'"):
         library.find("microstar")
-    with pytest.raises(ConfigError, match=r"named 'other'; there are generic-three-phase$"):
+    with pytest.raises(ConfigError, match=rf"named 'other'; there are {', '.join(sorted(set(load_profiles()) - {'microstar'}))}$"):
         library.find("other")
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     os.utime(path, ns=(1, 1))
