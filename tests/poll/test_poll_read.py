@@ -32,7 +32,7 @@ def state(tmp_path: Path) -> State:
 
 
 def registry(state: State) -> Registry:
-    return Registry.open(Path(state.settings().gateway.state_dir) / FILE_NAME)
+    return Registry.open(Path(state.load().gateway.state_dir) / FILE_NAME)
 
 
 def enrol(state: State, row: Meter, password: bytes = PASSWORD) -> None:
