@@ -63,6 +63,17 @@ class Entry(NamedTuple):
     tables: Tables
 
 
+class Claim(NamedTuple):
+    """What the head of a damaged page says, for which no checksum vouches: its records are `first..end-1`.
+
+    Those before it from `after` on were acknowledged and never written.
+    """
+
+    after: int
+    first: int
+    end: int
+
+
 @dataclass
 class Segment:
     """What a scan of one slot found."""
@@ -85,6 +96,7 @@ class Segment:
     claimed: int = 0             # end of the records that later frames, or a damaged last one, say there are
     finished: int = 0            # what is missing from here on is of a commit that may never have been finished
     _heard: bytes = b""          # the state that was taken last, packed
+    _claims: list[Claim] = field(default_factory=list)      # nothing behind them contradicts them so far
 
     def __post_init__(self) -> None:
         """Begin where the header does."""
@@ -119,6 +131,8 @@ class Segment:
         if epoch < self.epoch:
             return
         self.frames += 1
+        # numbers only grow: a head that is ahead of a whole frame behind it is itself what was damaged
+        self._claims = [claim for claim in self._claims if claim.first <= frame.first_seq & ORDINAL_MASK]
         if epoch > self.epoch and frame.type != FrameType.OPEN:
             # the opening of this run is gone: nothing said before it holds for its frames
             self.epoch, self.run, self.tables = epoch, None, NO_TABLES
@@ -155,6 +169,7 @@ class Segment:
             case _:
                 raise Undecodable("not an opening")
         if epoch > self.epoch:
+            self.believe()
             # what the run before could not read when it started must not come back under a number used again
             self.entries = [entry for entry in self.entries if entry.first < ordinal]
             self.next_ordinal = self.claimed = ordinal
@@ -196,12 +211,19 @@ class Segment:
         if head.type != FrameType.DATA or head.first_seq >> SEQ_BITS != self.epoch:
             return
         expected, first = max(self.claimed, self.next_ordinal), head.first_seq & ORDINAL_MASK
-        if head.flags & FrameFlag.SKIPS and first > expected:
-            self.state.acks.add(expected, first - 1)
-        elif first != expected:
-            return
-        self.claimed = first + head.records
-        self.next_page = max(self.next_page, min(self.pages, page + frame_pages(head.length)))
+        if self._claims:
+            expected = max(expected, self._claims[-1].end)
+        if first == expected or (head.flags & FrameFlag.SKIPS and expected < first <= expected + MAX_CLAIMED_RECORDS):
+            self._claims.append(Claim(expected, first, first + head.records))
+            self.next_page = max(self.next_page, min(self.pages, page + frame_pages(head.length)))
+
+    def believe(self) -> None:
+        """Take what damaged heads claim, now that all that could contradict them has been seen."""
+        for after, first, end in self._claims:
+            if after < first:
+                self.state.acks.add(after, first - 1)
+            self.claimed = max(self.claimed, end)
+        self._claims.clear()
 
 
 def rows(frame: Frame) -> list[Any]:
@@ -235,6 +257,7 @@ def scanning(segment: Segment, read: ReadBytes) -> Iterator[int]:
         else:
             segment.miss(frame, page)
         yield page
+    segment.believe()
     segment.next_ordinal = max(segment.next_ordinal, segment.claimed)
 
 

@@ -10,7 +10,7 @@ from ring_sim import FakeClock, SimulatedFs
 from edge.config import RingSettings
 from edge.model import Field, Kind, Record, Schema, SeqSpan, Stored, Stream
 from edge.ring.batch import STATE_BYTES, Commit, data_frames
-from edge.ring.frame import FrameFlag, FrameType, encode_frame, frame_pages
+from edge.ring.frame import Frame, FrameFlag, FrameType, encode_frame, frame_pages, new_packer
 from edge.ring.layout import SlotHeader
 from edge.ring.segment import Segment, scan
 from edge.ring.store import Ring
@@ -336,3 +336,19 @@ def test_a_damaged_last_frame_after_numbers_that_are_nowhere_costs_its_own_recor
     else:
         assert found.next_ordinal == 12, "a head that fits nowhere is not believed"
     assert whole.type == FrameType.DATA
+
+
+@pytest.mark.parametrize("behind", ["records", "nothing to deliver", "the next run"])
+@pytest.mark.parametrize("bit", [5, 22])
+def test_a_damaged_number_in_a_frames_head_takes_no_record_behind_it_for_acknowledged(behind: str, bit: int) -> None:
+    (whole,) = frames(10, [b"a", b"b"], 10)
+    (lost,) = frames(20, [b"c", b"d"], 12)      # 12..19 are nowhere
+    (after,) = frames(22, [b"e", b"f"], 22)
+    page = bytearray(encode_frame(lost, 77))
+    page[12 + bit // 8] ^= 1 << bit % 8
+    last = {"records": after, "nothing to deliver": Frame(FrameType.ANCHOR, 0, 0, SEQ | 22, b""),
+            "the next run": Frame(FrameType.OPEN, 0, 0, (EPOCH + 1 << 40) | 22, new_packer()([bytes(16), 0, 0, 3, None]))}[behind]
+    found = a_segment([encode_frame(whole, 77), bytes(page), encode_frame(last, 77), bytes(4096)])
+    assert found.next_ordinal == (24 if behind == "records" else 22), "its numbers go on"
+    assert found.state.acks.missing(20, 23) == [(20, 23)], "neither what it held nor what comes is acknowledged"
+    assert found.holes(10, 22) == [(12, 21)], "what it held is missing"
