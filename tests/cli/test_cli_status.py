@@ -262,8 +262,8 @@ def test_check_names_everything_that_stands_in_the_way(site: Site) -> None:
     (site.state_dir / "ring").write_text("a file")
     _, found = checked(site)
     assert [line.partition(":")[0] for line in found["BAD"]] == [
-        f"{site.state_dir}/ring", "meter m1", "meter m2", f"{site.state_dir}/uplink.token",
-        f"uplink.ca_file = {site.base}/ca.pem", "radio.trace = /none"]
+        f"{site.state_dir}/ring", "meter m1", "meter m2", f"uplink.ca_file = {site.base}/ca.pem",
+        f"{site.state_dir}/uplink.token", "radio.trace = /none"]
 
 
 def test_check_names_a_ring_that_does_not_fit_and_an_open_token(site: Site) -> None:
