@@ -13,7 +13,7 @@ from edge.health.signals import close_within, stop_signals
 
 PROGRAM = """
 import asyncio, sys, time
-from edge.health.signals import stop_signals
+from edge.health.signals import on_hangup, stop_signals
 if sys.argv[1] == "uvloop":
     import uvloop
     factory = uvloop.new_event_loop
@@ -21,7 +21,8 @@ else:
     factory = asyncio.new_event_loop
 
 async def main():
-    with stop_signals() as stop:
+    # as the gateway does: with a handler of the loop's own, a signal also wakes a loop that is just going to sleep
+    with on_hangup(lambda: None), stop_signals() as stop:
         print("up", flush=True)
         await stop.wait()
         print("stopping", flush=True)

@@ -239,8 +239,9 @@ async def test_an_interface_that_is_not_there_is_named():
 
 
 async def test_a_kernel_that_wants_a_privilege_for_it_is_told(monkeypatch):
-    def refuse(*_):
-        raise PermissionError(errno.EPERM, "Operation not permitted")
+    def refuse(_self, _level, option, _value):
+        if option == socket.SO_BINDTODEVICE:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(CountedSocket, "setsockopt", refuse, raising=False)
     made = settings(free_port())
