@@ -156,10 +156,22 @@ def test_a_request_that_nobody_takes_is_withdrawn(board: Board) -> None:
     assert list(board.asked.iterdir()) == []
 
 
+def test_what_is_asked_for_in_the_pause_behind_a_refusal_is_answered(board: Board) -> None:
+    board.run_for(100)
+    (board.said / ".restart_daemon").write_text("100 " * 12)
+    (board.asked / "radio-step.restart_daemon").touch()
+    board.stub("sleep", f"touch {board.asked}/radio-step.reboot")
+    board.run("radio-step")
+    assert (board.said / "restart_daemon").read_text().startswith("failed: refused: taken 12 times within an hour")
+    assert (board.said / "reboot").read_text() == "done\n"
+    assert board.calls()[1:] == ["systemctl --no-block reboot"]
+    assert list(board.asked.iterdir()) == [], "the unit would take it away unanswered"
+
+
 def test_the_allow_list_is_the_same_everywhere() -> None:
     path, service = ((UNITS / f"halow-gateway-radio-step.{kind}").read_text() for kind in ("path", "service"))
     assert set(re.findall(r"^PathExists=/run/halow-gateway/radio-step\.(\w+)$", path, re.MULTILINE)) == STEPS
     assert set(re.findall(r"radio-step\.(\w+)", service)) == STEPS
-    assert re.search(r"^for step in (.*); do$", (PROGRAMS / "radio-step").read_text(), re.MULTILINE)[1].split() == [
+    assert re.search(r"^ +for step in (.*); do$", (PROGRAMS / "radio-step").read_text(), re.MULTILINE)[1].split() == [
         "restart_daemon", "reload_driver", "reboot"]
     assert "radio-step" not in (UNITS / "halow-gateway.service").read_text(), "the gateway's own unit has no part in it"
