@@ -132,7 +132,8 @@ class Segment:
             return
         self.frames += 1
         # numbers only grow: a head that is ahead of a whole frame behind it is itself what was damaged
-        self._claims = [claim for claim in self._claims if claim.first <= frame.first_seq & ORDINAL_MASK]
+        if self._claims:
+            self._claims = [claim for claim in self._claims if claim.first <= frame.first_seq & ORDINAL_MASK]
         if epoch > self.epoch and frame.type != FrameType.OPEN:
             # the opening of this run is gone: nothing said before it holds for its frames
             self.epoch, self.run, self.tables = epoch, None, NO_TABLES

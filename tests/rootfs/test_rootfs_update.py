@@ -95,6 +95,18 @@ def test_no_more_than_six_an_hour_and_what_was_fetched_stays(board: Board) -> No
     assert board.run("update-step").stdout == "update-step: done\n"
 
 
+def test_what_is_asked_for_in_the_pause_behind_a_refusal_is_answered(board: Board) -> None:
+    (board.path / "proc/uptime").write_text("100.00 0.00\n")
+    (board.said / ".install").write_text("100 " * 6)
+    board.fetched.write_bytes(b"image")
+    (board.asked / "update.install").touch()
+    board.stub("sleep", f"echo '7600.00 0.00' > {board.path}/proc/uptime; touch {board.asked}/update.install")
+    refused, done = board.run("update-step").stdout.splitlines()
+    assert refused.startswith("update-step: failed: refused: taken 6 times within an hour")
+    assert done == "update-step: done"
+    assert list(board.asked.iterdir()) == [], "the unit would take it away unanswered"
+
+
 def test_a_request_that_nobody_takes_is_withdrawn(board: Board) -> None:
     done = board.run("ask-update", patience_s=0)
     assert (done.returncode, list(board.asked.iterdir())) == (1, [])

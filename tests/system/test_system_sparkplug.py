@@ -1,11 +1,9 @@
 """The gateway as a process at a Sparkplug host: killed, its will tells it; started again, its number has gone on."""
 
-import shutil
-from pathlib import Path
 
 import pytest
 from gateway_process import GatewayProcess
-from mosquitto_broker import Mosquitto
+from mosquitto_broker import running
 from sparkplug_oracle import HostApplication
 
 pytestmark = pytest.mark.system
@@ -13,13 +11,8 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture
 async def mosquitto(tmp_path):
-    binary = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-    if not Path(binary).exists():
-        pytest.skip("mosquitto is not installed: apt install mosquitto")
-    broker = Mosquitto(binary, tmp_path)
-    await broker.start()
-    yield broker
-    await broker.kill()
+    async with running(tmp_path) as broker:
+        yield broker
 
 
 async def test_a_killed_gateway_is_told_by_its_will_and_comes_back_with_the_next_number(tmp_path, mosquitto):

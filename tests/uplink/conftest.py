@@ -2,13 +2,12 @@
 
 import asyncio
 import random
-import shutil
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import uvloop
-from mosquitto_broker import Mosquitto
+from mosquitto_broker import running
 from uplink_bench import QUICK, TOKEN, Feeder, settings
 
 from edge.clock import SystemClock
@@ -66,10 +65,5 @@ def run_uplink(ring, clock):
 
 @pytest.fixture
 async def mosquitto(tmp_path):
-    binary = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-    if not Path(binary).exists():
-        pytest.skip("mosquitto is not installed: apt install mosquitto")
-    broker = Mosquitto(binary, tmp_path)
-    await broker.start()
-    yield broker
-    await broker.kill()
+    async with running(tmp_path) as broker:
+        yield broker

@@ -2,8 +2,13 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
 
 
 def free_port():
@@ -44,3 +49,15 @@ class Mosquitto:
         if self.process is not None and self.process.returncode is None:
             os.kill(self.process.pid, signal.SIGKILL)
             await self.process.wait()
+
+
+@asynccontextmanager
+async def running(directory):
+    """Yield a started broker; skip the test, with the reason, where none is installed."""
+    binary = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+    if not Path(binary).exists():
+        pytest.skip("mosquitto is not installed: apt install mosquitto")
+    broker = Mosquitto(binary, directory)
+    await broker.start()
+    yield broker
+    await broker.kill()
