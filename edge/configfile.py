@@ -1,4 +1,4 @@
-"""`gateway.toml`: reading it into the structs of `edge/config.py`, checking it whole, writing it with its comments.
+"""`gateway.toml`: reading it into the structs of `edge/config`, checking it whole, writing it with its comments.
 
 Reading the file is the only I/O here.
 """

@@ -1,6 +1,6 @@
 """What settings have to do with one another (pure, but for a look at the time zones of this machine).
 
-Each key by itself is judged by its annotation in `edge/config.py`; here is what only shows when several are seen
+Each key by itself is judged by its annotation in `edge/config`; here is what only shows when several are seen
 together, and what no annotation can say.
 """
 

@@ -76,7 +76,7 @@ FORBIDDEN_LEAVES = {
 }
 
 PURE = [
-    "edge/model.py", "edge/errors.py", "edge/config.py", "edge/configchange.py", "edge/configrelations.py", "edge/endpoint.py", "edge/templates.py", "edge/uplink/dialect.py", "edge/uplink/dialects.py", "edge/uplink/plain.py", "edge/uplink/sparkplug*.py",
+    "edge/model.py", "edge/errors.py", "edge/config/*.py", "edge/configchange.py", "edge/configrelations.py", "edge/endpoint.py", "edge/templates.py", "edge/uplink/dialect.py", "edge/uplink/dialects.py", "edge/uplink/plain.py", "edge/uplink/sparkplug*.py",
     "edge/dlms/*.py",
     "edge/meters/reading.py", "edge/meters/layout.py", "edge/meters/supply.py", "edge/meters/selftold.py", "edge/meters/push*.py", "edge/meters/events.py",
     "edge/capture/cut.py", "edge/capture/redact.py", "edge/capture/reseal.py", "edge/capture/standin.py",
