@@ -23,7 +23,8 @@ from edge.health.signals import close_within
 from edge.meters.library import Library
 from edge.model import Learned, Meter
 from edge.poll.fleet import Change, Enrolled, Fleet
-from edge.store.registry import ENDPOINT, Registry
+from edge.store.meters import ENDPOINT
+from edge.store.registry import Registry
 
 log = logging.getLogger(__name__)
 

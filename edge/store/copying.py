@@ -11,9 +11,9 @@ from pathlib import Path
 
 from edge.durable import write_file
 from edge.errors import RegistryError
-from edge.store import heard, secrets
+from edge.store import secrets
+from edge.store.counters import COUNTER_END, HEARD
 from edge.store.database import damaged, open_database, translated
-from edge.store.registry import COUNTER_END
 
 NEAR = 1 << 16
 """Ahead of what the file in use has given out: a command may set some aside between the look and the swap."""
@@ -76,7 +76,7 @@ def raised(copy: Mapping[str, int], current: Mapping[str, int], age_s: float) ->
     marks = {}
     for scope in {*copy, *current}:
         had, has = copy.get(scope, 0), current.get(scope, 0)
-        if scope.startswith(heard.PREFIX):
+        if scope.startswith(HEARD):
             marks[scope] = max(had, has)
         elif has >= had:
             marks[scope] = min(has + NEAR, COUNTER_END)

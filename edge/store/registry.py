@@ -7,8 +7,6 @@ call that returns has its change on flash. Every failure is a RegistryError of o
 """
 
 import dataclasses
-import difflib
-import logging
 import sqlite3
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -17,12 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-import msgspec
-
-from edge.endpoint import normal_host
 from edge.errors import RegistryError
 from edge.model import Keys, Learned, Meter
-from edge.store import alarms, csvio, duties, heard, secrets, validate
+from edge.store import alarms, counters, csvio, duties, learned, meters, secrets
 from edge.store.database import damaged, file_at, open_database, translated
 
 FILE_NAME = "registry.db"
@@ -31,19 +26,7 @@ FILE_NAME = "registry.db"
 TITLE_HEAD, TITLE_TAIL_BYTES = b"HGW", 5
 """A system title begins with the maker's three letters; the rest tells one gateway from another."""
 
-COUNTER_END = 1 << 32
-
 _KEY_KINDS = (secrets.ENCRYPTION_KEY, secrets.AUTHENTICATION_KEY)
-_COLUMNS = tuple(field.name for field in dataclasses.fields(Meter))
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM meters"      # noqa: S608 - names of our own dataclass
-_INSERT = f"INSERT INTO meters ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"      # noqa: S608 - same
-_UPDATE = f"UPDATE meters SET {', '.join(f'{column} = ?' for column in _COLUMNS)} WHERE name = ?"      # noqa: S608 - same
-
-# A change to any of these may mean another meter, or other registers: what was learned no longer holds.
-ENDPOINT = ("host", "port", "profile", "framing", "client_sap", "server_logical", "server_physical", "address_bytes",
-            "device_address")
-
-log = logging.getLogger(__name__)
 
 
 class Imported(NamedTuple):
@@ -97,20 +80,20 @@ class Registry:
     def list(self) -> tuple[Meter, ...]:
         """Return all meters, by name."""
         with self._reading() as connection:
-            rows = connection.execute(f"{_SELECT} ORDER BY name").fetchall()
-        return tuple(self._meter(row) for row in rows)
+            rows = meters.rows(connection)
+        return tuple(meters.from_row(row, self.path) for row in rows)
 
     def get(self, name: str) -> Meter:
         """Return one meter. Raises RegistryError with the nearest names when there is none."""
         with self._reading() as connection:
-            row = self._stored(connection, name)
-        return self._meter(row)
+            row = meters.stored(connection, name)
+        return meters.from_row(row, self.path)
 
     def add(self, meter: Meter, password: bytes = b"", keys: Keys = Keys()) -> None:  # noqa: B008 - frozen
         """Register a meter with its secrets. Raises RegistryError when the name is taken or a setting wrong."""
-        meter = _checked(meter)
+        meter = meters.checked(meter)
         with self._writing() as connection:
-            self._insert(connection, meter)
+            meters.insert(connection, meter)
             for kind, value in ((secrets.PASSWORD, password), (secrets.ENCRYPTION_KEY, keys.encryption),
                                 (secrets.AUTHENTICATION_KEY, keys.authentication)):
                 if value:
@@ -121,14 +104,14 @@ class Registry:
 
         What was learned about it is forgotten when the change may mean another meter or other registers.
         """
-        meter = _checked(meter)
+        meter = meters.checked(meter)
         with self._writing() as connection:
-            self._replace(connection, meter)
+            meters.replace(connection, meter)
 
     def remove(self, name: str) -> None:
         """Remove a meter with its secrets and all that was learned."""
         with self._writing() as connection:
-            self._stored(connection, name)
+            meters.stored(connection, name)
             connection.execute("DELETE FROM meters WHERE name = ?", (name,))
             duties.forget(connection, name)
 
@@ -138,17 +121,17 @@ class Registry:
         Returns False, and changes nothing, where it is registered at another host than `was` by now, or no more.
         """
         with self._writing() as connection:
-            row = connection.execute(f"{_SELECT} WHERE name = ? AND host = ?", (name, was)).fetchone()
+            row = meters.at_host(connection, name, was)
             if row is None:
                 return False
-            _checked(dataclasses.replace(self._meter(row), host=host))
+            meters.checked(dataclasses.replace(meters.from_row(row, self.path), host=host))
             connection.execute("UPDATE meters SET host = ? WHERE name = ?", (host, name))
             return True
 
     def set_paused(self, name: str, paused: bool) -> bool:      # noqa: FBT001 - the verb names it: set_paused(name, True)
         """Stop or resume polling a meter. Returns False when it was so already."""
         with self._writing() as connection:
-            if self._meter(self._stored(connection, name)).paused == paused:
+            if meters.from_row(meters.stored(connection, name), self.path).paused == paused:
                 return False
             connection.execute("UPDATE meters SET paused = ? WHERE name = ?", (int(paused), name))
             return True
@@ -167,7 +150,7 @@ class Registry:
     def set_password(self, name: str, password: bytes) -> None:
         """Set a meter's password; b"" removes it. Raises RegistryError for an unknown meter or a password too long."""
         with self._writing() as connection:
-            self._stored(connection, name)
+            meters.stored(connection, name)
             secrets.put(connection, name, secrets.PASSWORD, password)
 
     def keys(self, name: str) -> Keys:
@@ -184,7 +167,7 @@ class Registry:
     def set_keys(self, name: str, *, encryption: bytes | None = None, authentication: bytes | None = None) -> None:
         """Set a meter's keys; None leaves one as it is, b"" removes it. Raises RegistryError as `set_password`."""
         with self._writing() as connection:
-            self._stored(connection, name)
+            meters.stored(connection, name)
             for kind, key in zip(_KEY_KINDS, (encryption, authentication), strict=True):
                 if key is not None:
                     secrets.put(connection, name, kind, key)
@@ -204,46 +187,31 @@ class Registry:
         is given out again. Raises RegistryError, also where 32 bits are used up.
         """
         with self._writing() as connection:
-            row = connection.execute("SELECT next FROM counters WHERE scope = ?", (scope,)).fetchone()
-            first = max(row[0] if row is not None else 0, at_least)
-            if count < 1 or first + count > COUNTER_END:
-                raise RegistryError(f"the invocation counters of this key are used up ({first} of {COUNTER_END}); "
-                                    "give the meter another key")
-            connection.execute("INSERT OR REPLACE INTO counters (scope, next) VALUES (?, ?)", (scope, first + count))
-        return int(first)
+            return counters.reserve(connection, scope, count, at_least)
 
     def heard(self) -> Mapping[str, int]:
         """Return the highest invocation counter that meters have used in pushes, by scope."""
         with self._reading() as connection:
-            return heard.heard(connection)
+            return counters.heard(connection)
 
     def keep_heard(self, marks: Mapping[str, int]) -> None:
         """Raise these counters, all in one transaction; on flash when it returns."""
         with self._writing() as connection:
-            heard.keep(connection, marks)
+            counters.keep_heard(connection, marks)
 
     def learned(self, name: str) -> Learned:
         """Return what was learned about a meter; nothing learned where nothing, or nothing readable, is kept."""
         with self._reading() as connection:
-            row = connection.execute("SELECT data FROM learned WHERE meter = ?", (name,)).fetchone()
-        if row is None:
-            return Learned()
-        try:
-            return msgspec.json.decode(row[0], type=Learned)
-        except (msgspec.DecodeError, TypeError):
-            log.warning("what was learned about a meter is unreadable and will be learned again meter=%s", name)
-            return Learned()
+            return learned.get(connection, name)
 
-    def keep_learned(self, name: str, learned: Learned) -> None:
+    def keep_learned(self, name: str, facts: Learned) -> None:
         """Keep what was learned. A meter removed meanwhile is no error, and the same facts again cost no write."""
-        data = msgspec.json.encode(learned, order="deterministic").decode()
+        data = learned.in_json(facts)
         with self._reading() as connection:
-            row = connection.execute("SELECT data FROM learned WHERE meter = ?", (name,)).fetchone()
-        if row is not None and row[0] == data:
-            return
+            if learned.keeps(connection, name, data):
+                return
         with self._writing() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO learned (meter, data) SELECT name, ? FROM meters WHERE name = ?", (data, name))
+            learned.put(connection, name, data)
 
     def permitted(self) -> Mapping[str, frozenset[str]]:
         """Return what may be done on the meters besides reading them: meter -> some of `duties.PERMISSIONS`."""
@@ -253,7 +221,7 @@ class Registry:
     def permit(self, name: str, what: str, *, allowed: bool) -> bool:
         """Give or take back one of `duties.PERMISSIONS`. Returns False when it was so already."""
         with self._writing() as connection:
-            self._stored(connection, name)
+            meters.stored(connection, name)
             return duties.permit(connection, name, what, allowed=allowed)
 
     def progress(self, name: str, duty: str) -> str:
@@ -270,9 +238,19 @@ class Registry:
         """Keep how far a duty has come with many meters, by name, in one write."""
         identities = {name: self.learned(name).identity for name in data}
         with self._writing() as connection:
-            known = {name for (name,) in connection.execute("SELECT name FROM meters")}
+            known = set(meters.names(connection))
             for name in known & data.keys():
                 duties.keep(connection, name, duty, identities[name], data[name])
+
+    def keep_alarms(self, standing: Sequence[str], changes: Sequence[str]) -> None:
+        """Keep which alarms stand, and add what has changed. See `edge.store.alarms`."""
+        with self._writing() as connection:
+            alarms.keep(connection, standing, changes)
+
+    def alarms(self, limit: int = alarms.KEPT) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the alarms that stand, and the newest changes, newest first."""
+        with self._reading() as connection:
+            return alarms.standing(connection), alarms.changes(connection, limit)
 
     def data_version(self) -> int:
         """Return a number that grows with every change of a meter or secret, by any process; learning is no change."""
@@ -292,15 +270,15 @@ class Registry:
         added: list[str] = []
         updated: list[str] = []
         with self._writing() as connection:
-            known = {name for (name,) in connection.execute("SELECT name FROM meters")}
+            known = set(meters.names(connection))
             if not update and (taken := [row for row in rows if row.meter.name in known]):
                 raise RegistryError("\n".join(
                     f"line {row.line}: {row.meter.name} is registered already; --update replaces it" for row in taken))
             for row in rows:
                 if row.meter.name in known:
-                    self._replace(connection, row.meter)
+                    meters.replace(connection, row.meter)
                 else:
-                    self._insert(connection, row.meter)
+                    meters.insert(connection, row.meter)
                 (updated if row.meter.name in known else added).append(row.meter.name)
                 if row.password is not None:
                     secrets.put(connection, row.meter.name, secrets.PASSWORD, row.password)
@@ -327,66 +305,3 @@ class Registry:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-
-    def _meter(self, row: tuple[object, ...]) -> Meter:
-        values = dict(zip(_COLUMNS, row, strict=True))
-        values["paused"] = bool(values["paused"])
-        try:
-            meter = msgspec.convert(values, Meter)
-        except msgspec.ValidationError as error:
-            raise damaged(self.path, f"a meter's row: {error}") from error
-        if wrong := next(validate.problems(meter), None):
-            raise damaged(self.path, f"a meter's row: {wrong}")
-        return meter
-
-    def keep_alarms(self, standing: Sequence[str], changes: Sequence[str]) -> None:
-        """Keep which alarms stand, and add what has changed. See `edge.store.alarms`."""
-        with self._writing() as connection:
-            alarms.keep(connection, standing, changes)
-
-    def alarms(self, limit: int = alarms.KEPT) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the alarms that stand, and the newest changes, newest first."""
-        with self._reading() as connection:
-            return alarms.standing(connection), alarms.changes(connection, limit)
-
-    @staticmethod
-    def _insert(connection: sqlite3.Connection, meter: Meter) -> None:
-        if connection.execute("SELECT 1 FROM meters WHERE name = ?", (meter.name,)).fetchone() is not None:
-            raise RegistryError(f"the meter {meter.name} is registered already; `meter edit` changes it")
-        connection.execute(_INSERT, _row(meter))
-
-    @classmethod
-    def _replace(cls, connection: sqlite3.Connection, meter: Meter) -> None:
-        row = cls._stored(connection, meter.name)
-        if row == _row(meter):
-            return
-        before = dict(zip(_COLUMNS, row, strict=True))
-        connection.execute(_UPDATE, (*_row(meter), meter.name))
-        if any(before[column] != getattr(meter, column) for column in ENDPOINT):
-            connection.execute("DELETE FROM learned WHERE meter = ?", (meter.name,))
-
-    @staticmethod
-    def _stored(connection: sqlite3.Connection, name: str) -> tuple[object, ...]:
-        """Return a meter's row as it is, or raise RegistryError with the nearest name."""
-        if validate.valid_name(name):      # others, such as undecodable bytes of a command line, are not even asked for
-            row: tuple[object, ...] | None = connection.execute(f"{_SELECT} WHERE name = ?", (name,)).fetchone()
-            if row is not None:
-                return row
-        names = [row[0] for row in connection.execute("SELECT name FROM meters ORDER BY name").fetchall()]
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {close[0]}?" if close else "`halow-gateway meter list` shows the registered ones"
-        raise RegistryError(f"no meter is named {name[:64]!r}; {hint}")
-
-
-def _checked(meter: Meter) -> Meter:
-    """Normalise and validate. Raises RegistryError with every problem."""
-    meter = dataclasses.replace(
-        meter, host=normal_host(meter.host), mac=validate.normal_mac(meter.mac),
-        client_title=meter.client_title.lower(), meter_title=meter.meter_title.lower())
-    if wrong := list(validate.problems(meter)):
-        raise RegistryError("\n".join(wrong))
-    return meter
-
-
-def _row(meter: Meter) -> tuple[object, ...]:
-    return tuple(getattr(meter, column) for column in _COLUMNS)

@@ -26,7 +26,8 @@ from edge.model import Keys, Meter
 from edge.poll.addressing import association_settings
 from edge.ring.fs import lock_directory
 from edge.store.copying import FAR, NEAR, make_ready, raised, snapshot
-from edge.store.registry import COUNTER_END, Registry
+from edge.store.counters import COUNTER_END
+from edge.store.registry import Registry
 from edge.support import restore as restoring
 from edge.support.backup import packed, unpacked
 from edge.support.sealing import Header, header_of, seal, unseal

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from edge.errors import RegistryError
 from edge.model import Keys, Learned, Meter
 from edge.store import database, schema
-from edge.store.registry import COUNTER_END, Registry
+from edge.store.counters import COUNTER_END
+from edge.store.registry import Registry
 
 EK, AK = b"KEYKEYKEYKEYKEY1", b"KEYKEYKEYKEYKEY2"
 M = Meter("m", "10.0.0.1", 4059, authentication="hls-gmac", security="both", security_suite=0, ciphering="glo",
