@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from edge.discovery.survey import Survey, sample
 from edge.dlms.cosem import UNITS
-from edge.meters.profile import ObjectSpec, Profile
+from edge.meters.objectspec import ObjectSpec
+from edge.meters.profile import Profile
 
 GOOD_SHARE = 0.5
 """A type of which less is there is not proposed for the meter."""

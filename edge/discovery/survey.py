@@ -37,7 +37,8 @@ from edge.dlms.settings import AssociationSettings
 from edge.errors import MeterError, Refused, Violation
 from edge.meters.exact import exact
 from edge.meters.loadrows import columns_of
-from edge.meters.profile import SCALED_ATTRIBUTES, SCALER_ATTRIBUTE, ObjectSpec, Profile
+from edge.meters.objectspec import SCALED_ATTRIBUTES, SCALER_ATTRIBUTE, ObjectSpec
+from edge.meters.profile import Profile
 from edge.meters.reading import identity_text
 from edge.poll.counters import CounterDesk
 from edge.poll.lists import ListSize

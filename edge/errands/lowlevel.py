@@ -13,7 +13,7 @@ from edge.dlms.cosem import UNITS, Attribute
 from edge.dlms.get import GetResult
 from edge.errors import OrderRefused
 from edge.meters import typed
-from edge.meters.profile import SCALED_ATTRIBUTES, SCALER_ATTRIBUTE
+from edge.meters.objectspec import SCALED_ATTRIBUTES, SCALER_ATTRIBUTE
 from edge.poll.errand import Ask
 
 GUARDED = {70: "halow-gateway meter relay", 18: "halow-gateway meter image"}

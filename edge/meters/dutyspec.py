@@ -1,14 +1,13 @@
 """The tables of a profile that say what is done on such a meter besides polling it (pure)."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from edge.meters.localtime import Deviation, Reckoning, Zone
+from edge.meters.objectspec import ObjectSpec
 from edge.meters.table import Key, ObisText, Positive, Table, bad_obis
-
-if TYPE_CHECKING:
-    from edge.meters.profile import Profile
 
 
 class ClockSpec(Table, frozen=True):
@@ -61,24 +60,26 @@ EventCode = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,47}( (info|warning|c
 """What a code means: a name, and how bad it is where that is more than "info"."""
 
 
-def duty_problems(profile: "Profile") -> list[tuple[str, str]]:
-    """Return what types alone cannot say: (key path, what is wrong with which value)."""
+def duty_problems(
+    objects: Sequence[ObjectSpec], *, clock: ClockSpec | None, relay: RelaySpec | None, image: ImageSpec | None,
+    logs: Sequence[EventLogSpec], codes: Mapping[str, EventCode],
+) -> list[tuple[str, str]]:
+    """Return (key path, what is wrong) for what types alone cannot say. `objects` are the profile's `[[objects]]`."""
     found: list[tuple[str, str]] = []
-    clock, relay, image = profile.clock, profile.relay, profile.image
     if clock is not None:
         found += [("clock.obis", wrong) for wrong in bad_obis(clock.obis)]
     if image is not None:
         found += [("image.obis", wrong) for wrong in bad_obis(image.obis)]
         found += [("image.firmware_obis", wrong) for wrong in bad_obis(image.firmware_obis)]
-    for index, log in enumerate(profile.event_logs):
+    for index, log in enumerate(logs):
         found += [(f"event_logs[{index}].obis", wrong) for wrong in bad_obis(log.obis)]
-        if log.name in [other.name for other in profile.event_logs[:index]]:
+        if log.name in [other.name for other in logs[:index]]:
             found.append((f"event_logs[{index}].name", f"{log.name!r} is used already"))
-    found += [(f"event_codes.{code}", "is no number of 0 to 65535") for code in profile.event_codes
+    found += [(f"event_codes.{code}", "is no number of 0 to 65535") for code in codes
               if not (code.isascii() and code.isdigit() and int(code) <= 0xFFFF)]
     if relay is not None:
         found += [("relay.obis", wrong) for wrong in bad_obis(relay.obis)]
-        if not any(spec.key == relay.power_key and spec.unit == "W" for spec in profile.objects):
+        if not any(spec.key == relay.power_key and spec.unit == "W" for spec in objects):
             found.append(("relay.power_key", f"{relay.power_key!r} is no object in W: nobody would know the load"))
     return found
 

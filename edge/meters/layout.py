@@ -12,15 +12,13 @@ IEC 62056-6-2, class 40 (push setup), attribute 2: a push body is a structure of
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from edge.dlms.cosem import Obis
+from edge.meters.objectspec import ObjectSpec
 from edge.meters.table import UNITLESS, ObisText, Table, bad_obis
-
-if TYPE_CHECKING:
-    from edge.meters.profile import ObjectSpec
 
 CLOCK, PUSH_SETUP = 8, 40
 """Classes that say something about the push itself: its time (8, attribute 2), its setup (40, attribute 1)."""
@@ -59,7 +57,7 @@ class PushLayout(Table, frozen=True):
 
 
 def push_problems(
-    layouts: Sequence[PushLayout], specs: Sequence["ObjectSpec"], reserved: Mapping[str, str],
+    layouts: Sequence[PushLayout], specs: Sequence[ObjectSpec], reserved: Mapping[str, str],
 ) -> list[tuple[str, str]]:
     """Return (key path, what is wrong) for what types alone cannot say. `specs` are the profile's `[[objects]]`."""
     by_key = {spec.key: spec for spec in specs}
@@ -79,7 +77,7 @@ def push_problems(
     return found
 
 
-def _object_problems(each: PushObject, spec: "ObjectSpec | None") -> list[tuple[str, str]]:
+def _object_problems(each: PushObject, spec: ObjectSpec | None) -> list[tuple[str, str]]:
     if each.obis is None:
         if not each.key:
             return [("obis", "neither this nor a key is given")]

@@ -16,7 +16,7 @@ from edge.dlms.get import GetResult
 from edge.meters.exact import PLAIN_NUMBERS, Exact, exact, other_unit, scaler_unit, steady
 from edge.meters.layout import TIME_DOUBT
 from edge.meters.loadrows import Layout, Row
-from edge.meters.profile import ColumnSpec
+from edge.meters.objectspec import ColumnSpec
 from edge.meters.reading import SCHEMAS_KEPT, TEXT_LIMIT
 from edge.model import Field, Kind, Record, Scalar, Schema, Stamp
 

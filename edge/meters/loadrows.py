@@ -23,7 +23,8 @@ from edge.dlms.datetimes import ClockTime
 from edge.dlms.selection import Column
 from edge.errors import Violation
 from edge.meters.localtime import DAY_S, RECKONED, WHICH_HOUR, Instant, Reckoning
-from edge.meters.profile import ColumnSpec, LoadProfile
+from edge.meters.objectspec import ColumnSpec
+from edge.meters.profile import LoadProfile
 
 CLOCK_CLASS, DATA_CLASS = 8, 1
 UNIX_CLOCK = Obis(0, 0, 1, 1, 0)

@@ -18,7 +18,8 @@ from edge.dlms.get import GetResult
 from edge.meters.dutyspec import ClockSpec
 from edge.meters.exact import Exact, exact
 from edge.meters.layout import CLOCK, PUSH_SETUP, TIME_DOUBT, PushLayout, PushObject
-from edge.meters.profile import NOT_READ, ObjectSpec, Profile
+from edge.meters.objectspec import ObjectSpec
+from edge.meters.profile import NOT_READ, Profile
 from edge.meters.pushtime import MeterTime
 from edge.meters.reading import DETAIL_LIMIT, Ask, Plan, cut, schema_of, valued
 from edge.meters.selftold import Told, self_told

@@ -19,7 +19,8 @@ from edge.dlms.datetimes import ClockTime
 from edge.dlms.get import GetResult
 from edge.errors import FailReason, Refused, Violation, WrongMeter
 from edge.meters.exact import PLAIN_NUMBERS, Exact, exact, other_unit, scaler_unit, steady
-from edge.meters.profile import NOT_READ, ObjectSpec, Profile
+from edge.meters.objectspec import ObjectSpec
+from edge.meters.profile import NOT_READ, Profile
 from edge.model import Field, Kind, Learned, Record, Scalar, Schema, Stamp
 
 DETAIL_LIMIT = 240

@@ -10,7 +10,8 @@ from edge.demo import meter_objects as objects
 from edge.demo.meter_furnish import Live
 from edge.errands.billing import Billing
 from edge.errors import ConfigError, RegistryError
-from edge.meters.profile import BillingSpec, ObjectSpec, load_profile
+from edge.meters.objectspec import ObjectSpec
+from edge.meters.profile import BillingSpec, load_profile
 from edge.model import Kind, Stream
 
 DEMAND = [ObjectSpec(key="demand_now", obis="1-0:1.4.0", class_id=5, attribute=2, unit="W"),

@@ -23,7 +23,8 @@ from edge.errors import MeterError, Violation
 from edge.meters.loadrecord import Columns
 from edge.meters.loadrows import Layout, Row, layout, rows
 from edge.meters.localtime import Reckoning, Zone
-from edge.meters.profile import ColumnSpec, LoadProfile, load_profiles
+from edge.meters.objectspec import ColumnSpec
+from edge.meters.profile import LoadProfile, load_profiles
 from edge.model import Kind, Stamp
 
 GENERIC = load_profiles()["generic-three-phase"]

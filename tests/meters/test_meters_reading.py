@@ -14,7 +14,8 @@ from edge.dlms.axdr import Float32, Integer, Utf8
 from edge.dlms.cosem import AccessError, Attribute, Obis
 from edge.errors import FailReason, Refused, WrongMeter
 from edge.meters import reading
-from edge.meters.profile import Identity, ObjectSpec, Profile, load_profiles
+from edge.meters.objectspec import ObjectSpec
+from edge.meters.profile import Identity, Profile, load_profiles
 from edge.meters.reading import Plan
 from edge.model import Kind, Learned, Record, Stamp
 

@@ -12,7 +12,8 @@ from edge.dlms.axdr import Integer, encode
 from edge.dlms.ciphering import Cipher, Protection
 from edge.dlms.cosem import Obis
 from edge.dlms.push import notification
-from edge.meters.profile import Identity, ObjectSpec, Profile
+from edge.meters.objectspec import ObjectSpec
+from edge.meters.profile import Identity, Profile
 from edge.model import Kind, Learned, Stamp, Stream
 from edge.push.desk import Desk, Outcome, Verdict
 from edge.push.directory import Directory, Entry, key_digest

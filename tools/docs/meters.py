@@ -17,7 +17,8 @@ sys.path.insert(0, str(ROOT))
 
 from edge.demo.meter_objects import REGISTER_SETS  # noqa: E402 - the path comes first
 from edge.dlms.cosem import UNITS, Obis  # noqa: E402
-from edge.meters.profile import ObjectSpec, Profile, load_profiles  # noqa: E402
+from edge.meters.objectspec import ObjectSpec  # noqa: E402
+from edge.meters.profile import Profile, load_profiles  # noqa: E402
 
 CAPTURES = ROOT / "tests/captures"
 PAGE = ROOT / "docs/meters.md"
