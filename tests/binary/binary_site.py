@@ -2,12 +2,10 @@
 
 import asyncio
 
-from gateway_process import GatewayProcess
+from gateway_process import TOKEN, GatewayProcess
 
 from edge.demo.population import Population
 from edge.demo.thingsboard import ThingsBoard
-
-TOKEN = "token-of-the-test"
 
 
 def uplink(server: ThingsBoard) -> dict[str, object]:
@@ -16,8 +14,7 @@ def uplink(server: ThingsBoard) -> dict[str, object]:
 
 async def work(gateway: GatewayProcess, population: Population, server: ThingsBoard, **start: object) -> None:
     """Enrol two meters (wrapper and HDLC), start, wait until both were read and their polls have arrived at the server."""
-    (gateway.directory / "meters.csv").write_text(population.csv_text())
-    await asyncio.to_thread(gateway.command, "meter", "import", str(gateway.directory / "meters.csv"))
+    await asyncio.to_thread(gateway.register, population.csv_text())
     gateway.token(TOKEN)
     gateway.start(**start)
     await asyncio.to_thread(gateway.await_status, lambda status: len(status["meters"]) == 2 and all(

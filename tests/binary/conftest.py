@@ -6,11 +6,11 @@ from pathlib import Path
 
 import gateway_process
 import pytest
-from binary_site import TOKEN
+from gateway_site import population, server
 
-from edge.demo.population import Population
-from edge.demo.thingsboard import ThingsBoard
-from edge.demo.thingsboard_contract import Rules
+from edge.demo.population import Framing
+
+__all__ = ["population", "server"]
 
 
 @pytest.fixture(scope="session")
@@ -29,17 +29,8 @@ def gateways_are_binaries(binary: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 @pytest.fixture
-async def population():
-    meters = Population(2, framing="mixed", seed=5)
-    await meters.start()
-    yield meters
-    await meters.close()
-
-
-@pytest.fixture
-async def server():
-    async with ThingsBoard(Rules(token=TOKEN)) as thingsboard:
-        yield thingsboard
+def framing() -> Framing:
+    return "mixed"
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from binary_site import TOKEN, uplink
-from gateway_process import toml
+from binary_site import uplink
+from gateway_process import TOKEN, toml
 
 from edge.demo.population import Population
 from edge.demo.thingsboard import ThingsBoard

@@ -87,9 +87,7 @@ def settings(options: argparse.Namespace, port: int) -> dict:
 
 async def furnish(gateway: DirectedGateway, population: Population) -> None:
     gateway.token("token-of-the-soak")
-    meters = gateway.directory / "meters.csv"
-    meters.write_text(population.csv_text())
-    await asyncio.to_thread(gateway.command, "meter", "import", str(meters))
+    await asyncio.to_thread(gateway.register, population.csv_text())
 
 
 async def play(options: argparse.Namespace, stage: Stage) -> None:

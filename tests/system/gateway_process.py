@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 EDGE = [sys.executable, "-m", "edge"]
+TOKEN = "token-of-the-test"
 
 
 def toml(settings: Mapping[str, Mapping[str, object]]) -> str:
@@ -65,6 +66,12 @@ class GatewayProcess:
         path = self.state / "uplink.token"
         path.write_text(token)
         path.chmod(0o600)
+
+    def register(self, rows: str) -> None:
+        """Import meters, as CSV."""
+        path = self.directory / "meters.csv"
+        path.write_text(rows)
+        self.command("meter", "import", str(path))
 
     def start(self, *, env: Mapping[str, str] | None = None, prefix: tuple[str, ...] = ()) -> None:
         """Start it; `prefix` is a command that runs it (strace, unshare)."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from api_site import PASSWORD, Site
+from gateway_process import TOKEN
 from page_site import WEAK, trace
 
 from edge.control import ask
@@ -19,7 +20,6 @@ from edge.demo.thingsboard_contract import Rules
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
-TOKEN = "token-of-the-test"
 OWN = """
 [[alarm]]
 name = "over_voltage"
@@ -89,8 +89,7 @@ async def test_an_alarm_reaches_everybody_survives_a_kill_and_clears(tmp_path: P
         alarms = Alarms(site)
         with site.gateway:
             site.gateway.token(TOKEN)
-            (tmp_path / "meters.csv").write_text(population.csv_text())
-            await asyncio.to_thread(site.gateway.command, "meter", "import", str(tmp_path / "meters.csv"))
+            await asyncio.to_thread(site.gateway.register, population.csv_text())
             await asyncio.to_thread(site.gateway.command, "meter", "edit", QUIET, "--mac", WEAK)
             await asyncio.to_thread(site.start)
             admin = await asyncio.to_thread(site.admin)

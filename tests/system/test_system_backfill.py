@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_process import GatewayProcess
+from gateway_process import TOKEN, GatewayProcess
 
 from edge.control import NoDaemon, ask
 from edge.daemon.ledgers import KEEP_LEAST_S, KEEP_ROWS
@@ -33,7 +33,7 @@ WRAPPERS, BRIDGES, ON_A_BRIDGE = 14, 2, 3
 INTERVAL_S = 4.0
 DAYS_OFF, DAYS_BEFORE = 3, 0.1
 QUARTER, DAY = 900, 86_400
-TOKEN, PASSWORD = "token-of-the-test", b"12345678"
+PASSWORD = b"12345678"
 VOLTAGE, ENERGY = bytes((1, 0, 32, 7, 0, 255)), bytes((1, 0, 1, 8, 0, 255))
 
 READ_MEANWHILE = 1_000
@@ -158,8 +158,7 @@ async def test_three_days_off_and_a_power_cut_in_the_catch_up(tmp_path: Path) ->
         with gateway:
             gateway.token(TOKEN)
             csv = "name,host,port,framing,server_physical,address_bytes,password\n" + "\n".join(meters.rows) + "\n"
-            (tmp_path / "meters.csv").write_text(csv)
-            await asyncio.to_thread(gateway.command, "meter", "import", str(tmp_path / "meters.csv"))
+            await asyncio.to_thread(gateway.register, csv)
 
             began = time.monotonic()
             gateway.start()

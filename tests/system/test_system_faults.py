@@ -11,15 +11,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from gateway_process import EDGE, GatewayProcess
+from gateway_process import EDGE, TOKEN, GatewayProcess
 
 from edge.demo.population import Population
 from edge.demo.thingsboard import ThingsBoard
-from edge.demo.thingsboard_contract import Rules
 
 pytestmark = pytest.mark.system
-
-TOKEN = "token-of-the-test"
 
 
 def no_traceback(gateway: GatewayProcess) -> str:
@@ -39,26 +36,6 @@ def polls_kept(gateway: GatewayProcess) -> set[tuple[str, int]]:
 
 async def wait(gateway: GatewayProcess, condition, timeout_s: float = 30):
     return await asyncio.to_thread(gateway.await_status, condition, timeout_s)
-
-
-async def enrol(gateway: GatewayProcess, population: Population) -> None:
-    path = gateway.directory / "meters.csv"
-    path.write_text(population.csv_text())
-    await asyncio.to_thread(gateway.command, "meter", "import", str(path))
-
-
-@pytest.fixture
-async def population():
-    meters = Population(2, framing="wrapper", seed=5)
-    await meters.start()
-    yield meters
-    await meters.close()
-
-
-@pytest.fixture
-async def server():
-    async with ThingsBoard(Rules(token=TOKEN)) as thingsboard:
-        yield thingsboard
 
 
 def to(server: ThingsBoard) -> dict[str, object]:
@@ -101,7 +78,7 @@ async def test_a_state_directory_that_cannot_be_written_is_told_and_survived(tmp
 async def test_an_unreadable_registry_stops_neither_the_drain_nor_the_daemon(tmp_path: Path, population, server) -> None:
     with GatewayProcess(tmp_path, uplink=to(server), poll=FAST) as gateway:
         gateway.token("wrong-token-so-that-a-backlog-grows")
-        await enrol(gateway, population)
+        await asyncio.to_thread(gateway.register, population.csv_text())
         gateway.start()
         await wait(gateway, lambda status: status["ring"]["backlog"]["instant"] >= 10)
         assert await asyncio.to_thread(gateway.stop) == 0
@@ -130,7 +107,7 @@ async def test_an_unreadable_registry_stops_neither_the_drain_nor_the_daemon(tmp
 async def test_slot_files_of_anything_are_survived_and_told(tmp_path: Path, population, server, kind: str) -> None:
     with GatewayProcess(tmp_path, uplink=to(server), poll=FAST) as gateway:
         gateway.token(TOKEN)
-        await enrol(gateway, population)
+        await asyncio.to_thread(gateway.register, population.csv_text())
         for stream in ("alarm", "billing", "instant"):
             directory = gateway.state / "ring" / stream
             directory.mkdir(parents=True)
@@ -172,7 +149,7 @@ async def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, population,
     try:
         with GatewayProcess(tmp_path, uplink=to(server), poll=FAST) as gateway:
             gateway.token(TOKEN)
-            await enrol(gateway, population)
+            await asyncio.to_thread(gateway.register, population.csv_text())
             filler = gateway.state / "filler"
 
             def fill() -> None:
@@ -217,7 +194,7 @@ async def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, population,
 
 async def test_the_token_may_come_later(tmp_path: Path, population, server) -> None:
     with GatewayProcess(tmp_path, uplink=to(server), poll=FAST) as gateway:
-        await enrol(gateway, population)
+        await asyncio.to_thread(gateway.register, population.csv_text())
         gateway.start()
         status = await wait(gateway, lambda status: "no access token" in status["uplink"]["last_error"])
         assert "uplink.token" in status["uplink"]["last_error"]
@@ -231,7 +208,7 @@ async def test_the_token_may_come_later(tmp_path: Path, population, server) -> N
 async def test_a_wrong_token_is_mended_by_writing_the_right_one(tmp_path: Path, population, server) -> None:
     with GatewayProcess(tmp_path, uplink=to(server), poll=FAST) as gateway:
         gateway.token("of-another-gateway")
-        await enrol(gateway, population)
+        await asyncio.to_thread(gateway.register, population.csv_text())
         gateway.start()
         status = await wait(gateway, lambda status: "refused" in status["uplink"]["last_error"].lower())
         assert "of-another-gateway" not in status["uplink"]["last_error"], "a token is a secret, also a wrong one"
@@ -247,7 +224,7 @@ async def test_a_pause_takes_effect_at_once_and_an_edit_moves_the_meter(tmp_path
     other = Population(1, framing="wrapper", seed=5)
     await other.start()
     with GatewayProcess(tmp_path, poll=FAST) as gateway:
-        await enrol(gateway, population)
+        await asyncio.to_thread(gateway.register, population.csv_text())
         gateway.start()
         await wait(gateway, lambda status: all(meter.get("readings", 0) > 2 for meter in status["meters"]) and status["meters"] != [])
         said = await asyncio.to_thread(gateway.command, "meter", "pause", "sim-0001")
@@ -288,7 +265,7 @@ def test_systemd_hears_ready_status_watchdog_and_stopping(tmp_path: Path) -> Non
 async def test_a_second_signal_ends_at_once(tmp_path: Path, population) -> None:
     """A meter that never answers its polite goodbye must not keep a person at the keyboard."""
     with GatewayProcess(tmp_path, poll=FAST) as gateway:
-        await enrol(gateway, population)
+        await asyncio.to_thread(gateway.register, population.csv_text())
         gateway.start()
         await wait(gateway, lambda status: all(meter.get("readings", 0) for meter in status["meters"]) and status["meters"] != [])
         gateway.process.send_signal(signal.SIGSTOP)      # both signals are there before it can act on the first

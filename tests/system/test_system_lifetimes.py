@@ -129,8 +129,7 @@ async def test_neither_meters_nor_a_broker_that_hang_hold_up_the_end(tmp_path: P
         uplink = {"enabled": True, "host": "127.0.0.1", "port": broker.port}
         with GatewayProcess(tmp_path, uplink=uplink, poll={"interval_s": 0.5}) as gateway:
             gateway.token("token")
-            (tmp_path / "meters.csv").write_text(population.csv_text())
-            await asyncio.to_thread(gateway.command, "meter", "import", str(tmp_path / "meters.csv"))
+            await asyncio.to_thread(gateway.register, population.csv_text())
             await asyncio.to_thread(gateway.command, "meter", "add", "mute", "127.0.0.1", "--port", str(meter.port),
                                     "--authentication", "none")
             gateway.start()

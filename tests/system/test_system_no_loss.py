@@ -44,8 +44,7 @@ async def test_nothing_is_lost_over_broker_kills_a_silent_cut_and_gateway_kills(
             poll={"interval_s": INTERVAL_S, "at_once": 16})
         with gateway:
             gateway.token("token-of-the-test")
-            (tmp_path / "meters.csv").write_text(population.csv_text())
-            await asyncio.to_thread(gateway.command, "meter", "import", str(tmp_path / "meters.csv"))
+            await asyncio.to_thread(gateway.register, population.csv_text())
 
             async def newest() -> int:
                 status = await asyncio.to_thread(gateway.await_status, lambda _status: True)

@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from gateway_process import GatewayProcess
+from gateway_process import TOKEN, GatewayProcess
 from push_site import AK, EK, GENERIC, TITLE, free_port, send_udp, simulated
 
 from edge.demo.pusher import Pusher
@@ -13,8 +13,6 @@ from edge.demo.thingsboard import ThingsBoard
 from edge.demo.thingsboard_contract import Rules
 
 pytestmark = pytest.mark.system
-
-TOKEN = "token-of-the-test"
 
 
 async def test_a_push_reaches_thingsboard_and_no_replay_of_it_does(tmp_path: Path) -> None:
