@@ -21,12 +21,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests/system"))      # which lends the process
+
+import gateway_process
+from gateway_process import GatewayProcess
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "system"))
-
-import gateway_process  # noqa: E402 - lent by the tests
-from gateway_process import GatewayProcess  # noqa: E402 - same
-
 SOURCE = [sys.executable, "-m", "edge"]
 MIB = 1024 * 1024
 

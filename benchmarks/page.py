@@ -27,14 +27,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT / "tests" / "system"), str(ROOT / "tests" / "api"), str(Path(__file__).parent)]
+sys.path.extend(str(Path(__file__).parent.parent / place) for place in ("tests/system", "tests/api", "benchmarks"))
 
-from api_site import Client, Site  # noqa: E402 - found by the line above
-from daemon_memory import cpu_s, memory_kib  # noqa: E402 - same
-from gateway_process import EDGE  # noqa: E402 - same
+from api_site import Client, Site
+from daemon_memory import cpu_s, memory_kib
+from gateway_process import EDGE
 
-from edge.credentials import page_certificate  # noqa: E402 - same
+from edge.credentials import page_certificate
 
 BROWSERS = 5
 INTERVAL_S = 2.0

@@ -26,15 +26,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.extend(str(Path(__file__).resolve().parent.parent / place) for place in ("tools/netns", ""))
+
+from namespaces import METERS, RadioSite
+
+from edge.demo.linkprofile import PROFILES
+from halow.airtime import LLC_BYTES, PREAMBLE_US, frame_s, way_for
+from halow.regions import region_of
+
 PROJECT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(PROJECT / "tools/netns"), str(PROJECT)]
-
-from namespaces import METERS, RadioSite  # noqa: E402 - found through the path above
-
-from edge.demo.linkprofile import PROFILES  # noqa: E402
-from halow.airtime import LLC_BYTES, PREAMBLE_US, frame_s, way_for  # noqa: E402
-from halow.regions import region_of  # noqa: E402
-
 ORDER = ("good", "fair", "poor", "eu-duty", "sleepy", "outage")
 OUTAGE_S, PERIOD_S = 5.0, 15.0        # of "outage": gone for so long in each period
 HEADERS_BYTES = 14 + 20 + 32          # Ethernet, IPv4, TCP with time stamps

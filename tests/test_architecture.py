@@ -1,6 +1,7 @@
 """The house rules, read from the sources: who may import whom, which modules are pure, one importer per foreign package."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -218,11 +219,25 @@ def test_only_declared_third_party_packages_are_imported() -> None:
         assert not strangers, f"{path} imports {sorted(strangers)}: a new dependency needs a decision page and a line here"
 
 
+EXCEPTION = re.compile(r"# (?:noqa|type: ignore)\b.*")
+WITH_ITS_REASON = re.compile(r"# (?:noqa: [A-Z0-9]+(?:, [A-Z0-9]+)*|type: ignore\[[a-z-]+(?:, ?[a-z-]+)*\])(?:  #? ?| - )\w")
+
+
+def test_an_exception_to_a_rule_has_its_reason_beside_it() -> None:
+    for path in [path for room in ("edge", "halow", "cloud", "tests", "tools", "benchmarks") for path in ROOT.glob(f"{room}/**/*.py")]:
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if (found := EXCEPTION.search(line)) and path != Path(__file__):
+                assert WITH_ITS_REASON.match(found[0]), f"{path}:{number}: {found[0]}: says no reason"
+
+
 def test_a_planted_violation_is_found(tmp_path: Path) -> None:
     planted = tmp_path / "planted.py"
     planted.write_text("def f():\n    from gmqtt import Client\n    import edge.poll.poller\n")
     assert set(imports(planted)) == {"gmqtt", "edge.poll.poller"}
     assert room("edge.poll.poller") == "edge.poll"
+    for said in ("# noqa", "# noqa: E731", "# noqa: E402, S608", "# type: ignore", "# type: ignore[arg-type]"):
+        assert not WITH_ITS_REASON.match(said)
+        assert EXCEPTION.search(f"x = 1  {said}")
 
 
 def test_every_setting_stands_in_the_table_of_what_can_change_while_the_gateway_runs() -> None:

@@ -143,7 +143,7 @@ async def test_a_ciphered_recording_is_under_keys_that_everybody_knows(authentic
     meter = meter_settings("wrapper") if framing == "wrapper" else hdlc(17, 4)
     manners = meter.manners
     manners.conformance, manners.system_title = EVERYTHING & ~0x200000, METER_TITLE
-    manners.secured = {1: Secured(NUMBERS[authentication], secret, suite if keyed else None, ek if keyed else b"", ak if keyed else b"")}      # type: ignore[arg-type]
+    manners.secured = {1: Secured(NUMBERS[authentication], secret, suite if keyed else None, ek if keyed else b"", ak if keyed else b"")}
     security = Security(TITLE, ek if keyed else bytes(16), ak if keyed else bytes(16), suite=suite, protection=Protection(protection), form=form)
     settings = AssociationSettings(
         framing, 1, 1, None if framing == "wrapper" else 17, 1 if framing == "wrapper" else 4, authentication=authentication,

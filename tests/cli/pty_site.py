@@ -61,7 +61,7 @@ class Zygote:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())      # type: ignore[no-any-return]
+        return json.loads(self._process.stdout.readline())
 
     def terminal(self, args: list[str]) -> "Terminal":
         return Terminal(self, args, self._env)
@@ -112,7 +112,7 @@ class Terminal:
         while self._read(until):
             pass
         os.close(self._master)
-        return self._zygote.ask({"wait": self._pid})["status"]      # type: ignore[no-any-return]
+        return self._zygote.ask({"wait": self._pid})["status"]
 
 
 def lines_of(output: str) -> list[str]:

@@ -54,7 +54,7 @@ def plant(site: Site) -> tuple[bytes, ...]:
 def unpacked(path: Path) -> dict[str, bytes]:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with tarfile.open(path) as tar:
-        return {Path(member.name).name: tar.extractfile(member).read() for member in tar}      # type: ignore[union-attr]
+        return {Path(member.name).name: tar.extractfile(member).read() for member in tar}
 
 
 def forms(secret: bytes) -> Iterator[bytes]:

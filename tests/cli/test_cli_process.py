@@ -24,7 +24,7 @@ PROGRAM = [sys.executable, "-m", "edge"]
 
 
 def run(*args: str, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*PROGRAM, *args], capture_output=True, text=True, timeout=30, check=False, **options)      # type: ignore[call-overload,no-any-return]
+    return subprocess.run([*PROGRAM, *args], capture_output=True, text=True, timeout=30, check=False, **options)
 
 
 def test_importing_the_command_line_loads_nothing_heavy() -> None:

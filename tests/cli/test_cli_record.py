@@ -14,7 +14,7 @@ from edge.model import Keys, Meter
 def enrolled(site: Site, meter: object, **more: object) -> None:
     keys = more.pop("keys", Keys())
     with site.registry() as registry:
-        registry.add(Meter("m1", *meter.address, client_sap=1, **more), PASSWORD, keys)      # type: ignore[attr-defined, arg-type]
+        registry.add(Meter("m1", *meter.address, client_sap=1, **more), PASSWORD, keys)
 
 
 def test_a_poll_is_printed_and_recorded(site: Site) -> None:

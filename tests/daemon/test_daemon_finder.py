@@ -57,7 +57,7 @@ class Site:
         self.fleet = Fleet(library, settings=POLL, sink=self.sink, on_learned=self.enrolment.keep_learned, clock=clock, promises=Promises(),
                            rng=random.Random(1), policy=RestartPolicy(vital=False, enabled=False))
         told = {"subnet": SUBNET, "missing_after_s": 0.3, "probe_interval_s": 0.001, "sweep_rest_s": 0.5, "answer_s": 1.0} | settings
-        self.finder = Finder(DiscoverySettings(**told), self.enrolment, library, self.fleet.states, self.fleet.turnstile.gate, self.tell, clock)      # type: ignore[arg-type]
+        self.finder = Finder(DiscoverySettings(**told), self.enrolment, library, self.fleet.states, self.fleet.turnstile.gate, self.tell, clock)
 
     def tell(self, record: Record) -> None:
         self.events.append(record)
@@ -110,7 +110,7 @@ async def site(tmp_path: Path, rows: Mapping[SimulatedMeter, Meter], *, learned:
 
 def row_of(meter: SimulatedMeter, name: str, **more: object) -> Meter:
     host, port = meter.address
-    return Meter(name, host, port, client_sap=1, authentication="lls", **more)      # type: ignore[arg-type]
+    return Meter(name, host, port, client_sap=1, authentication="lls", **more)
 
 
 async def test_a_meter_that_moved_is_found_by_its_identity_and_polled_again(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ async def test_a_ciphered_meter_is_found_by_the_name_that_everybody_may_read(tmp
         async with site(tmp_path, {}, learned=False) as at:
             event = await at.event("meter_moved")
             assert "from 127.0.0.50 to 127.0.0.51" in str(event.values[1])
-            assert NAME in settings.manners.public_reads      # type: ignore[operator]
+            assert NAME in settings.manners.public_reads
 
 
 async def test_an_edit_meanwhile_wins(tmp_path: Path) -> None:

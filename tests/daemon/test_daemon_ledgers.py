@@ -156,7 +156,7 @@ async def test_what_the_ring_lost_is_read_again_and_what_was_delivered_is_not(si
         told = real()
         return replace(told, streams={**told.streams, "billing": replace(told.streams["billing"], lost=lost)})
 
-    site.ring.status = status  # type: ignore[method-assign]
+    site.ring.status = status
     async with site.running():
         book.keep(site.rows(10, 20), Ranges.of((0, 20)), Ranges.of((0, 20)))
         await site.until(lambda: book.ledger.held.seconds == 20)

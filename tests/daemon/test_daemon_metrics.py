@@ -40,8 +40,8 @@ def desk(meters: int = 2, peers: int = 1, **figures: float) -> MetricsDesk:
     states = tuple(LinkState(f"02:00:00:00:{n >> 8:02x}:{n & 255:02x}", Grade.GOOD, rssi_avg_dbm=-71.5, age_s=2.0) for n in range(peers))
     uplink = UplinkState(True, 0.0, 1, 0, 2, 900, 100, 90, 0, 0, (), "")
     return MetricsDesk(
-        SimpleNamespace(exact=exact, uptime_s=60), SimpleNamespace(states=lambda: {f"m{n}": poller(n) for n in range(meters)}),      # type: ignore[arg-type]
-        SimpleNamespace(radio=radio, states=states), SimpleNamespace(status=lambda: RingStatus(True, "", 1, 4, {"alarm": stream})),      # type: ignore[arg-type]
+        SimpleNamespace(exact=exact, uptime_s=60), SimpleNamespace(states=lambda: {f"m{n}": poller(n) for n in range(meters)}),
+        SimpleNamespace(radio=radio, states=states), SimpleNamespace(status=lambda: RingStatus(True, "", 1, 4, {"alarm": stream})),
         lambda: uplink, SystemClock(trust_wall=True))
 
 
@@ -62,7 +62,7 @@ async def test_both_forms_say_the_same_and_names_keep_the_conventions() -> None:
     new = {family.name: family for family in read_openmetrics(await there.text(openmetrics=True))}
     old = {family.name: family for family in read_text(await there.text(openmetrics=False))}
     assert {name.removesuffix("_info") for name in old} == set(new)
-    assert [family.type for family in new.values()] == [old.get(name, old.get(f"{name}_info")).type.replace("gauge", new[name].type)      # type: ignore[union-attr]
+    assert [family.type for family in new.values()] == [old.get(name, old.get(f"{name}_info")).type.replace("gauge", new[name].type)
                                                         for name in new]
     for family in new.values():
         assert family.documentation, family.name

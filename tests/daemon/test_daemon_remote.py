@@ -17,8 +17,8 @@ from edge.remote.hands import Hands
 async def called(there: Post, path: Path, method: str, params: Any = None) -> Any:
     hands, woken = Hands(), asyncio.Event()
     hands.wake = woken.set
-    desk = RemoteDesk(RemoteSettings(allow=tuple(METHODS)), hands, path, Parts(      # type: ignore[arg-type]  # names of METHODS
-        there.desk, there.desk._enrolment, there.latest, there.desk._means, None, None, None, None))      # type: ignore[arg-type]  # not asked
+    desk = RemoteDesk(RemoteSettings(allow=tuple(METHODS)), hands, path, Parts(      # names of METHODS
+        there.desk, there.desk._enrolment, there.latest, there.desk._means, None, None, None, None))      # not asked
     task = asyncio.create_task(desk.run(lambda _within_s: None))
     try:
         hands.heard("v1/gateway/rpc", msgspec.json.encode({"device": "m1", "data": {"id": 1, "method": method, "params": params}}), 0.0)

@@ -50,7 +50,7 @@ async def echo_over(profile: LinkProfile, *, medium: Medium | None = None, seed:
 
 async def until(condition: object, within_s: float = 2.0) -> None:
     async with asyncio.timeout(within_s):
-        while not condition():       # type: ignore[operator]
+        while not condition():
             await asyncio.sleep(0.005)
 
 

@@ -115,12 +115,12 @@ def met(*, framing: str = "wrapper", max_pdu: int = 1024, general_blocks: bool =
     endpoint = (WrapperServer if framing == "wrapper" else HdlcServer)(model, MeterSettings(framing=framing, manners=manners), Counters())
     offered = OFFERED | Conformance.ACCESS | (Conformance.GENERAL_BLOCK_TRANSFER if general_blocks else 0)
     if form:
-        security = Security(b"HGWclnt1", EK[:size], AK[:size], suite, protection, form,                              # type: ignore[arg-type]
+        security = Security(b"HGWclnt1", EK[:size], AK[:size], suite, protection, form,
                             dedicated_key=DK[:size] if "ded" in form else b"")
-        asked = AssociationSettings(framing, 3, 1, authentication="hls-gmac", security=security, challenge=b"CtoS of a client",  # type: ignore[arg-type]
+        asked = AssociationSettings(framing, 3, 1, authentication="hls-gmac", security=security, challenge=b"CtoS of a client",
                                     max_pdu=max_pdu, conformance=offered | Conformance.GENERAL_PROTECTION, gbt_window=3)
     else:
-        asked = AssociationSettings(framing, 1, 1, authentication="lls", password=b"41414141", max_pdu=max_pdu, conformance=offered,   # type: ignore[arg-type]
+        asked = AssociationSettings(framing, 1, 1, authentication="lls", password=b"41414141", max_pdu=max_pdu, conformance=offered,
                                     gbt_window=3)
     association = Association(asked, InvocationCounters(1, 100_000))
     association.open(0.0)
@@ -133,7 +133,7 @@ def round_trips(value: Any, other: Any, way: dict[str, Any]) -> None:
     association, endpoint, model = met(**way)
     association.set([(FIRST, value)], 0.0)
     assert carried(association, endpoint).results == (SetResult(FIRST, None),)
-    assert model._objects[b"\x00\x01" + ECHOES[0]].held == axdr.encode(value)         # type: ignore[attr-defined]
+    assert model._objects[b"\x00\x01" + ECHOES[0]].held == axdr.encode(value)
     association.set([(FIRST, other), (SECOND, value)], 0.0)
     assert carried(association, endpoint).results == (SetResult(FIRST, None), SetResult(SECOND, None))
     for asked, due in (((FIRST,), (other,)), ((SECOND, FIRST), (value, other))):
@@ -243,11 +243,11 @@ def test_every_mechanism_with_any_challenge_title_and_secret(
 ) -> None:
     size = KEY_BYTES[suite]
     number = {"hls-md5": 3, "hls-sha1": 4, "hls-gmac": 5, "hls-sha256": 6}[mechanism]
-    client = Secured(number, secret, suite, encryption_key=EK[:size], authentication_key=AK[:size], challenges=[theirs])        # type: ignore[arg-type]
+    client = Secured(number, secret, suite, encryption_key=EK[:size], authentication_key=AK[:size], challenges=[theirs])
     manners = Manners(secured={3: client}, conformance=EVERYTHING, long_aare=long)
     endpoint = WrapperServer(MeterModel(serial="1", seed=3), MeterSettings(manners=manners), Counters())
     association = Association(AssociationSettings(
-        "wrapper", 3, 1, authentication=mechanism, password=secret, challenge=challenge, conformance=OFFERED | Conformance.GENERAL_PROTECTION,      # type: ignore[arg-type]
+        "wrapper", 3, 1, authentication=mechanism, password=secret, challenge=challenge, conformance=OFFERED | Conformance.GENERAL_PROTECTION,
         security=Security(title, EK[:size], AK[:size], suite, protection)), InvocationCounters(1, 99))
     association.open(0.0)
     if theirs == challenge or title == manners.system_title:

@@ -24,7 +24,7 @@ NAME = bytes((0, 0, 42, 0, 0, 255))
 
 def hdlc(physical: int | None, size: int, *, logical: int = 1) -> MeterSettings:
     settings = meter_settings("hdlc")
-    settings.server_logical, settings.server_physical, settings.address_bytes = logical, physical, size      # type: ignore[assignment]
+    settings.server_logical, settings.server_physical, settings.address_bytes = logical, physical, size
     return settings
 
 
@@ -41,7 +41,7 @@ def ciphered(settings: MeterSettings) -> MeterSettings:
 async def standing(settings: MeterSettings, quirks: Quirks | None = None, *, serial: str = "1234567890", seed: int = 1, microstar: bool = False,
                    host: str = "127.0.0.1", port: int = 0, **more: object) -> AsyncIterator[SimulatedMeter]:
     """A running simulated meter."""
-    meter = SimulatedMeter(serial, meter_model(serial, seed, microstar=microstar), settings, quirks, seed=seed, **more)      # type: ignore[arg-type]
+    meter = SimulatedMeter(serial, meter_model(serial, seed, microstar=microstar), settings, quirks, seed=seed, **more)
     await meter.start(host, port)
     try:
         yield meter

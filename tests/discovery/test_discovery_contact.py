@@ -133,7 +133,7 @@ async def test_noise_is_told_apart_from_silence() -> None:
 
 async def test_a_bridge_that_serves_another_client() -> None:
     for refusal, verdict in (("refused", Verdict.BUSY), ("silent", Verdict.SILENT)):
-        async with standing(hdlc(17, 4), Quirks(second_client=refusal)) as meter:      # type: ignore[arg-type]
+        async with standing(hdlc(17, 4), Quirks(second_client=refusal)) as meter:
             first = await TcpTransport.connect(*meter.address, timeout_s=5)
             found = await reached(meter, pace=HASTY)
             assert found.verdict is verdict

@@ -60,10 +60,10 @@ async def test_a_host_that_does_not_answer_is_not_tried_at_its_other_ports(monke
     tried: list[tuple[str, int]] = []
 
     async def connect(_place: object, *, timeout_s: float) -> TcpTransport:
-        tried.append((_place.host, _place.port))      # type: ignore[attr-defined]
+        tried.append((_place.host, _place.port))
         from edge.errors import Unreachable
 
-        raise Unreachable("no route") from (ConnectionRefusedError() if _place.host.endswith("2") else TimeoutError())      # type: ignore[attr-defined]
+        raise Unreachable("no route") from (ConnectionRefusedError() if _place.host.endswith("2") else TimeoutError())
 
     monkeypatch.setattr("edge.discovery.discover.connect", connect)
     assert await scanned(["198.51.100.1", "198.51.100.2"], [4059, 3333], at_once=1) == []

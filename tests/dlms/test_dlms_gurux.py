@@ -46,7 +46,7 @@ def foreign(mechanism: str, suite: int, protection: int, counter: int) -> Any:
 
 def ours(mechanism: str, suite: int, protection: int, counter: int) -> Association:
     security = Security(CLIENT_TITLE, *KEYS[suite], suite=suite, protection=Protection(protection))
-    return Association(AssociationSettings("wrapper", 3, 1, authentication=mechanism, password=SECRET, security=security,  # type: ignore[arg-type]
+    return Association(AssociationSettings("wrapper", 3, 1, authentication=mechanism, password=SECRET, security=security,
                                            challenge=CHALLENGE, conformance=CONFORMANCE), InvocationCounters(counter, 1_000))
 
 

@@ -109,7 +109,7 @@ def test_good_answers_are_taken_where_the_hostile_ones_are_not() -> None:
 def test_wrapper(item: dict[str, Any], cut: str) -> None:
     association = asking("GET normal with invoke-id 1")
     association._invoke_id = 11                     # so that the recorded answer would fit: only the frame is wrong
-    association._exchange._invoke_id = 10           # type: ignore[union-attr]
+    association._exchange._invoke_id = 10
     began = time.process_time()
     with pytest.raises((Violation, NoAnswer)):
         feed(association, CUTS[cut](bytes.fromhex(item["hex"])), until_the_end=True)

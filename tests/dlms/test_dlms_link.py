@@ -35,7 +35,7 @@ UA = meter(hdlc.UA, LinkParameters(128, 128).encode())
 def fresh(**more: object) -> Association:
     settings = {"framing": "hdlc", "client_sap": 1, "server_logical": 1, "server_physical": 1234, "address_bytes": 4,
                 "association_timeout_s": 8.0, "exchange_timeout_s": 8.0, "link_repeat_s": 2.0, "link_repeats": 2}
-    association = Association(AssociationSettings(**{**settings, **more}))  # type: ignore[arg-type]
+    association = Association(AssociationSettings(**{**settings, **more}))
     association.open(0.0)
     return association
 

@@ -87,7 +87,7 @@ def test_noise_before_and_any_cut_change_nothing(noise: bytes, cuts: list[int], 
     assume(mode_e._IDENTIFICATION.search(bytes(octet & 0x7F for octet in noise + b"\r\n")) is None)
     line = b"/HGW%dMETER 7\r\n" % speed
     stream = noise + (even(line) if parity else line)
-    assume(mode_e._IDENTIFICATION.search(bytes(octet & 0x7F for octet in stream)).start() == len(noise))      # type: ignore[union-attr]
+    assume(mode_e._IDENTIFICATION.search(bytes(octet & 0x7F for octet in stream)).start() == len(noise))
     talk = Talk(SignOn("", top))
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     for start, end in itertools.pairwise(places):

@@ -197,8 +197,8 @@ def settings_for(meter: ForeignMeter, **more: Any) -> AssociationSettings:
     if meter.protection or meter.mechanism.startswith("hls"):
         dedicated = bytes(range(0x40, 0x40 + len(KEYS[meter.suite][0]))) if "ded" in meter.form else b""
         security = Security(CLIENT_TITLE, *KEYS[meter.suite], suite=meter.suite, protection=Protection(meter.protection),
-                            form=meter.form, dedicated_key=dedicated)          # type: ignore[arg-type]
-    return AssociationSettings("wrapper", 3, 1, authentication=meter.mechanism, password=SECRET, security=security,  # type: ignore[arg-type]
+                            form=meter.form, dedicated_key=dedicated)
+    return AssociationSettings("wrapper", 3, 1, authentication=meter.mechanism, password=SECRET, security=security,
                                challenge=CHALLENGE, **{"conformance": 0x401E1D} | more)
 
 
@@ -346,7 +346,7 @@ def test_replayed_answers_are_refused() -> None:
     talk(association, meter, lambda answer: kept.append(answer) or answer)
     for _ in range(16):                  # until the same invoke-id is due again
         association.get([VOLTAGE], 1.0)
-        if association._exchange._invoke_id != 2:      # type: ignore[union-attr]
+        if association._exchange._invoke_id != 2:
             talk(association, meter)
     association.data_to_send()
     refused_by(association, kept[0], "a repetition")

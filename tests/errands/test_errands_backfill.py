@@ -256,7 +256,7 @@ def only(yard: Yard, *selectors: int) -> None:
     profile: Any = yard.site.meter.model._objects[key(7, objects.LOAD_PROFILE, 0)[:8]]
     plain = type(profile).select
 
-    class Narrow(type(profile)):  # type: ignore[misc]
+    class Narrow(type(profile)):
         __slots__ = ()
 
         def select(self, attribute: int, selection: Any, now: float) -> Any:
@@ -290,7 +290,7 @@ async def test_a_meter_that_does_not_listen_to_what_is_asked_is_read_in_another_
     yard = Yard(load_entries=150)
     profile: Any = yard.site.meter.model._objects[key(7, objects.LOAD_PROFILE, 0)[:8]]
 
-    class Deaf(type(profile)):  # type: ignore[misc]
+    class Deaf(type(profile)):
         __slots__ = ()
 
         def select(self, attribute: int, selection: Any, now: float) -> Any:

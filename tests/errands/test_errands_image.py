@@ -184,7 +184,7 @@ async def test_it_goes_on_after_restarts_cuts_and_power_failures_without_sending
         await bench.step(3)                            # told of it, 8 blocks
         await site.meter.power_off()
         with pytest.raises(OSError):
-            await site.meter.loop.create_connection(object, *site.meter.address)      # type: ignore[type-var]
+            await site.meter.loop.create_connection(object, *site.meter.address)
         await site.meter.power_on()
         await bench.step(2)
         bench.restart()                                # kill -9 of the gateway: only what is on flash is left

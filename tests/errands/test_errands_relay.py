@@ -232,7 +232,7 @@ async def test_what_cannot_be_noted_is_not_switched() -> None:
             with pytest.raises(Exception, match="disk is full") as caught:
                 await order.step(session)
         order.failed(caught.value, 0.0)
-        assert (await order.outcome(1)).phase is Phase.FAILED      # type: ignore[union-attr]
+        assert (await order.outcome(1)).phase is Phase.FAILED
         assert site.meter.model.connected is True
 
 

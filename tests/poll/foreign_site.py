@@ -67,7 +67,7 @@ class Conversation(asyncio.Protocol):
                 return
             message, self.received = self.received[8:8 + length], self.received[8 + length:]
             answer = self.meter.answer(message)
-            self.transport.write(struct.pack(">HHHH", 1, destination, source, len(answer)) + answer)  # type: ignore[attr-defined]
+            self.transport.write(struct.pack(">HHHH", 1, destination, source, len(answer)) + answer)
 
 
 @asynccontextmanager
@@ -81,7 +81,7 @@ async def served(meter: WireMeter) -> AsyncIterator[int]:
     finally:
         server.close()
         for transport in open_ones.copy():
-            transport.abort()  # type: ignore[attr-defined]
+            transport.abort()
         await server.wait_closed()
         await asyncio.sleep(0)      # let the aborted ones go
 

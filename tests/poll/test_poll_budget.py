@@ -153,7 +153,7 @@ def saturated(payers: int, turns: int, takes_s: Callable[[int, int], float], dea
         order.append(payer)
         used[payer] += takes_s(payer, turn)
         assert not gate.ask((payer, turn + 1), "bus", payer=payer, doubtful=payer < dead)      # it wants it again at once
-        inside = list(gate.leave(inside[0], takes_s(payer, turn)))      # type: ignore[arg-type]
+        inside = list(gate.leave(inside[0], takes_s(payer, turn)))
     return order, used
 
 

@@ -22,10 +22,10 @@ def refusing(meter: SimulatedMeter, obis: bytes, answer: int) -> Callable[[], No
     def refuse(descriptor: bytes, now: float, *, public: bool) -> bytes | int:
         return answer if descriptor[2:8] == obis and descriptor[8] == 2 else read(descriptor, now, public=public)
 
-    meter.model.read = refuse  # type: ignore[method-assign]
+    meter.model.read = refuse
 
     def end() -> None:
-        meter.model.read = read  # type: ignore[method-assign]
+        meter.model.read = read
     return end
 
 

@@ -59,7 +59,7 @@ def settings_of(**changes: Any) -> Any:
 async def test_a_ciphered_meter_is_read_over_tcp(form: Any, registry: Registry) -> None:
     meter, settings = WireMeter(form=form), settings_of(ciphering=form)
     if "general" not in form:
-        meter.answer = super(WireMeter, meter).answer      # type: ignore[method-assign]  # its counters stand elsewhere
+        meter.answer = super(WireMeter, meter).answer      # its counters stand elsewhere
     async with served(meter) as port, session(port, settings, desk_of(settings, registry)) as link:
         results = await link.get([VOLTAGE] * 9)
         assert [result.data for result in results] == [2301] * 9
@@ -183,7 +183,7 @@ async def test_a_counter_object_without_a_counter(answer: str, registry: Registr
     meter, settings = WireMeter(), settings_of()
     meter.object_counter = 1
     served_by = meter.answer
-    meter.answer = lambda message: (bytes.fromhex(answer[:4]) + message[2:3] + bytes.fromhex(answer[6:])  # type: ignore[method-assign]
+    meter.answer = lambda message: (bytes.fromhex(answer[:4]) + message[2:3] + bytes.fromhex(answer[6:])
                                     if message[:1] == b"\xc0" else served_by(message))
     async with served(meter) as port:
         with pytest.raises(MeterError):
@@ -226,7 +226,7 @@ def test_what_is_missing_is_named_and_never_shown() -> None:
         ({"meter_title": TITLE.hex()}, KEYS, "same system title"),
     ):
         with pytest.raises(ConfigError, match=text) as caught:
-            association_settings(replace(ROW, **changes), GENERIC_PROFILE, b"", PollSettings(), keys)  # type: ignore[arg-type]
+            association_settings(replace(ROW, **changes), GENERIC_PROFILE, b"", PollSettings(), keys)
         assert EK.hex() not in str(caught.value)
     with pytest.raises(ConfigError, match="no registry"):
         counter_desk("m", settings_of(), None)
@@ -250,7 +250,7 @@ def test_services_offered_follow_security_and_profile() -> None:
 
 def test_every_secret_of_high_level_security_is_wanted() -> None:
     for name in WITH_SECRET:
-        made = association_settings(replace(ROW, authentication=name, security="none"), GENERIC_PROFILE, b"s", PollSettings(), KEYS)  # type: ignore[arg-type]
+        made = association_settings(replace(ROW, authentication=name, security="none"), GENERIC_PROFILE, b"s", PollSettings(), KEYS)
         assert (made.password, made.ciphered) == (b"s", False)
 
 

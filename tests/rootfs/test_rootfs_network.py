@@ -48,7 +48,7 @@ STA = "VENDOR=newracom\nROLE=sta\nCOUNTRY=US\nSSID=x\nSECURITY=owe\n"
 
 def parsed(text: str) -> configparser.RawConfigParser:
     parser = configparser.RawConfigParser(strict=False, interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.optionxform = str
     parser.read_string(text)
     return parser
 

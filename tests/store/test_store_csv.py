@@ -17,7 +17,7 @@ HEADER = "name,host,port\n"
 
 def complaints(text: str, **options: object) -> list[str]:
     with pytest.raises(RegistryError) as caught:
-        csvio.parse(text, **options)      # type: ignore[arg-type]
+        csvio.parse(text, **options)
     lines = str(caught.value).split("\n")
     assert all(line.startswith("line ") and line.isprintable() for line in lines)
     return lines
@@ -172,7 +172,7 @@ def test_hosts(host: str, good: bool) -> None:
     ({"mac": "02:00:5E:10:00:01"}, "mac = "),
 ])
 def test_ranges(changes: dict[str, object], expected: str | None) -> None:
-    found = list(problems(Meter(**({"name": "m", "host": "h", "port": 1} | changes))))      # type: ignore[arg-type]
+    found = list(problems(Meter(**({"name": "m", "host": "h", "port": 1} | changes))))
     assert (found == []) if expected is None else (len(found) == 1 and found[0].startswith(expected))
 
 

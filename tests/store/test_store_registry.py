@@ -159,7 +159,7 @@ def test_learning_the_same_again_writes_nothing(registry: Registry, path: Path) 
 def test_an_unknown_meter_is_named_with_the_nearest_one(registry: Registry, call: object) -> None:
     registry.add(M1)
     with pytest.raises(RegistryError, match=r"^no meter is named 'm11'; did you mean m1\?$"):
-        call(registry)      # type: ignore[operator]
+        call(registry)
     assert registry.list() == (M1,)
 
 

@@ -101,7 +101,7 @@ def test_security_settings_travel_by_csv_and_back(path: Path) -> None:
 ])
 def test_settings_that_cannot_be_are_refused(path: Path, changes: dict[str, str], text: str) -> None:
     with Registry.open(path) as registry, pytest.raises(RegistryError, match=text):
-        registry.add(dataclasses.replace(M, **changes))      # type: ignore[arg-type]
+        registry.add(dataclasses.replace(M, **changes))
 
 
 def test_every_registry_has_a_system_title_of_its_own_and_keeps_it(tmp_path: Path) -> None:

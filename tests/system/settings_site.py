@@ -28,7 +28,7 @@ class Place:
             self.logins += 1
             return login(*words)
 
-        server.contract.login = counted      # type: ignore[method-assign]  # an ear, not another behaviour
+        server.contract.login = counted      # an ear, not another behaviour
 
     @property
     def connections(self) -> int:

@@ -56,7 +56,7 @@ async def test_settings_and_calls_from_thingsboard_through_trial_refusal_bad_upl
         await reaches(there, "applied")
         await there.reads_on()
         assert there.connections == 1
-        assert "m1" in (await calls(there, "status"))["meters"]      # type: ignore[operator]  # of meters by name
+        assert "m1" in (await calls(there, "status"))["meters"]      # of meters by name
         assert "log_level" in str((await calls(there, "log_level"))["error"]), "not allowed, and so answered"
         shown = json.loads((await there.run("config", "show", "--json")).stdout)
         assert (shown["poll"]["interval_s"], shown["origins"]["poll.interval_s"], shown["origins"]["uplink.host"]) == (0.4, "ThingsBoard", "file")

@@ -58,4 +58,4 @@ async def test_a_gateway_polls_its_own_line_through_an_unplugged_adapter(tmp_pat
 
 def gateway_meters(status: dict[str, object]) -> list[dict[str, object]]:
     """The meters that are polled."""
-    return [meter for meter in status["meters"] if "readings" in meter]      # type: ignore[union-attr, attr-defined]
+    return [meter for meter in status["meters"] if "readings" in meter]

@@ -270,7 +270,10 @@ async def test_nothing_of_a_session_stays(server):
 def certificates(tmp_path_factory):
     """A CA, a server certificate of it for localhost, and a CA of somebody else."""
     place = tmp_path_factory.mktemp("tls")
-    run = lambda *words: subprocess.run(["openssl", *words], cwd=place, check=True, capture_output=True)  # noqa: E731
+
+    def run(*words):
+        subprocess.run(["openssl", *words], cwd=place, check=True, capture_output=True)
+
     for name in ("ca", "stranger"):
         run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
             "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")

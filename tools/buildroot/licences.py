@@ -49,9 +49,9 @@ def from_source(archive: Path) -> dict[str, bytes]:
             parts = member.name.split("/")
             if len(parts) == 2 and member.isfile():
                 if is_text(member.name):
-                    found[parts[1]] = tar.extractfile(member).read()  # type: ignore[union-attr]
+                    found[parts[1]] = tar.extractfile(member).read()
                 elif parts[1] == "PKG-INFO":
-                    metadata = tar.extractfile(member).read()  # type: ignore[union-attr]
+                    metadata = tar.extractfile(member).read()
     if not found and b"License" in metadata:
         found["PKG-INFO"] = metadata
     return found

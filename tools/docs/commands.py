@@ -7,12 +7,12 @@
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+
+from edge.cli import root
+from edge.commands.tree import EXIT_STATUS, leaves, options_of
+
 ROOT = Path(__file__).parent.parent.parent
-sys.path.insert(0, str(ROOT))
-
-from edge.cli import root  # noqa: E402 - the path comes first
-from edge.commands.tree import EXIT_STATUS, leaves, options_of  # noqa: E402
-
 PAGE = ROOT / "docs/commands.md"
 HEAD = """# Commands
 

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+
+from edge.demo.meter_objects import REGISTER_SETS
+from edge.dlms.cosem import UNITS, Obis
+from edge.meters.objectspec import ObjectSpec
+from edge.meters.profile import Profile, load_profiles
+
 ROOT = Path(__file__).parent.parent.parent
-sys.path.insert(0, str(ROOT))
-
-from edge.demo.meter_objects import REGISTER_SETS  # noqa: E402 - the path comes first
-from edge.dlms.cosem import UNITS, Obis  # noqa: E402
-from edge.meters.objectspec import ObjectSpec  # noqa: E402
-from edge.meters.profile import Profile, load_profiles  # noqa: E402
-
 CAPTURES = ROOT / "tests/captures"
 PAGE = ROOT / "docs/meters.md"
 

@@ -10,15 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "image"))
+
+import debian
+from machine import MACHINES
+from root import squash
+from steps import digest, step
+
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
-sys.path.insert(0, str(PROJECT / "tools/image"))
-
-import debian  # noqa: E402 - found through the path above
-from machine import MACHINES  # noqa: E402
-from root import squash  # noqa: E402
-from steps import digest, step  # noqa: E402
-
 MACHINE = MACHINES["amd64"]
 VERSION = "3.13"
 PARTS = (f"python{VERSION}", f"libpython{VERSION}", "libexpat1", "libffi8", "libssl3", "zlib1g")

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from types import ModuleType
 
-import _halow_memory  # type: ignore[import-not-found]  # in main.c
-import halow_gateway_manifest  # type: ignore[import-not-found]  # written by build.py
+import _halow_memory  # in main.c
+import halow_gateway_manifest  # written by build.py
 
 MFD_EXEC = 0x10                     # Linux 6.3; without it vm.memfd_noexec decides, and warns
 SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
@@ -48,7 +48,8 @@ class MemoryFinder:
             offset, left = self.libraries[library]
             descriptor = memory_file(library)
             inflate = zlib.decompressobj()
-            with open(sys.executable, "rb") as binary, open(descriptor, "wb", closefd=False) as memory:      # noqa: PTH123
+            with (open(sys.executable, "rb") as binary,      # noqa: PTH123 - pathlib would be loaded at each start for it
+                  open(descriptor, "wb", closefd=False) as memory):
                 binary.seek(offset)
                 while left:
                     chunk = binary.read(min(CHUNK_BYTES, left))

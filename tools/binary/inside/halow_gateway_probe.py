@@ -7,7 +7,7 @@ import importlib
 import json
 import sys
 
-import halow_gateway_manifest  # type: ignore[import-not-found]  # written by build.py
+import halow_gateway_manifest  # written by build.py
 
 
 def main() -> None:
