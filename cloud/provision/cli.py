@@ -17,7 +17,7 @@ import click
 from cloud import check as checking
 from cloud import templates
 from cloud.dashboards import build, spec
-from cloud.errors import CloudError, Unreachable
+from cloud.errors import CloudError
 from cloud.fleet import Source
 from cloud.fleet import load as load_fleet
 from cloud.provision import export as exporting
@@ -201,9 +201,12 @@ def diff(file: Path, fleet_name: str, *, adopt: bool, **login: Any) -> int:
 def destroy_command(file: Path, fleet_name: str, *, yes: bool, **login: Any) -> int:
     """Remove what this fleet made, with its telemetry; what it found and took up stays."""
     source = load_fleet(file, fleet_name)
+    outcome = Outcome()
     with _login(**login) as rest:
-        outcome = destroy(Server(rest), source.fleet.fleet.name, act=yes)
-    _show(outcome, done=yes)
+        try:
+            destroy(Server(rest), source.fleet.fleet.name, act=yes, outcome=outcome)
+        finally:
+            _show(outcome, done=yes)
     return 1 if outcome.failures else 0
 
 
@@ -256,7 +259,7 @@ def _reconciled(server: Server, source: Source, *, act: bool, adopt: bool, prune
     reconciler = Reconciler(server, fleet.fleet.name, act=act, adopt=adopt)
     try:
         return reconciler.run(wanted, families(fleet), prune=prune)
-    except Unreachable:
+    except CloudError:
         _show(reconciler.outcome, done=act)
         raise
 

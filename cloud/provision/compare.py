@@ -4,10 +4,16 @@ Compared is what we want to say, not what the server adds: ids, times, versions,
 people and the server itself keep in `additionalInfo` (a gateway writes `lastConnectedGateway` there).
 """
 
+import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from cloud.provision.kinds import EntityKind, Json
+
+_NUMBER = re.compile(r"-?(\d+|\d*\.\d+)")
+_INT64 = (-(2**63), 2**63 - 1)
+_DECIMALS = 16  # with more of them it stays a text
 
 
 def differences(kind: EntityKind, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
@@ -56,6 +62,28 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Json:
         before = result.get(key)
         result[key] = _laid_over(before, value) if isinstance(value, Mapping) and isinstance(before, Mapping) else value
     return result
+
+
+def same_certificate(wanted: str, found: object) -> bool:
+    """Compare a PEM with what the server keeps of one: neither armour nor line ends (EncryptionUtil, v4.2.2.3)."""
+    return _bare(wanted) == _bare(str(found))
+
+
+def _bare(pem: str) -> str:
+    return "".join(re.sub("-----(BEGIN|END) CERTIFICATE-----", "", pem).split())
+
+
+def kept(value: object) -> object:
+    """Return an attribute as the server keeps it: a text that looks like a number becomes one, "0017" is 17.
+
+    JsonConverter.parseValues and NumberUtils.isParsable, v4.2.2.3; JSON_TYPE_CAST_ENABLED is on by default.
+    """
+    if not isinstance(value, str) or not _NUMBER.fullmatch(value):
+        return value
+    number = Decimal(value)
+    if "." not in value:
+        return int(number) if _INT64[0] <= number <= _INT64[1] else format(number, "f")
+    return float(number) if len(value.partition(".")[2]) <= _DECIMALS else format(number, "f")
 
 
 def same_chain(wanted: Mapping[str, Any], found: Mapping[str, Any] | None) -> bool:

@@ -1,11 +1,14 @@
 """What stands in files that a fleet file names: certificates, the secret of device provisioning (I/O edge)."""
 
+import re
+import ssl
 from pathlib import Path
 
 from cloud.errors import CloudError
 from cloud.fleet import Fleet
 from cloud.provision.wanted import Files
 
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 SECRET_LEAST = 16  # who has it can be any gateway that has not come yet
 
 
@@ -28,7 +31,11 @@ def read_secret(folder: Path, name: str) -> str:
 
 
 def read_certificate(folder: Path, name: str) -> str:
-    """Return the one PEM certificate in a file. Raises CloudError."""
+    """Return the one PEM certificate in a file, and nothing that stands around it. Raises CloudError.
+
+    ThingsBoard hashes all that it is given but line ends and the two armour lines (EncryptionUtil.certTrimNewLines,
+    v4.2.2.3), and looks for the hash of the leaf that a gateway shows: a line of comment would shut the gateway out.
+    """
     path = folder / name
     try:
         text = path.read_text("ascii")
@@ -38,6 +45,11 @@ def read_certificate(folder: Path, name: str) -> str:
         ) from None
     if "PRIVATE KEY" in text:
         raise CloudError(f"{path}: holds a private key, which has no business here; give the certificate alone")
-    if text.count("-----BEGIN CERTIFICATE-----") != 1:
-        raise CloudError(f"{path}: holds {text.count('-----BEGIN CERTIFICATE-----')} certificates; one is wanted")
-    return text
+    if (count := text.count("-----BEGIN CERTIFICATE-----")) != 1:
+        raise CloudError(f"{path}: holds {count} certificates; one is wanted")
+    if (found := _PEM.search(text)) is None:
+        raise CloudError(f"{path}: not a certificate in PEM: it has no end")
+    try:
+        return ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(found[0]))
+    except ValueError as error:  # binascii.Error is one
+        raise CloudError(f"{path}: not a certificate in PEM: {error}") from None

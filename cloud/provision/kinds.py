@@ -14,7 +14,8 @@ from typing import Any
 Json = dict[str, Any]
 
 MARK_KEY = "halowCloud"
-_MARK_LINE = re.compile(r"\n?\[halow-cloud fleet=([A-Za-z0-9_.-]+) (made|adopted)\]$")
+# Anywhere in it: who adds a line to a description in a browser must not take the fleet's object away from it.
+_MARK_LINE = re.compile(r"\n?^\[halow-cloud fleet=([A-Za-z0-9_.-]+) (made|adopted)\][ \t\r]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

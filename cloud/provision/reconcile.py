@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from cloud.errors import CloudError, ServerError, Unreachable
-from cloud.provision.compare import differences, same_chain
+from cloud.errors import CloudError, LoginRefused, Unreachable
+from cloud.provision.compare import differences, kept, same_certificate, same_chain
 from cloud.provision.kinds import CUSTOMER, DASHBOARD, EntityKind, Json, Mark, mark_of, marked
 from cloud.provision.server import NULL_UUID, Server
 from cloud.provision.wanted import Family, Ref, Wanted
 
 NEW_ID = "(to be made)"
+ENDS_A_RUN = (Unreachable, LoginRefused)  # a login that is refused again and again locks the account
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,13 @@ class Reconciler:
         self._adopt = adopt
         self.outcome = Outcome()
         self._entities: dict[Ref, Json] = {}
+        self._customer_ids: dict[str, str] = {}  # by title
         self._failed: set[Ref] = set()
         self._names: dict[str, Ref] = {}  # by id
         self._orphans: list[tuple[EntityKind, Json]] = []
 
     def run(self, wanted: Sequence[Wanted], families: Sequence[Family], *, prune: bool = False) -> Outcome:
-        """Make it so. Raises Unreachable: `outcome` has what was done until then, the next run goes on from there."""
+        """Make it so. Raises what ends a run: `outcome` has what was done until then, the next run goes on there."""
         for kind, group in _by_kind(wanted):
             names = {one.ref.name for one in group}
             there = self._server.named(kind, names, self._fleet)
@@ -88,7 +90,7 @@ class Reconciler:
     def _guarded(self, ref: Ref, work: Callable[[], None]) -> None:
         try:
             work()
-        except Unreachable:
+        except ENDS_A_RUN:
             raise
         except CloudError as error:
             self._failed.add(ref)
@@ -109,6 +111,8 @@ class Reconciler:
         else:
             entity = self._keep(one.ref, body, there[0])
         self._entities[one.ref] = entity
+        if kind is CUSTOMER:
+            self._customer_ids[one.ref.name] = entity["id"]["id"]
         for beside in (self._chain, self._certificate, self._attributes, self._customers):
             beside(one, entity)
         self.outcome.kept += len(self.outcome.changes) == before
@@ -168,7 +172,7 @@ class Reconciler:
             return
         if not _new(entity):
             credentials = self._server.credentials(entity["id"]["id"])
-            same = "".join(str(credentials.get("credentialsValue")).split()) == "".join(one.certificate.split())
+            same = same_certificate(one.certificate, credentials.get("credentialsValue"))
             if credentials.get("credentialsType") == "X509_CERTIFICATE" and same:
                 return
             if self._act:
@@ -179,7 +183,7 @@ class Reconciler:
         if not one.attributes:
             return
         found = {} if _new(entity) else self._server.attributes(one.ref.kind, entity["id"]["id"], one.attributes.keys())
-        differing = {key: value for key, value in one.attributes.items() if found.get(key) != value}
+        differing = {key: value for key, value in one.attributes.items() if found.get(key) != kept(value)}
         if not differing:
             return
         if self._act:
@@ -188,20 +192,19 @@ class Reconciler:
 
     def _customers(self, one: Wanted, entity: Json) -> None:
         kind = one.ref.kind
-        ours = {ref: found["id"]["id"] for ref, found in self._entities.items() if ref.kind is CUSTOMER}
         has = _assigned(kind, entity)
-        wanted = {self._id(ref)["id"]: ref for title in one.customers for ref in [_customer(title, ours)]}
-        for customer_id, ref in wanted.items():
+        wanted = {title: self._id(Ref(CUSTOMER, title))["id"] for title in one.customers}
+        for title, customer_id in wanted.items():
             if customer_id not in has or _new(entity):
                 if self._act:
                     self._server.assign(kind, entity["id"]["id"], customer_id)
-                self._tell("~", one.ref, f"for {ref}")
+                self._tell("~", one.ref, f"for customer {title}")
         if kind is DASHBOARD or not wanted:  # a device or an asset has one customer: assigning took the other away
-            for ref, customer_id in ours.items():
-                if customer_id in has and customer_id not in wanted:
+            for title, customer_id in self._customer_ids.items():
+                if customer_id in has and title not in wanted:
                     if self._act:
                         self._server.unassign(kind, entity["id"]["id"], customer_id)
-                    self._tell("~", one.ref, f"no longer for {ref}")
+                    self._tell("~", one.ref, f"no longer for customer {title}")
 
     # ---- relations
 
@@ -234,26 +237,35 @@ class Reconciler:
         self._guarded(ref, partial(self._remove, ref, entity))
 
     def _remove(self, ref: Ref, entity: Json) -> None:
-        if self._act:
-            self._server.remove(ref.kind, entity)
+        _remove(self._server, ref.kind, entity, act=self._act)
         self._tell("-", ref)
 
 
-def destroy(server: Server, fleet: str, *, act: bool) -> Outcome:
-    """Remove what the fleet made. What it adopted stays; what the server will not delete is told in its words."""
-    outcome = Outcome()
+def destroy(server: Server, fleet: str, *, act: bool, outcome: Outcome) -> None:
+    """Remove what the fleet made. What it adopted stays; what the server will not delete is told in its words.
+
+    Raises what ends a run: `outcome` has what was done until then.
+    """
     for kind, entity in server.owned(fleet):
         ref, mark = Ref(kind, entity[kind.title]), mark_of(kind, entity)
         if mark is None or not mark.made:
             outcome.changes.append(Change("?", str(ref), "was there before this fleet took it up; it stays"))
             continue
         try:
-            if act:
-                server.remove(kind, entity)
+            _remove(server, kind, entity, act=act)
             outcome.changes.append(Change("-", str(ref)))
-        except ServerError as error:
+        except ENDS_A_RUN:
+            raise
+        except CloudError as error:
             outcome.failures.append(f"{ref}: {error}")
-    return outcome
+
+
+def _remove(server: Server, kind: EntityKind, entity: Json, *, act: bool) -> None:
+    """Delete one of ours. People are not ours: ThingsBoard deletes a customer's users with the customer."""
+    if kind is CUSTOMER and (users := server.users(entity["id"]["id"])):
+        raise CloudError(f"has {users} users, who would be deleted with it; delete them first, in its Manage users")
+    if act:
+        server.remove(kind, entity)
 
 
 def _by_kind(wanted: Iterable[Wanted]) -> list[tuple[EntityKind, list[Wanted]]]:
@@ -265,13 +277,6 @@ def _by_kind(wanted: Iterable[Wanted]) -> list[tuple[EntityKind, list[Wanted]]]:
 
 def _new(entity: Json) -> bool:
     return bool(entity["id"]["id"] == NEW_ID)
-
-
-def _customer(title: str, ours: Mapping[Ref, str]) -> Ref:
-    for ref in ours:
-        if ref.name == title:
-            return ref
-    raise _LeftOut(f"left out: it needs the customer {title}, which failed")
 
 
 def _assigned(kind: EntityKind, entity: Mapping[str, Any]) -> set[str]:

@@ -68,6 +68,10 @@ class Server:
         """Delete an entity, with its relations, attributes and telemetry."""
         self._rest.delete(f"{kind.path}/{entity['id']['id']}")
 
+    def users(self, customer_id: str) -> int:
+        """Return how many people log in for a customer."""
+        return int(self._rest.get(f"/api/customer/{customer_id}/users", {"pageSize": 1, "page": 0})["totalElements"])
+
     # ---- beside the entity
 
     def attributes(self, kind: EntityKind, entity_id: str, keys: Collection[str]) -> dict[str, object]:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from cloud.errors import CloudError, ServerError
+from cloud.errors import CloudError, LoginRefused, ServerError
 from cloud.fleet import Fleet
 from cloud.provision.kinds import DEVICE
 from cloud.provision.reconcile import Outcome
@@ -25,6 +25,8 @@ def write(server: Server, fleet: Fleet, outcome: Outcome, folder: Path) -> list[
                 continue
             try:
                 credentials = server.credentials(device_id)
+            except LoginRefused:
+                raise
             except ServerError as error:
                 outcome.failures.append(f"token of {gateway.name}: {error}")
                 continue

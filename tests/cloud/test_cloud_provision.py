@@ -1,86 +1,13 @@
 """halow-cloud against a server that keeps entities as ThingsBoard does: once, twice, moved, refused, gone again."""
 
-import dataclasses
 import tomllib
 
 import msgspec
 import pytest
-from click.testing import CliRunner
+from small_fleet import FLEET, WHOLE
 from thingsboard_rest import Refusal, ThingsBoardRest
 
 from cloud import templates
-from cloud.provision.cli import root
-
-FLEET = """
-[fleet]
-name = "north"
-[[customer]]
-title = "Utility North"
-[[region]]
-name = "North"
-[[site]]
-name = "Substation 12"
-region = "North"
-customer = "Utility North"
-latitude = 47.1
-longitude = 9.5
-[[site]]
-name = "Cabinet 3"
-region = "North"
-[[meter_type]]
-name = "generic-three-phase"
-[[meter_type]]
-name = "microstar"
-nominal_voltage_v = 127
-[[gateway]]
-name = "gw-1"
-site = "Substation 12"
-[[gateway]]
-name = "gw-2"
-site = "Cabinet 3"
-certificate = "gw-2.pem"
-[[meter]]
-name = "meter-17"
-gateway = "gw-1"
-type = "microstar"
-[[meter]]
-name = "meter-18"
-gateway = "gw-2"
-type = "generic-three-phase"
-"""
-PEM = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUQ\n-----END CERTIFICATE-----\n"
-
-
-@pytest.fixture
-def server():
-    with ThingsBoardRest() as running:
-        yield running
-
-
-WHOLE = templates.load()
-# Three dashboards without their widgets: the same paths in a fraction of the bytes. One test takes the whole.
-SMALL = dataclasses.replace(WHOLE, dashboards={
-    title: {**WHOLE.dashboards[title], "widgets": {}} for title in ("HaLow gateway", "HaLow meter", "HaLow data completeness")})
-
-
-@pytest.fixture
-def cloud(server, tmp_path, monkeypatch):
-    """Run a command on a fleet file; returns (status, output)."""
-    monkeypatch.setattr(templates, "load", lambda: SMALL)
-    (tmp_path / "password").write_text(server.password + "\n")
-    (tmp_path / "gw-2.pem").write_text(PEM)
-    (tmp_path / "fleet.toml").write_text(FLEET)
-
-    def run(command, *options, fleet=None, file="fleet.toml", at=server):
-        if fleet is not None:
-            (tmp_path / file).write_text(fleet)
-        login = ["--url", at.url, "--user", server.user, "--password-file", str(tmp_path / "password")]
-        # The root's own main, so that the exit status is the process's.
-        done = CliRunner().invoke(root, [command, *login, str(tmp_path / file), *map(str, options)])
-        assert server.password not in done.output
-        return done.exit_code, done.output
-    run.folder = tmp_path
-    return run
 
 
 def test_a_dry_run_tells_everything_and_sends_nothing(server, cloud):

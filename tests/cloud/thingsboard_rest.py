@@ -11,11 +11,14 @@ Each rule is from ThingsBoard v4.2.2.3 (commit 6c607478):
   alarm rules           come back with every field of their Java classes, null where not given, numbers of predicates as doubles
   rule chain            metadata apart; nodes get ids and come back in order of creation (BaseRuleChainService.loadRuleChainMetaData)
   dashboards            lists hold DashboardInfo, without `configuration`; customers in assignedCustomers
-  deletion              takes relations, attributes and credentials along
+  deletion              takes relations, attributes and credentials along, and a customer's users (CustomerServiceImpl.deleteEntity)
+  certificates          kept without armour and line ends, found by the hash of that (DeviceCredentialsServiceImpl.formatCertData)
+  attributes            texts that are numbers become numbers (JsonConverter.parseValues, JSON_TYPE_CAST_ENABLED)
 Shares no code with what it tests.
 """
 
 import copy
+import hashlib
 import json
 import re
 import threading
@@ -57,10 +60,12 @@ class ThingsBoardRest:
         self.authority = "TENANT_ADMIN"
         self.store = {path: {} for path in KINDS}      # id -> entity
         self.chains, self.credentials, self.attributes, self.relations = {}, {}, {}, []
+        self.people = {}              # customer id -> e-mail addresses
         self.requests = []            # (method, path, body)
         self.refuse = {}              # (method, regular expression of the path) -> Refusal
         self.busy = 0                 # so many 429 answers come first
         self.token_lives = None       # so many requests
+        self.password_ends_in = None  # so many requests: somebody changes it, and the tokens given before end
         self.logins = self.refreshes = 0
         self.cut_at_write = None      # that write is done, and the connection ends before its answer
         self.before_save = None       # called once before the next save: somebody else at work
@@ -178,6 +183,12 @@ class ThingsBoardRest:
 
     def _admit(self, header):
         token = header.removeprefix("Bearer ")
+        if self.password_ends_in is not None:
+            self.password_ends_in -= 1
+            if self.password_ends_in < 0:
+                self._tokens.clear()
+                self._refresh.clear()
+                self.users[self.user] = "changed"
         if token not in self._tokens:
             raise Refusal(401, "Authentication failed", 10)
         left = self._tokens[token]
@@ -287,6 +298,8 @@ class ThingsBoardRest:
 
     def _delete(self, _, __, path, ident):
         entity = self._get(None, None, path, ident)
+        if path == "dashboard" and any((one.get("defaultDashboardId") or {}).get("id") == ident for one in self.store["deviceProfile"].values()):
+            raise Refusal(400, "The dashboard is referenced by a device profile", 31)
         users = {"deviceProfile": [("device", "deviceProfileId")], "assetProfile": [("asset", "assetProfileId")],
                  "ruleChain": [("deviceProfile", "defaultRuleChainId")]}.get(path, [])
         for user, key in users:
@@ -296,7 +309,7 @@ class ThingsBoardRest:
                 raise Refusal(400, f"The {word} referenced by the {by} cannot be deleted!", 31)
         del self.store[path][ident]
         self.relations = [one for one in self.relations if entity["id"] not in (one["from"], one["to"])]
-        for beside in (self.credentials, self.attributes, self.chains):
+        for beside in (self.credentials, self.attributes, self.chains, self.people):
             beside.pop(ident, None)
         if path == "customer":
             for one in [*self.store["device"].values(), *self.store["asset"].values()]:
@@ -354,7 +367,21 @@ class ThingsBoardRest:
         return [{"lastUpdateTs": 1, "key": key, "value": kept[key]} for key in query["keys"].split(",") if key in kept]
 
     def _set_attributes(self, _, body, __, ident):
-        self.attributes.setdefault(ident, {}).update(body)
+        self.attributes.setdefault(ident, {}).update({key: self._cast(value) for key, value in body.items()})
+
+    @staticmethod
+    def _cast(value):
+        """NumberUtils.isParsable, then BigDecimal: a long without a point, a double with one."""
+        digits = value.removeprefix("-") if isinstance(value, str) else ""
+        if digits and digits.count(".") <= 1 and digits[-1] != "." and digits.replace(".", "").isdigit():
+            if "." in digits:
+                return float(value)
+            return int(value) if abs(int(value)) < 2 ** 63 else str(int(value))
+        return value
+
+    def _people(self, query, _, customer):
+        found = self.people.get(customer, [])
+        return {"data": [{"email": one} for one in found[:int(query["pageSize"])]], "totalPages": 1, "totalElements": len(found), "hasNext": False}
 
     def _credentials(self, _, __, ident):
         self._get(None, None, "device", ident)
@@ -362,7 +389,12 @@ class ThingsBoardRest:
 
     def _set_credentials(self, _, body):
         if body["credentialsType"] == "X509_CERTIFICATE":
-            body = {**body, "credentialsId": f"sha3-{hash(body['credentialsValue']):x}"}
+            value = body["credentialsValue"]
+            for trimmed in ("-----BEGIN CERTIFICATE-----", "\n", "\r", "-----END CERTIFICATE-----"):
+                value = value.replace(trimmed, "")
+            body = {**body, "credentialsValue": value, "credentialsId": hashlib.sha3_256(value.encode()).hexdigest()}
+        if any(one["credentialsId"] == body["credentialsId"] for ident, one in self.credentials.items() if ident != body["deviceId"]["id"]):
+            raise Refusal(400, "Specified credentials are already registered!", 31)
         self.credentials[body["deviceId"]["id"]] = body
         return body
 
@@ -400,6 +432,7 @@ ROUTES = [(pattern, getattr(ThingsBoardRest, name)) for pattern, name in (
     (rf"DELETE /api/customer/{_ID}/dashboard/{_ID}", "_unassign_dashboard"),
     (rf"GET /api/plugins/telemetry/([A-Z_]+)/{_ID}/values/attributes/SERVER_SCOPE", "_attributes"),
     (rf"POST /api/plugins/telemetry/([A-Z_]+)/{_ID}/attributes/SERVER_SCOPE", "_set_attributes"),
+    (rf"GET /api/customer/{_ID}/users", "_people"),
     (r"GET /api/relations", "_relations"),
     (r"POST /api/relation", "_relate"),
     (r"DELETE /api/relation", "_part"),
