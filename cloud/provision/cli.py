@@ -100,12 +100,14 @@ def server_options(function: _Function) -> _Function:
     return address_options(function)
 
 
+fleet_name_option = click.option(
+    "--fleet", "fleet_name", default="", help="Name of a CSV's fleet; the file's stem without."
+)
+
+
 def fleet_options(function: _Function) -> _Function:
     """Add the fleet file."""
-    function = click.argument("file", type=click.Path(path_type=Path))(function)
-    return click.option("--fleet", "fleet_name", default="", help="Name of a CSV's fleet; the file's stem without.")(
-        function
-    )
+    return fleet_name_option(click.argument("file", type=click.Path(path_type=Path))(function))
 
 
 def _login(url: str, user: str, password_file: Path | None, ca: Path | None, *, plain_http: bool) -> Rest:
@@ -223,13 +225,21 @@ def export_command(file: Path, fleet_name: str, folder: Path, **login: Any) -> N
 
 
 @root.command()
+@fleet_name_option
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-def check(file: Path | None) -> int:
-    """Hold dashboards, alarm rules and rule chain against the contract of keys, and look at a fleet file; offline."""
-    if file is not None:
-        fleet = load_fleet(file).fleet
-        click.echo(f"{file}: {len(fleet.gateway)} gateways, {len(fleet.meter)} meters")
+def check(file: Path | None, fleet_name: str) -> int:
+    """Hold dashboards, alarm rules and rule chain against the contract of keys; offline.
+
+    With FILE also look at that fleet file, and at the certificates and the secret that it names.
+    """
     found = checking.problems(templates.load())
+    if file is not None:
+        source = load_fleet(file, fleet_name)
+        click.echo(f"{file}: {len(source.fleet.gateway)} gateways, {len(source.fleet.meter)} meters")
+        try:
+            read_files(source.fleet, source.folder)
+        except CloudError as error:
+            found += [f"{file}: {line}" for line in str(error).splitlines()]
     for line in found:
         click.echo(f"halow-cloud: {line}", err=True)
     return 1 if found else 0

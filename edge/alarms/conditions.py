@@ -132,7 +132,9 @@ def own(file: str) -> dict[str, Condition]:
         with Path(file).open("rb") as opened:
             return parse(opened.read(FILE_LIMIT_BYTES).decode(), file)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"alarms.file = {file}: cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigError(f"alarms.file = {file}: cannot be read: {why}; put the file there, or take the setting out"
+                          ) from error
 
 
 def parse(text: str, where: str) -> dict[str, Condition]:

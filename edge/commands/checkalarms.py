@@ -8,7 +8,7 @@ from edge.alarms.conditions import Condition, in_force, own, shipped
 from edge.alarms.figures import DERIVED
 from edge.commands.context import State
 from edge.commands.finding import Finding
-from edge.config import Settings
+from edge.config import AlarmSettings, Settings
 
 NOMINAL_ALARMS = {"nominal_voltage_v": ("over_voltage", "under_voltage"),
                   "nominal_frequency_hz": ("over_frequency", "under_frequency")}
@@ -20,14 +20,19 @@ def alarm_findings(settings: Settings, state: State) -> Iterator[Finding]:
     if not alarms.enabled:
         yield Finding("note", "alarms: only those of links and radio, by alarms.enabled = false")
         return
-    mine = own(alarms.file)
-    conditions = {**shipped(), **mine}
-    in_force(conditions, {name: getattr(alarms, name) for name in (
-        *NOMINAL_ALARMS, "max_current_a", "max_power_w")})
+    mine, conditions = conditions_of(alarms)
     yield Finding("good", f"alarms: {sum(one.enabled for one in conditions.values())} conditions"
                           + (f", {len(mine)} of them from {alarms.file}" if mine else ""))
     yield from _strangers(mine, settings, state)
     yield from _far_from_nominal(settings)
+
+
+def conditions_of(alarms: AlarmSettings) -> tuple[dict[str, Condition], dict[str, Condition]]:
+    """Return the operator's own conditions, and all. Raises ConfigError, as the gateway's start does."""
+    mine = own(alarms.file)
+    conditions = {**shipped(), **mine}
+    in_force(conditions, {name: getattr(alarms, name) for name in (*NOMINAL_ALARMS, "max_current_a", "max_power_w")})
+    return mine, conditions
 
 
 def _strangers(mine: Mapping[str, Condition], settings: Settings, state: State) -> Iterator[Finding]:

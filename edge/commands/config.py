@@ -77,11 +77,22 @@ def default() -> None:
 @click.argument("file", type=click.Path(path_type=Path, readable=False), required=False)
 @pass_state
 def check(state: State, file: Path | None) -> None:
-    """Validate a settings file (default: the one in force) and name every problem in it."""
+    """Validate a settings file (default: the one in force) and name every problem in it.
+
+    The file of alarm conditions that it names is read, too: without it the gateway does not start. Everything else
+    that has to be there is looked for by `halow-gateway check`.
+    """
+    from edge.commands.checkalarms import conditions_of
     from edge.configfile import load
+    from edge.errors import ConfigError
 
     path = file or state.config_path()
-    load(path)
+    alarms = load(path).alarms
+    if alarms.enabled:
+        try:
+            conditions_of(alarms)
+        except ConfigError as error:
+            raise ConfigError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
     click.echo(f"{path}: good" if path else "No settings file; the built-in defaults are in force.")
 
 

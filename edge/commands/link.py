@@ -9,7 +9,7 @@ from edge.commands.context import State, pass_state
 from edge.commands.linkconfig import config
 from edge.commands.linkplan import plan
 from edge.commands.linksurvey import survey
-from edge.commands.radio import chosen_radio, radio_options
+from edge.commands.radio import chosen_radio, radio_options, told_on_screen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,10 +53,14 @@ def show(state: State, /, as_json: bool, **options: str | None) -> int:
 @pass_state
 def watch(      # click passes flags by name
     state: State, /, interval_s: float, count: int | None, as_json: bool, **options: str | None,
-) -> None:
-    """Print one line per peer at every look, until interrupted: for a person turning an antenna."""
+) -> int:
+    """Print one line per peer at every look, until interrupted: for a person turning an antenna.
+
+    A radio that is away is waited for; a trace that cannot be read ends it with status 1.
+    """
+    told_on_screen(state)
     radio, settings = chosen_radio(state, options)
-    asyncio.run(_watch(radio, settings.width_mhz, interval_s, count, _print_json if as_json else _print))
+    return asyncio.run(_watch(radio, settings.width_mhz, interval_s, count, _print_json if as_json else _print))
 
 
 @link.command(short_help="Say what radio this is, and what runs it.")
@@ -88,17 +92,19 @@ link.add_command(plan)
 link.add_command(survey)
 
 
-async def _watch(radio: "Radio", width_mhz: int, interval_s: float, count: int | None, show: "Show") -> None:
+async def _watch(radio: "Radio", width_mhz: int, interval_s: float, count: int | None, show: "Show") -> int:
+    from halow.errors import AbsentReason
     from halow.monitor import Monitor, MonitorSettings
 
-    looks = 0
+    looks = status = 0
     enough = asyncio.Event()
 
     def print_lines(states: "tuple[LinkState, ...]", found: "RadioState") -> None:
-        nonlocal looks
+        nonlocal looks, status
         looks += 1
         show(states, found)
-        if looks == count:
+        status = int(found.reason == AbsentReason.NO_TRACE.value)
+        if looks == count or status:
             enough.set()
 
     monitor = Monitor(radio, print_lines, MonitorSettings(interval_s=interval_s, width_mhz=width_mhz))
@@ -112,6 +118,7 @@ async def _watch(radio: "Radio", width_mhz: int, interval_s: float, count: int |
         await asyncio.wait({task, counted})
     if not task.cancelled():
         task.result()
+    return status
 
 
 def _print(states: "tuple[LinkState, ...]", found: "RadioState") -> None:

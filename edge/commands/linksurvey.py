@@ -10,7 +10,7 @@ import click
 
 from edge.commands.context import State, pass_state
 from edge.commands.names import METER
-from edge.commands.radio import chosen_radio, radio_options
+from edge.commands.radio import chosen_radio, radio_options, told_on_screen
 from edge.errors import ConfigError, EdgeError
 from edge.rights import as_owner
 
@@ -37,6 +37,7 @@ def survey(state: State, /, peer: str, seconds: int | None, csv_path: Path | Non
     peer was never seen.
     """
     mac, host = asyncio.run(_who(state, peer))
+    told_on_screen(state)
     radio, settings = chosen_radio(state, options)
     with contextlib.ExitStack() as opened:
         rows = None
@@ -89,6 +90,7 @@ def _printer(rows: Any, *, sound: bool) -> "Callable[[Line], None]":
 async def _watch(radio: "Radio", width_mhz: int, mac: str, host: str, seconds: int | None,
                  show: "Callable[[Line], None]") -> int:
     from halow.echo import Echo, NoEcho
+    from halow.errors import AbsentReason
     from halow.monitor import Monitor, MonitorSettings
     from halow.survey import Survey
 
@@ -119,6 +121,8 @@ async def _watch(radio: "Radio", width_mhz: int, mac: str, host: str, seconds: i
             state = next((one for one in states if one.mac == mac), None)
             if state is None:
                 click.echo(f"{mac} is not there: {found.detail or f'{len(states)} other peers are'}")
+                if found.reason == AbsentReason.NO_TRACE.value:      # never comes by itself
+                    break
                 continue
             seen = True
             rtt_ms = None if echo is None else await echo.ask(0.9)

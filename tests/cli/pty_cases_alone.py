@@ -78,7 +78,7 @@ ALONE: dict[str, tuple[Case, ...]] = {
     "meter discover": (Case("meter discover", ("give ADDRESS, or --as NAME",), 2),
                        Case("meter discover 127.0.0.1:99999", ("a port is a number from 1 to 65535",), 2),
                        Case("meter discover --as m9", (NO_METER,), 1, first=(ADD,), reads=True)),
-    "meter scan": (Case("meter scan", (MISSING,), 2), Case("meter scan 10.0.0.0/8", ("",), 2), Case("meter scan house", ("house",), 2)),
+    "meter scan": (Case("meter scan", (MISSING,), 2), Case("meter scan 10.0.0.0/8", ("",), 2), Case("meter scan house", ("'house': no address and no net like",), 2)),
     "meter relay": (Case("meter relay m1 explode", ("'explode' is not one of",), 2),
                     Case("meter relay m9 status", (NO_METER,), 1, first=(ADD,), reads=True)),
     "meter get": (Case("meter get m1", (MISSING,), 2), Case("meter get m9 1-0:1.8.0", (NO_METER,), 1, first=(ADD,), reads=True)),
@@ -115,6 +115,7 @@ ALONE: dict[str, tuple[Case, ...]] = {
     "link watch": (
         Case("link watch --count 2 --interval 0.2", ("^[0-9:]{{8}}  02:00:00:00:00:01 +",), reads=True),
         Case("link watch --interval 0.2", ("interrupted",), 130, typed=(("02:00:00:00:00:01", "\x03"),)),
+        Case("link watch --simulated {tmp}/none.csv", ("^[0-9:]{{8}}  radio: none \\(no_trace\\): .*none.csv: No such file",), 1, by_output=True, reads=True),
         Case("link watch --interval 0", ("'--interval': 0.0 is not in the range",), 2)),
     "link info": (Case("link info", ("kernel",), reads=True), Case("link info --json", ('"inventory"',), reads=True),
                   Case("link info wlan0", ("unexpected extra",), 2)),
@@ -167,6 +168,8 @@ ALONE: dict[str, tuple[Case, ...]] = {
     "config check": (
         Case("config check", ("gateway.toml: good",), reads=True), Case("config check {tmp}/none.toml", ("none.toml: cannot be read",), 78, reads=True),
         Case("config check {tmp}/wrong.toml", (r"\[uplnik\]|uplnik.*did you mean uplink\?",), 78, files={"wrong.toml": "[uplnik]\n"}, reads=True),
+        Case("config check {tmp}/own.toml", ("own.toml: alarms.file = /none/alarms.toml: cannot be read: No such file or directory; put the file there",), 1,
+             files={"own.toml": '[alarms]\nfile = "/none/alarms.toml"\n'}, reads=True),
         Case("config check a b", ("unexpected extra",), 2)),
     "config get": (Case("config get gateway.name ring.size_mib", ("^gate-7$", "^8$"), reads=True),
                    Case("config get gateway.nmae", ("there is no setting 'gateway.nmae'",), 1, reads=True), Case("config get", ("Missing argument",), 2)),

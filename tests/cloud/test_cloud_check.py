@@ -180,6 +180,37 @@ def test_check_is_a_command(capsys):
     assert (done.value.code, capsys.readouterr().err) == (0, "")
 
 
+def test_check_looks_for_the_files_that_a_fleet_file_names(tmp_path, capsys):
+    fleet = tmp_path / "fleet.toml"
+    fleet.write_text("""
+        fleet.name = "north"
+        provisioning = {key = "halow-north", secret_file = "provision.secret"}
+        region = [{name = "North"}]
+        site = [{name = "Yard", region = "North"}]
+        gateway = [{name = "gw-1", site = "Yard", certificate = "gw-1.pem"}, {name = "gw-2", site = "Yard", certificate = "gw-2.pem"}]
+        """)
+    (tmp_path / "gw-2.pem").write_bytes(b"\x30\x82\x01")
+
+    def checked():
+        with pytest.raises(SystemExit) as done:
+            root.main(["check", str(fleet)], prog_name="halow-cloud")
+        return done.value.code, capsys.readouterr()
+
+    status, told = checked()
+    assert (status, told.out) == (1, f"{fleet}: 2 gateways, 0 meters\n")
+    first, second, third = told.err.splitlines()
+    assert first == (f"halow-cloud: {fleet}: gateway gw-1: {tmp_path}/gw-1.pem: cannot be read: No such file or directory; "
+                     "names are looked for beside the fleet file")
+    assert "gateway gw-2" in second
+    assert "openssl x509 -inform DER" in second
+    assert "provisioning.secret_file" in third
+
+    for name in ("gw-1.pem", "gw-2.pem"):
+        (tmp_path / name).write_text("-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n")
+    (tmp_path / "provision.secret").write_text("correct horse battery\n")
+    assert checked()[0] == 0
+
+
 def test_files_are_normalised():
     for path in [*(templates.HERE / "dashboards").glob("*.json"), *(templates.HERE / "rulechains").glob("*.json")]:
         assert path.read_text() == templates.normal(json.loads(path.read_text())), path.name
