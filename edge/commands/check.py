@@ -147,7 +147,8 @@ def _registry(settings: Settings, state: State) -> Iterator[Finding]:
         if profile is None:
             yield Finding("bad", f"meter {meter.name}: no profile is named {meter.profile}; "
                                  f"halow-gateway meter edit {shlex.quote(meter.name)} --profile ...")
-        elif (meter.authentication or profile.association.authentication) == "lls" and meter.name not in secret:
+        elif not meter.paused and meter.name not in secret and (
+                meter.authentication or profile.association.authentication) == "lls":
             yield Finding("bad", f"meter {meter.name}: no password; "
                                  f"halow-gateway meter set-password {shlex.quote(meter.name)}")
     yield from _twins(meters)

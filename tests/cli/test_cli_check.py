@@ -150,3 +150,10 @@ name = "rest"
 """)
     assert lines(site, "path ") == ["ok    path cable: interface lo",
                                     "note  path modem: interface wwan7 is not there now; the path is taken once it is, `ip link` shows which are"]
+
+
+def test_a_paused_meter_needs_no_password(site: Site) -> None:
+    """It only pushes, or waits: nothing stands in the gateway's way."""
+    site.good("meter", "add", "push-only", "10.0.0.1", "--paused")
+    site.good("meter", "add", "polled", "10.0.0.2")
+    assert lines(site, "no password") == ["BAD   meter polled: no password; halow-gateway meter set-password polled"]
