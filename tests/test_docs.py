@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+import subprocess
 import textwrap
 from functools import cache
 from pathlib import Path
@@ -67,6 +68,16 @@ def test_the_reference_of_the_commands_has_every_command_and_option() -> None:
     for leaf in every:
         for head, _ in leaf.options:
             assert f"`{head.replace('|', chr(92) + '|')}`" in sections[leaf.name], f"docs/commands.md is not fresh: make docs ({leaf.name}: {head})"
+
+
+def test_the_unit_for_a_debian_of_ones_own_leaves_out_what_only_the_image_has() -> None:
+    (command,) = re.findall(r"^(sed -E .*\\\n.*) > /etc/systemd", (ROOT / "docs/image.md").read_text(), re.MULTILINE)
+    unit = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    settings = dict(re.findall(r"^(\w+)=(.*)", unit, re.MULTILINE))
+    assert settings["ExecStart"] == "/usr/bin/halow-gateway run"
+    assert (settings["StartLimitIntervalSec"], settings["RestartPreventExitStatus"]) == ("0", "78")
+    assert not {"Requires", "Wants", "OnFailure", "ExecStartPost"} & set(settings)
+    assert ".mount" not in settings["After"]
 
 
 def test_the_table_of_commands_is_not_empty() -> None:
