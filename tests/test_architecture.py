@@ -16,7 +16,7 @@ from edge.configchange import REACH, TABLE, keys_of
 ROOT = Path(__file__).parent.parent
 
 LEAVES = {"edge", "edge.model", "edge.errors", "edge.config", "edge.endpoint", "edge.templates", "edge.clock", "edge.durable", "edge.identity",
-          "edge.credentials", "edge.candidate", "edge.redaction", "edge.rights"}
+          "edge.credentials", "edge.candidate", "edge.redaction", "edge.rights", "edge.interface"}
 
 # room -> rooms it may import besides the leaves and itself
 ALLOWED: dict[str, set[str]] = {
@@ -39,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "edge.candidate": set(),
     "edge.redaction": set(),
     "edge.rights": set(),
+    "edge.interface": set(),
     "edge.alarms": set(),
     "edge.store": set(),
     "edge.dlms": set(),

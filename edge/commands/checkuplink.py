@@ -1,6 +1,5 @@
 """What `check` says of the uplink: how the gateway logs in, whom it trusts, the interfaces of its paths."""
 
-import errno
 import os
 import socket
 import stat
@@ -17,6 +16,7 @@ from edge.credentials import (
     read_provision_secret,
     token_path,
 )
+from edge.interface import hold_to
 
 
 def uplink_findings(settings: Settings, _: State) -> Iterator[Finding]:
@@ -38,10 +38,9 @@ def _interface(path: PathSettings) -> Finding:
         return Finding("note", f"{told} is not there now; the path is taken once it is, `ip link` shows which are")
     with socket.socket() as probe:
         try:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, path.interface.encode() + b"\0")
+            hold_to(probe, path.interface)
         except OSError as error:
-            kernel = " (kernels before 5.7 want CAP_NET_RAW)" if error.errno == errno.EPERM else ""
-            return Finding("bad", f"{told} cannot be held to: {error.strerror}{kernel}")
+            return Finding("bad", f"path {path.name} cannot be held to {path.interface}: {error.strerror}")
     return Finding("good", told)
 
 

@@ -21,6 +21,7 @@ from edge.health.promise import Pulse
 from edge.model import Record
 from edge.remote.hands import Hands
 from edge.ring.store import Ring
+from edge.uplink.addresses import Addresses
 from edge.uplink.attributes import Attributes
 from edge.uplink.claiming import Claiming
 from edge.uplink.pathwatch import PathWatch
@@ -48,10 +49,12 @@ class Upstream:
         `keep` takes the gateway's own figures. `talks` take turns on each connection (edge.uplink.talk). `silent` tells
         which meters are not heard, or gone; `alarm` takes alarm records of the uplink's own.
         """
-        self.paths = PathWatch(settings.uplink, settings.paths, clock, rng, tell, keep, local_minute)
+        state_dir = Path(settings.gateway.state_dir)
+        self.paths = PathWatch(settings.uplink, settings.paths, clock, rng, tell, keep, local_minute,
+                               Addresses(state_dir))
         self.admission = Admission(settings, clock, rng, tell, self.paths)
         self.attributes = Attributes()      # any part of the gateway tells here what is so now
-        self._bdseq = BdSeq(Path(settings.gateway.state_dir))
+        self._bdseq = BdSeq(state_dir)
         self._settings = settings
         self._ring = ring
         self._clock = clock

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from edge.interface import hold_to
+from edge.uplink.addresses import Addresses
 from edge.uplink.traffic import TCP_INFO_BYTES, Traffic, traffic_of
 from edge.uplink.way import Way
 
-RESOLVE_S = 5.0            # then the addresses of the last time are taken: a dead path takes its name servers along
+RESOLVE_S = 5.0            # then the addresses that are known are taken: a dead path takes its name servers along
 
 Address = tuple[socket.AddressFamily, Any]
 
@@ -45,9 +47,10 @@ class CountedSocket(socket.socket):
 class Dialer:
     """Makes connections, remembers addresses, counts bytes by path. All calls belong to one loop."""
 
-    def __init__(self) -> None:
-        """Nothing is known."""
-        self._addresses: dict[tuple[str, int], list[Address]] = {}
+    def __init__(self, addresses: Addresses | None = None) -> None:
+        """`addresses` keeps those of names over restarts; None: a memory of its own."""
+        self._known = addresses or Addresses()
+        self._answers: dict[tuple[str, int], list[Address]] = {}      # of the resolver, the last ones
         self._open: dict[CountedSocket, tuple[str, Traffic]] = {}
         self._carried: dict[str, Traffic] = {}
 
@@ -56,7 +59,7 @@ class Dialer:
 
         Each address has its share of the time. Cancelling leaves no socket behind.
         """
-        addresses = await self._resolved(way.host, way.port)
+        addresses = await self._resolved(way.host, way.port, min(RESOLVE_S, timeout_s / 3))
         failure: OSError = OSError(errno.EADDRNOTAVAIL, "its name has no address")
         for family, address in addresses:
             try:
@@ -67,6 +70,11 @@ class Dialer:
             except OSError as error:
                 failure = error
         raise failure
+
+    async def reached(self, way: Way, address: str) -> None:
+        """Note that the server itself answered there: where names are not resolved, it is looked for there again."""
+        if not _numeric(way.host, way.port):
+            await self._known.reached(way.host, address)
 
     def carried(self, name: str) -> Traffic:
         """Return what went over the path of this name since the start."""
@@ -85,7 +93,7 @@ class Dialer:
             # uvloop does this for every TCP socket, asyncio only where the protocol was named when it was made
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if way.interface:
-                _bind(one, way.interface)
+                hold_to(one, way.interface)
             self._open[one] = way.name, Traffic()
             one.gone = self._gone
             await _connect(one, address)
@@ -94,20 +102,22 @@ class Dialer:
             raise
         return one
 
-    async def _resolved(self, host: str, port: int) -> list[Address]:
-        key = host, port
-        with suppress(socket.gaierror):      # an address needs nobody, and no thread to ask in
-            return _of(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+    async def _resolved(self, host: str, port: int, within_s: float) -> list[Address]:
+        if numeric := _numeric(host, port):
+            return numeric
         try:
-            async with asyncio.timeout(RESOLVE_S):
+            async with asyncio.timeout(within_s):
                 found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:      # TimeoutError too
-            if key not in self._addresses:
-                why = error.strerror or "no answer"
-                raise OSError(errno.EHOSTUNREACH, f"its name is not resolved: {why}") from None
+            why = error.strerror or "no answer"
         else:
-            self._addresses[key] = _of(found)
-        return self._addresses[key]
+            self._answers[host, port] = _of(found)
+            return self._answers[host, port]
+        known = [one for address in await self._known.of(host) for one in _numeric(address, port)]
+        known = known or self._answers.get((host, port), [])
+        if not known:
+            raise OSError(errno.EHOSTUNREACH, f"its name is not resolved: {why}")
+        return known
 
     def _note(self, one: CountedSocket) -> None:
         name, before = self._open[one]
@@ -123,6 +133,13 @@ class Dialer:
         del self._open[one]
 
 
+def _numeric(host: str, port: int) -> list[Address]:
+    """Return an address as one to connect to, [] for a name: an address needs nobody, and no thread to ask in."""
+    with suppress(socket.gaierror):
+        return _of(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+    return []
+
+
 def _of(found: list[tuple[Any, ...]]) -> list[Address]:
     return [(family, address) for family, _, _, _, address in found]
 
@@ -132,12 +149,3 @@ async def _connect(one: socket.socket, address: Any) -> None:
         await asyncio.get_running_loop().sock_connect(one, address)
     except OSError as error:      # its text is no more than the address
         raise OSError(error.errno, os.strerror(error.errno or 0)) from None
-
-
-def _bind(one: socket.socket, interface: str) -> None:
-    try:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
-    except PermissionError:
-        raise OSError(errno.EPERM, "binding to an interface needs Linux 5.7, or CAP_NET_RAW") from None
-    except OSError as error:
-        raise OSError(error.errno, f"interface {interface}: {error.strerror}") from None

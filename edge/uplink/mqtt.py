@@ -121,6 +121,9 @@ class Session:
                                return_when=asyncio.FIRST_COMPLETED)
             self._judge_connect(connecting, where)
             self._tend(self._client._connection)
+            peer = self._client._connection._transport.get_extra_info("peername")
+            if peer:      # None: lost since
+                await self._dialer.reached(self._way, peer[0])
         except BaseException:
             self.abort()
             raise

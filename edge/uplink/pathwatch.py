@@ -12,6 +12,7 @@ from typing import Protocol
 from edge.clock import Clock
 from edge.config import PathSettings, PathsSettings, UplinkSettings
 from edge.model import Field, Kind, Record, Schema
+from edge.uplink.addresses import Addresses
 from edge.uplink.dial import Dialer
 from edge.uplink.hours import LocalMinute, utc_minute
 from edge.uplink.pace import Rng
@@ -66,14 +67,16 @@ class PathWatch:
 
     def __init__(self, uplink: UplinkSettings, settings: PathsSettings, clock: Clock, rng: Rng,
                  tell: Callable[[Record], object], keep: Callable[[Record], object],
-                 clock_of: Callable[[str], LocalMinute] = lambda _zone: utc_minute) -> None:
+                 clock_of: Callable[[str], LocalMinute] = lambda _zone: utc_minute,
+                 addresses: Addresses | None = None) -> None:
         """`tell` takes an event, `keep` what was counted; `clock_of` gives the local time of a zone.
 
+        `addresses` remembers those of the server's names over restarts; None: while this lives.
         Without paths in the settings there is one, called "uplink".
         """
         self.wake: Callable[[], object] = lambda: None      # the uplink puts its own there: the path changed
         self.moved = asyncio.Event()                        # the same, for who waits; the uplink clears it
-        self.dialer = Dialer()
+        self.dialer = Dialer(addresses)
         self._clock, self._rng, self._tell, self._keep, self._clock_of = clock, rng, tell, keep, clock_of
         self._session: Heard | None = None
         self._wanted_until = float("-inf")                  # silence means something while somebody asks
