@@ -21,7 +21,6 @@ from edge.errors import ConfigError, EdgeError, RingLocked
 from edge.model import Meter
 
 NET = Path("/sys/class/net")
-UNPRIVILEGED_PORT = 1024
 _may = functools.partial(os.access, effective_ids=True)      # root looks as the state directory's owner
 _MARKS = {"good": "ok  ", "note": "note", "bad": "BAD "}
 
@@ -188,13 +187,25 @@ def _lines(meters: tuple[Meter, ...]) -> Iterator[Finding]:
 
 
 def _push(settings: Settings, _: State) -> Iterator[Finding]:
+    from edge.control import NoDaemon, ask
+    from edge.push.listener import LOWEST_FREE, in_the_way
+
     push = settings.push
     if not push.enabled:
         return
     ports = {f"push.{name}_port": port for name, port in (("tcp", push.tcp_port), ("udp", push.udp_port)) if port}
     told = ", ".join(f"{key} = {port}" for key, port in ports.items())
-    if min(ports.values()) < UNPRIVILEGED_PORT and os.geteuid() != 0:
-        yield Finding("bad", f"{told}: ports below {UNPRIVILEGED_PORT} need a right that the gateway does not have")
+    if min(ports.values()) < LOWEST_FREE and os.geteuid() != 0:
+        yield Finding("bad", f"{told}: ports below {LOWEST_FREE} need a right that the gateway does not have")
+        return
+    try:
+        running = ask(Path(settings.gateway.runtime_dir), "status")["push"]
+    except NoDaemon:
+        running = {"enabled": True, "problem": in_the_way(push)}
+    if not running["enabled"]:
+        yield Finding("note", "pushes: the running gateway does not listen for them; halow-gateway config reload")
+    elif running["problem"]:
+        yield Finding("bad", f"pushes: {running['problem']}")
     else:
         yield Finding("good", f"pushes: {told}, on {push.listen}; the packet filter has to let them in (docs/push.md)")
 

@@ -215,7 +215,7 @@ class Pushes:
         if now >= self._looked_at + look_s:
             self._looked_at = now
             if self._settings.enabled:
-                await self._try(f"cannot listen on {self._settings.listen}", self._look)
+                await self._try("the ports", self._look)
             else:
                 await self._try("what meters push when polled is not taken", self._look, logging.WARNING)
         if self._waiting and now >= self._kept_at + KEEP_S:

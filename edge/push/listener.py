@@ -10,6 +10,7 @@ kernel's; what is not taken is closed hard.
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 from collections import Counter, OrderedDict
@@ -27,6 +28,8 @@ UNFINISHED_DATAGRAMS = 64
 
 WITHOUT_MESSAGE = 4
 """So many times the longest APDU may come before a whole message has: bytes of no message are no conversation."""
+
+LOWEST_FREE = 1_024      # ports below need a right of root's
 
 ANSWERS_LIMIT_BYTES = 65_536
 """Acknowledgements that a sender does not read."""
@@ -68,7 +71,10 @@ class Listener:
         return len(self._connections)
 
     async def open(self) -> None:
-        """Open the ports. OSError with what is wrong; then none is open. Cancelling leaves what is open to `close`."""
+        """Open the ports. OSError: which one, what is wrong, what to do; then none is open.
+
+        Cancelling leaves what is open to `close`.
+        """
         loop, settings, where = asyncio.get_running_loop(), self.settings, []
         try:
             if settings.tcp_port:
@@ -238,14 +244,32 @@ class _Datagrams(asyncio.DatagramProtocol):
         log.debug("push by UDP: %s", exc)
 
 
+def in_the_way(settings: PushSettings) -> str:
+    """Bind each port for a moment; say in one line what is in the way, "" where nothing is."""
+    try:
+        for kind, port in ((socket.SOCK_STREAM, settings.tcp_port), (socket.SOCK_DGRAM, settings.udp_port)):
+            if port:
+                _bound(kind, settings.listen, port).close()
+    except OSError as error:
+        return str(error.strerror)
+    return ""
+
+
 def _bound(kind: socket.SocketKind, listen: str, port: int) -> socket.socket:
-    """Return a bound socket. `::` takes IPv4 too, and is 0.0.0.0 on a machine without IPv6. OSError."""
+    """Return a bound socket. `::` takes IPv4 too, and is 0.0.0.0 on a machine without IPv6. OSError: what to do."""
     try:
         return _bind(kind, listen, port)
-    except OSError:
-        if listen != "::" or _has_ipv6():
-            raise
-        return _bind(kind, "0.0.0.0", port)      # noqa: S104 - what :: stands for, where there is only IPv4
+    except OSError as error:
+        if listen == "::" and not _has_ipv6():
+            return _bound(kind, "0.0.0.0", port)      # noqa: S104 - what :: stands for, where there is only IPv4
+        name = "tcp" if kind is socket.SOCK_STREAM else "udp"
+        what = {
+            errno.EADDRINUSE: f"another program has this port; end it, or set another push.{name}_port",
+            errno.EADDRNOTAVAIL: "push.listen is no address of this board now; the port opens once it is",
+            errno.EACCES: f"ports below {LOWEST_FREE} need a right that the gateway does not have; set a higher "
+                          f"push.{name}_port",
+        }.get(error.errno or 0, error.strerror or str(error))
+        raise OSError(error.errno, f"cannot listen on {listen} {name} port {port}: {what}") from error
 
 
 def _bind(kind: socket.SocketKind, listen: str, port: int) -> socket.socket:

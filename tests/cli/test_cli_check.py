@@ -157,3 +157,13 @@ def test_a_paused_meter_needs_no_password(site: Site) -> None:
     site.good("meter", "add", "push-only", "10.0.0.1", "--paused")
     site.good("meter", "add", "polled", "10.0.0.2")
     assert lines(site, "no password") == ["BAD   meter polled: no password; halow-gateway meter set-password polled"]
+
+
+def test_the_ports_for_pushes_are_looked_at(site: Site, port: int) -> None:
+    site.configure(f'[push]\nenabled = true\nlisten = "127.0.0.1"\ntcp_port = {port}\nudp_port = 0\n')
+    assert lines(site, "pushes: ")[0].startswith(f"ok    pushes: push.tcp_port = {port}, on 127.0.0.1")
+    with socket.create_server(("127.0.0.1", port)):
+        assert lines(site, "pushes: ") == [
+            f"BAD   pushes: cannot listen on 127.0.0.1 tcp port {port}: another program has this port; end it, or set another push.tcp_port"]
+    with site.daemon({"push": {"enabled": False, "problem": "switched off"}}):
+        assert lines(site, "pushes: ")[0].startswith("note  pushes: the running gateway does not listen")

@@ -264,7 +264,8 @@ async def test_a_port_that_is_taken_is_told_and_tried_again(tmp_path: Path) -> N
     taken = await asyncio.start_server(lambda *_: None, "127.0.0.1", site.port)
     async with site.running():
         state = await site.until(lambda state: state["problem"])
-        assert state["problem"].startswith("cannot listen on 127.0.0.1: ")
+        assert state["problem"] == (f"the ports: cannot listen on 127.0.0.1 tcp port {site.port}: another program has this port; "
+                                    "end it, or set another push.tcp_port")
         assert state["listening"] == []
         taken.close()
         await taken.wait_closed()

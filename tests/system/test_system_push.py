@@ -87,7 +87,8 @@ def test_a_port_that_is_taken_keeps_nothing_else_from_work(tmp_path: Path) -> No
         with GatewayProcess(tmp_path, push={"enabled": True, "listen": "127.0.0.1", "tcp_port": port, "udp_port": 0}) as gateway:
             gateway.start()
             state = gateway.await_status(lambda state: state["push"]["problem"])
-            assert state["push"]["problem"] == "cannot listen on 127.0.0.1: Address already in use"
+            assert state["push"]["problem"] == (
+                f"the ports: cannot listen on 127.0.0.1 tcp port {port}: another program has this port; end it, or set another push.tcp_port")
             assert state["gateway"]["overdue"] == []
             taken.close()
             gateway.await_status(lambda state: state["push"]["listening"])
