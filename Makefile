@@ -1,4 +1,4 @@
-# make demo    the main job end to end on this machine, two minutes
+# make demo    the main job end to end on this machine, a minute
 # make test    lint, types and every test
 # make binary  one executable that needs no Python: build/binary/halow-gateway (Debian 12); binary-aarch64 likewise
 # All set up everything they need (.venv; missing Debian packages by apt).

@@ -61,7 +61,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("edge.commands.completion:completion", "Print what a shell needs to complete commands and meters."),
     "man": ("edge.commands.man:man", "Print the manual page."),
     "simulate": ("edge.commands.simulate:simulate", "Run simulated meters on this machine."),
-    "demo": ("edge.commands.demo:demo", "Show the whole gateway at work on this machine, in two minutes."),
+    "demo": ("edge.commands.demo:demo", "Show the whole gateway at work on this machine, in a minute."),
 }
 
 EX_CONFIG = os.EX_CONFIG

@@ -1,4 +1,4 @@
-"""`halow-gateway demo`: the main job end to end on this machine, in under two minutes."""
+"""`halow-gateway demo`: the main job end to end on this machine, in a minute."""
 
 import asyncio
 

@@ -121,9 +121,7 @@ class Director:
                 self._act = act.name
                 self._say(loop.time() - began, act.says)
                 await self._enact(act.name, directory, server)
-            # all paused, in the same answer: one that was under way when they were paused may know of no reading yet
-            await self._until(lambda status: not any(status["ring"]["backlog"].values())
-                              and all(meter["state"] == "paused" for meter in status["meters"]))
+            await self._until(at_rest)
             self._say(loop.time() - began, "nothing waits any more; SIGTERM, and the account")
         finally:
             watcher.cancel()
@@ -211,6 +209,17 @@ class Director:
         while self._status is None or not holds(self._status):
             self._looked.clear()
             await self._looked.wait()
+
+
+def at_rest(status: dict[str, Any]) -> bool:
+    """Tell whether everything that was taken is on flash and acknowledged, and nothing more comes.
+
+    All of it in one answer: one that was under way when the meters were paused may know of no reading yet. What waits
+    for its commit window to close is no backlog.
+    """
+    ring = status["ring"]
+    waits = any(ring["backlog"].values()) or any(stream["in_memory"] for stream in ring["streams"].values())
+    return not waits and all(meter["state"] == "paused" for meter in status["meters"])
 
 
 def _tail(directory: Path) -> str:

@@ -54,7 +54,7 @@ def radio_trace(peers: int = METERS) -> str:
 
 
 def settings(directory: str, port: int) -> str:
-    """Return the gateway's settings file. Times are shorter than on a board, so that two minutes show everything."""
+    """Return the gateway's settings file. Times are shorter than on a board, so that a minute shows everything."""
     return f"""\
 # The demo's gateway. `halow-gateway config default` prints every setting with its meaning.
 [gateway]

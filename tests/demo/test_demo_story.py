@@ -4,6 +4,7 @@ import pytest
 
 from edge.configfile import load
 from edge.demo import story
+from edge.demo.director import at_rest
 from edge.demo.verdict import judge
 from edge.store import csvio
 from halow.trace import parse
@@ -65,3 +66,11 @@ def test_the_radio_trace_fades_and_drops_a_peer():
 def test_peers_are_written_into_the_registry_rows():
     rows = csvio.parse(story.with_peers("name,host,port\r\nm1,127.0.0.1,4059\r\nm2,127.0.0.1,4060\r\n"))
     assert [each.meter.mac for each in rows] == [story.peer_mac(1), story.peer_mac(2)]
+
+
+@pytest.mark.parametrize(("backlog", "in_memory", "state", "rests"), [
+    (0, 0, "paused", True), (1, 0, "paused", False), (0, 1, "paused", False), (0, 0, "reading", False),
+])
+def test_the_account_waits_for_what_is_in_an_open_commit_window_too(backlog: int, in_memory: int, state: str, rests: bool) -> None:
+    ring = {"backlog": {"instant": backlog}, "streams": {"instant": {"in_memory": in_memory}}}
+    assert at_rest({"ring": ring, "meters": [{"state": "paused"}, {"state": state}]}) is rests
