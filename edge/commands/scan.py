@@ -70,6 +70,8 @@ def scan(
                f"{f'; {len(skip)} places that the gateway polls are left alone' if skip else ''}", err=True)
     work = Scan(hosts, ports, profiles, _pace(settings, given), at_once=at_once, skip=skip, told=_tell)
     spots = asyncio.run(work.run())
+    if work.own:
+        click.echo(f"{', '.join(work.own)}: this machine's own, left alone", err=True)
     rows = [(spot, relation(spot, known)) for spot in spots]
     click.echo(_json(rows) if as_json else _table(rows))
     meters = [spot for spot in spots if spot.verdict == "meter"]

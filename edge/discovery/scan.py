@@ -61,6 +61,7 @@ class Scan:
                  at_once: int, skip: Mapping[tuple[str, int], str], told: Callable[[Spot, Progress], None]) -> None:
         """`skip` names places to be left alone, by (host, port); `told` hears of each open port."""
         self.spots: list[Spot] = []
+        self.own: list[str] = []      # this machine's own addresses, which are left alone
         self.progress = Progress(of=len(hosts))
         self._hosts: Iterator[str] = iter(hosts)
         self._ports = ports
@@ -79,7 +80,9 @@ class Scan:
 
     async def _work(self) -> None:
         for host in self._hosts:
-            if not own_address(host):
+            if own_address(host):
+                self.own.append(host)
+            else:
                 await self._host(host)
                 await asyncio.sleep(self._pace.gap_s)
             self.progress.looked_at += 1

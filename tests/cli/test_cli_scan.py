@@ -73,6 +73,13 @@ def test_nobody_there(site: Site) -> None:
     assert not (site.base / "x.csv").exists()
 
 
+def test_this_machines_own_address_is_told_to_be_left_alone(site: Site) -> None:
+    """Who tries it with simulated meters wonders else why nothing answers."""
+    result = site("meter", "scan", "127.0.0.1", *SOON)
+    assert (result.exit_code, result.stdout) == (1, "Nothing answers there.\n")
+    assert "127.0.0.1: this machine's own, left alone" in result.stderr
+
+
 def test_what_the_running_gateway_polls_is_left_alone(site: Site) -> None:
     with yard(site) as port:
         with site.registry() as registry:
