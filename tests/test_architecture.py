@@ -62,7 +62,7 @@ ALLOWED: dict[str, set[str]] = {
                     "edge.health", "halow", "edge.discovery", "edge.api", "edge.alarms", "edge.support", "edge.configfile", "edge.configchange", "edge.confighistory",
                     "edge.configlayer", "edge.control"},
     "edge.app": {"edge.daemon", "edge.ring", "edge.store", "edge.meters", "edge.health", "edge.control", "edge.logs"},
-    "edge.commands": {"edge.alarms", "edge.api", "edge.app", "edge.configfile", "edge.configchange", "edge.confighistory", "edge.configlayer", "edge.store", "edge.ring", "edge.poll", "edge.errands", "edge.meters", "edge.dlms",
+    "edge.commands": {"edge.alarms", "edge.api", "edge.push", "edge.app", "edge.configfile", "edge.configchange", "edge.confighistory", "edge.configlayer", "edge.store", "edge.ring", "edge.poll", "edge.errands", "edge.meters", "edge.dlms",
                       "edge.demo", "edge.discovery", "edge.capture",
                       "edge.control", "edge.logs", "edge.health", "edge.support", "halow"},
     "edge.cli": {"edge.commands", "edge.app", "edge.logs"},
