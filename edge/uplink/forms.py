@@ -14,7 +14,7 @@ import msgspec
 
 from edge.model import Record
 
-FAST_LIMIT = 10**15
+EXACT = 10**15
 """A whole number below it (15 digits) divided by a power of ten is the double nearest to the decimal, and its shortest
 form has the decimal's own digits, without trailing zeros: nothing is lost on the way through a double."""
 
@@ -57,7 +57,7 @@ def form_of(keys: Sequence[str], scalers: Sequence[int], said: Mapping[str, obje
             size = math.hypot(*values)      # no smaller than any of them, which are all numbers then
         except (TypeError, OverflowError):
             return otherwise(record)
-        if size >= FAST_LIMIT or len(values) != columns or not stamp.synchronised:
+        if size >= EXACT or len(values) != columns or not stamp.synchronised:
             return otherwise(record)
         told = [*before, *map(truediv, values, divisors)]
         for column, at, factor in whole:

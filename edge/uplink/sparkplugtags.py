@@ -15,6 +15,7 @@ from functools import lru_cache
 from itertools import count
 
 from edge.model import Kind, Record, Schema, Stamp
+from edge.uplink.forms import EXACT
 from edge.uplink.sparkplugwire import (
     HISTORICAL,
     DataType,
@@ -30,7 +31,6 @@ from edge.uplink.sparkplugwire import (
 from edge.uplink.thingsboard import INT64, doubts, key_of
 
 UNIT = "engUnit"           # what the hosts of Cirrus Link take for a tag's engineering unit; the standard names none
-EXACT = 10**15             # below it a whole number and a power of ten give the double nearest to the decimal
 PROPERTIES = "Properties/"  # a folder, for what a thing is (6.4.2 and the examples of 4.6.1)
 MAX_POWER = 22             # 10**22 is the last power of ten that a double holds exactly
 

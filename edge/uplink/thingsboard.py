@@ -18,7 +18,7 @@ import msgspec
 
 from edge.model import Batch, Kind, Publish, Record, Schema, SeqSpan, Stamp, Stored
 from edge.uplink.dialect import Ceremony, Packed, Part
-from edge.uplink.forms import FAST_LIMIT, MAX_FAST_DECIMALS, Form, form_of
+from edge.uplink.forms import EXACT, MAX_FAST_DECIMALS, Form, form_of
 from edge.uplink.presence import nobody_is_silent
 
 OWN_TELEMETRY = "v1/devices/me/telemetry"
@@ -123,7 +123,7 @@ def values_of(record: Record) -> dict[str, object]:
     schema, stamp = record.schema, record.stamp
     values: dict[str, object] = {"poll_ok": _POLL_OK[schema.kind]} if schema.kind in _POLL_OK else {}
     for (key, divisor, scaler), value in zip(_columns(schema), record.values, strict=False):
-        if type(value) is int and divisor is not None and -FAST_LIMIT < value < FAST_LIMIT:
+        if type(value) is int and divisor is not None and -EXACT < value < EXACT:
             values[key] = value / divisor if divisor else value
         elif value is not None:
             values[key] = _slowly(value, scaler)
