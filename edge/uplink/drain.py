@@ -192,7 +192,8 @@ class Drain:
             raise Retryable(self._session.loss.text)
         now, settings = self._now(), self._shared.settings
         if now >= self._in_flight.answer_due():
-            raise Retryable(f"no PUBACK within {settings.ack_timeout_s:g} s: the link is taken for dead")
+            awaited = self._session.awaited(self._in_flight.oldest_id)
+            raise Retryable(f"no {awaited} within {settings.ack_timeout_s:g} s: the link is taken for dead")
         if now >= self._session.last_received + 2 * settings.keepalive_s:
             raise Retryable(f"not a byte from the server in {2 * settings.keepalive_s} s")
 
@@ -237,10 +238,10 @@ class Drain:
         if shared.parking and shared.parking.rests(device, self._now()):
             self._rests_until = min(self._rests_until, shared.parking.until(device))
             return True
-        if not self._ration.bears_all and self._ration.holds(stored):
+        if self._ration.holds(stored):
             self._rests_until = min(self._rests_until, self._now() + HELD_LOOK_S)
             return True
-        return not self._ration.bears_all and self._ration.thins(stored)
+        return self._ration.thins(stored)
 
     # ---- what goes out
 

@@ -88,6 +88,11 @@ class InFlight:
             self.delivered_bytes += pending.size_bytes
         return pending
 
+    @property
+    def oldest_id(self) -> int:
+        """The packet id of the oldest publication; 0 where nothing is on its way."""
+        return next(iter(self._pending), 0)
+
     def answer_due(self) -> float:
         """Return when the connection is given up if no PUBACK comes; never while nothing is on its way."""
         oldest, timeout_s = next(iter(self._pending.values()), None), self._ack_timeout_s

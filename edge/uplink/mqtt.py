@@ -22,6 +22,7 @@ from gmqtt.mqtt.constants import MQTTv50, MQTTv311
 from gmqtt.mqtt.handler import MQTTConnectError
 from gmqtt.mqtt.protocol import MQTTProtocol
 
+from edge.clock import Clock, SystemClock
 from edge.config import UplinkSettings
 from edge.credentials import Login
 from edge.errors import Rejected, Retryable
@@ -63,11 +64,12 @@ class Session:
 
     def __init__(self, settings: UplinkSettings, *, client_id: str, login: Login, activity: asyncio.Event,
                  tls: ssl.SSLContext | None = None, version: Version = "5", way: Way | None = None,
-                 dialer: Dialer | None = None, ceremony: Ceremony | None = None) -> None:
+                 dialer: Dialer | None = None, ceremony: Ceremony | None = None, clock: Clock | None = None) -> None:
         """Prepare only. The secrets of `login` are handed to gmqtt and kept nowhere else here.
 
         `way` None: as the settings say. `dialer` makes the connection, and knows more than a fresh one. With a
-        `ceremony` there is a will, and publications go at QoS 0: an answered ping is their acknowledgement.
+        `ceremony` there is a will, and publications go at QoS 0: an answered ping is their acknowledgement. `clock` is
+        what is told of where a certificate's dates do not fit; None: the machine's.
         """
         self.activity = activity
         self.version = version
@@ -77,6 +79,7 @@ class Session:
         self._way = way or way_of(settings)
         self._dialer = dialer or Dialer()
         self._tls = tls
+        self._clock = clock
         self._login_source = login.source
         self._acks: deque[Ack] = deque()
         self._ceremony = ceremony
@@ -177,7 +180,8 @@ class Session:
                 raise Rejected(f"{where} refused the login: {reason_text(code)}; it was {self._login_source}") from None
             raise Retryable(f"{where} refused the login: {reason_text(code)}") from None
         except ssl.SSLCertVerificationError as error:
-            raise certificate_refused(error, where, self._way.tls_name) from None
+            clock = self._clock or SystemClock()
+            raise certificate_refused(error, where, self._way.tls_name, clock) from None
         except ssl.SSLError as error:
             raise handshake_failed(error, where) from None
         except OSError as error:
@@ -272,6 +276,12 @@ class Session:
     def unsettled(self) -> AbstractSet[int]:
         """Packet ids whose PUBACK came and counts only later (3.1.1)."""
         return self._settling.unsettled if self._settling is not None else frozenset()
+
+    def awaited(self, packet_id: int) -> str:
+        """Say what a publication still waits for: one at QoS 0 is acknowledged by the ping behind it alone."""
+        if self._ceremony is not None:
+            return "answer to the ping behind what was sent at QoS 0"
+        return "answer to the ping behind a PUBACK" if packet_id in self.unsettled else "PUBACK"
 
     def take_messages(self) -> list[Message]:
         """Return what the server published since the last call."""

@@ -31,11 +31,12 @@ async def opened(settings: UplinkSettings, versions: Versions, now: float, *, cl
     if paths is not None:
         paths.wanted()
     way, dialer = (paths.way, paths.dialer) if paths is not None else (way_of(settings), Dialer())
+    clock = paths.clock if paths is not None else None
     server = way.host, way.port
     for _ in range(2):
         version = versions.next(server, now)
         session = Session(settings, client_id=client_id, login=login, activity=activity, tls=tls, version=version,
-                          way=way, dialer=dialer, ceremony=ceremony)
+                          way=way, dialer=dialer, ceremony=ceremony, clock=clock)
         try:
             await session.open()
         except OtherVersion:

@@ -108,6 +108,11 @@ class PathWatch:
     # ---- for the uplink
 
     @property
+    def clock(self) -> Clock:
+        """What a server's certificate is judged by."""
+        return self._clock
+
+    @property
     def way(self) -> Way:
         """The path to take now."""
         return self._ways[self._chooser.current]
@@ -208,7 +213,7 @@ class PathWatch:
             self._chooser.heard(self._session.last_received)
 
     async def _probe(self, at: int) -> None:
-        why_not = await probe(self._uplink, self._ways[at], self.dialer)
+        why_not = await probe(self._uplink, self._ways[at], self.dialer, self._clock)
         level = logging.DEBUG if self._chooser.probes[at].detail == why_not else logging.INFO
         log.log(level, "path %s: %s", self.paths[at].name, why_not or "the server answers")
         self._chooser.probed(at, answered=not why_not, detail=why_not, now=self._clock.monotonic())

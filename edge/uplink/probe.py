@@ -7,6 +7,7 @@ whoever takes the connection counts as the server, a captive portal too; with TL
 import asyncio
 import ssl
 
+from edge.clock import Clock, SystemClock
 from edge.config import UplinkSettings
 from edge.errors import ConfigError, Rejected, Retryable
 from edge.uplink.dial import Dialer
@@ -14,10 +15,10 @@ from edge.uplink.tls import asked_for_certificate, certificate_refused, handshak
 from edge.uplink.way import Way
 
 
-async def probe(settings: UplinkSettings, way: Way, dialer: Dialer) -> str:
+async def probe(settings: UplinkSettings, way: Way, dialer: Dialer, clock: Clock | None = None) -> str:
     """Return "" where the server answers by this path, else one line on what came instead.
 
-    Ends within `connect_timeout_s`; cancelling leaves no socket behind.
+    Ends within `connect_timeout_s`; cancelling leaves no socket behind. `clock` None: the machine's.
     """
     try:
         context = tls_context(settings)
@@ -26,7 +27,7 @@ async def probe(settings: UplinkSettings, way: Way, dialer: Dialer) -> str:
     except TimeoutError:
         return f"{way}: no answer within {settings.connect_timeout_s:g} s"
     except ssl.SSLCertVerificationError as error:
-        return str(certificate_refused(error, str(way), way.tls_name))
+        return str(certificate_refused(error, str(way), way.tls_name, clock or SystemClock()))
     except ssl.SSLError as error:
         return "" if asked_for_certificate(error) else str(handshake_failed(error, str(way)))
     except OSError as error:

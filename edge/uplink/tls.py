@@ -4,7 +4,9 @@ I/O edge: reads the files. TLS 1.2 at least, which ThingsBoard's transport speak
 """
 
 import ssl
+import time
 
+from edge.clock import Clock
 from edge.config import UplinkSettings
 from edge.credentials import Login
 from edge.errors import ConfigError, Rejected, Retryable
@@ -53,16 +55,29 @@ def _show(context: ssl.SSLContext, login: Login) -> None:
         raise ConfigError(f"{login.certificate_file}, {login.secret_file}: cannot be read: {error.strerror}") from None
 
 
-def certificate_refused(error: ssl.SSLCertVerificationError, where: str, host: str) -> Retryable | Rejected:
+def certificate_refused(error: ssl.SSLCertVerificationError, where: str, host: str,
+                        clock: Clock) -> Retryable | Rejected:
     """Say why the server's certificate is not taken. Only a clock that may be wrong mends itself."""
-    if error.verify_code == NOT_YET_VALID:
-        return Retryable(f"{where} shows a certificate that not valid yet by this gateway's clock, which may be wrong")
-    if error.verify_code == EXPIRED:
-        return Rejected(f"{where} shows a certificate that has expired; the server needs a new one")
+    if error.verify_code in (NOT_YET_VALID, EXPIRED):
+        return _out_of_its_time(error.verify_code, where, clock)
     if error.verify_code in (HOST_MISMATCH, ADDRESS_MISMATCH):
         return Rejected(f"{where} shows a certificate for another host; uplink.host must be a name that stands in it, "
                         f"{host} does not")
     return Rejected(f"{where} shows a certificate that uplink.ca_file does not vouch for: {error.verify_message}")
+
+
+def _out_of_its_time(code: int, where: str, clock: Clock) -> Retryable | Rejected:
+    """Say which clock it was that judged. To the day: a line that changes with each attempt is told with each."""
+    stamp = clock.stamp()
+    today = time.strftime("%Y-%m-%d", time.gmtime(stamp.wall_ms // 1_000))
+    what = "has expired" if code == EXPIRED else "is not valid yet"
+    seen = f"{where} shows a certificate that {what} by this gateway's clock, which says {today} (UTC)"
+    if not stamp.synchronised:
+        return Retryable(f"{seen} and is not synchronised: see that it gets the time; if that is the day, the server "
+                         "needs another certificate")
+    if code == EXPIRED:
+        return Rejected(f"{seen} and counts as synchronised; if that is the day, the server needs a new one")
+    return Retryable(f"{seen} and counts as synchronised; if that is the day, the server's is for later")
 
 
 def asked_for_certificate(error: ssl.SSLError) -> bool:

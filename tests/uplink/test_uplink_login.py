@@ -13,12 +13,16 @@ from authority import DAY, Authority
 from mosquitto_broker import Mosquitto
 from uplink_bench import settings, until
 
+from edge.clock import SystemClock
 from edge.config import GatewaySettings, Settings
 from edge.credentials import ensure_key, read_login, signing_request
 from edge.errors import ConfigError, Rejected, Retryable, UplinkError
-from edge.model import Publish
+from edge.model import Publish, Stamp
+from edge.uplink.dial import Dialer
 from edge.uplink.mqtt import Session
+from edge.uplink.probe import probe
 from edge.uplink.tls import handshake_failed, tls_context
+from edge.uplink.way import way_of
 
 OURS, THEIRS = Authority("ours"), Authority("theirs")
 
@@ -50,10 +54,20 @@ def uplink_settings(port, state_dir, **changes):
     return settings(port, **({"host": "localhost", "tls": True, "ca_file": str(state_dir / "ca.pem"), "connect_timeout_s": 10.0} | changes))
 
 
-def session(port, state_dir, **changes):
+class WrongClock:
+    """Says what it is told to."""
+
+    def __init__(self, wall_ms, *, synchronised):
+        self._stamp = Stamp(1, wall_ms, "boot", synchronised)
+
+    def stamp(self):
+        return self._stamp
+
+
+def session(port, state_dir, clock=None, **changes):
     made = uplink_settings(port, state_dir, **changes)
     login = read_login(Settings(gateway=GatewaySettings(state_dir=str(state_dir)), uplink=made))
-    return Session(made, client_id="gw", login=login, activity=asyncio.Event(), tls=tls_context(made, login))
+    return Session(made, client_id="gw", login=login, activity=asyncio.Event(), tls=tls_context(made, login), clock=clock)
 
 
 async def acknowledged(one):
@@ -97,15 +111,38 @@ async def test_the_servers_certificate_is_checked_before_anything_is_said(state_
         ({}, None, ""),
         ({"server": THEIRS}, Rejected, "shows a certificate that uplink.ca_file does not vouch for"),
         ({"validity": {"host": "broker.example"}}, Rejected, "shows a certificate for another host"),
-        ({"validity": {"since": -2 * DAY, "until": -timedelta(hours=1)}}, Rejected, "shows a certificate that has expired"),
-        ({"validity": {"since": timedelta(hours=1)}}, Retryable, "not valid yet by this gateway's clock"),
+        ({"validity": {"since": -2 * DAY, "until": -timedelta(hours=1)}}, Rejected, "shows a certificate that has expired by this gateway's clock, which says"),
+        ({"validity": {"since": timedelta(hours=1)}}, Retryable, "is not valid yet by this gateway's clock, which says"),
     ]
     for options, kind, text in cases:
         async with broker(state_dir, **options) as made:
             if kind is None:
                 await acknowledged(session(made.port, state_dir))
             else:
-                assert text in await refusal(session(made.port, state_dir), kind)
+                assert text in await refusal(session(made.port, state_dir, SystemClock(trust_wall=True)), kind)
+
+
+YEAR_2036_MS = 2_082_758_400_000
+
+
+@pytest.mark.parametrize(("validity", "wall_ms", "synchronised", "kind", "text"), [
+    ({"until": -timedelta(hours=1), "since": -2 * DAY}, YEAR_2036_MS, False, Retryable,
+     ("shows a certificate that has expired by this gateway's clock, which says 2036-01-01 (UTC) and is not synchronised: "
+     "see that it gets the time; if that is the day, the server needs another certificate")),
+    ({"until": -timedelta(hours=1), "since": -2 * DAY}, YEAR_2036_MS, True, Rejected,
+     ("shows a certificate that has expired by this gateway's clock, which says 2036-01-01 (UTC) and counts as synchronised; "
+     "if that is the day, the server needs a new one")),
+    ({"since": timedelta(hours=1)}, 1_000, False, Retryable,
+     ("shows a certificate that is not valid yet by this gateway's clock, which says 1970-01-01 (UTC) and is not synchronised: "
+     "see that it gets the time; if that is the day, the server needs another certificate"))])
+async def test_a_certificate_out_of_its_time_may_be_the_clocks_fault(state_dir, validity, wall_ms, synchronised, kind, text):
+    """OpenSSL judges by the machine's clock: so what is wrong here is what the certificate says, not what the clock does."""
+    (state_dir / "uplink.token").write_text("s3cret")
+    clock = WrongClock(wall_ms, synchronised=synchronised)
+    async with broker(state_dir, validity=validity) as made:
+        assert await refusal(session(made.port, state_dir, clock), kind) == text
+        other = uplink_settings(made.port, state_dir)
+        assert await probe(other, way_of(other), Dialer(), clock) == f"localhost:{made.port} {text}"
 
 
 async def test_mqtt_basic(state_dir):

@@ -164,6 +164,7 @@ async def test_nothing_is_acknowledged_before_its_ping_is_answered():
         await server.until_heard(b"\xc0\x00")
         assert session.take_acks() == []
         assert session.unsettled == {first}
+        assert (session.awaited(first), session.awaited(second)) == ("answer to the ping behind a PUBACK", "PUBACK")
         server.writer.write(b"\x40\x02" + second.to_bytes(2, "big") + PINGRESP)
         await server.until_heard(b"\xc0\x00", 2)
         assert session.take_acks() == [Ack(first, 0)], "the ping was sent before the second came"
