@@ -111,7 +111,7 @@ PURE = [
     "edge/demo/meter_[!pt]*.py", "edge/demo/meter_profile.py", "edge/demo/meter_push.py", "edge/demo/meter_timeline.py",
     "edge/demo/story.py", "edge/demo/verdict.py",
     "edge/demo/thingsboard_limits.py", "edge/demo/thingsboard_devices.py", "edge/demo/thingsboard_shared.py", "edge/demo/thingsboard_rpc.py",
-    "edge/demo/thingsboard_rules.py",
+    "edge/demo/thingsboard_rules.py", "edge/demo/thingsboard_v311.py",
     "halow/model.py", "halow/quality.py", "halow/s1g.py", "halow/airtime.py", "halow/plan.py", "halow/duty.py", "halow/survey.py", "halow/recovery.py", "halow/health.py", "halow/daemonwords.py", "halow/regions.py", "halow/tracker.py", "halow/trace.py", "halow/table.py",
     "halow/radios/vendor.py",
     "cloud/alarms.py", "cloud/check.py", "cloud/fleetwords.py", "cloud/dashboards/[!s]*.py", "cloud/provision/kinds.py", "cloud/provision/compare.py",

@@ -1,7 +1,8 @@
-"""An MQTT 5 server that keeps ThingsBoard's device contract, on 127.0.0.1: for `make demo` and the tests (I/O edge).
+"""A server of MQTT 5 and 3.1.1 with ThingsBoard's device contract, on 127.0.0.1: for demo and tests (I/O edge).
 
-The protocol is moat-lib-mqtt's sans-IO server side (why: docs/decisions/0005-demo-broker.md); what a publication means
-is `thingsboard_contract`. Here are the sockets, one session per identity, and outages to order:
+The protocol is moat-lib-mqtt's sans-IO server side (why: docs/decisions/0005-demo-broker.md), which knows MQTT 5 only:
+`thingsboard_v311` translates. What a publication means is `thingsboard_contract`. Here are the sockets, one session per
+identity, and outages to order:
 
     async with ThingsBoard(Rules(token="t")) as server:
         ...                      # server.port, server.contract.store
@@ -34,6 +35,7 @@ from moat.lib.mqtt.broker_state_machine import MQTTBrokerClientStateMachine
 from edge.demo.thingsboard_contract import Contract, Rules, Verdict
 from edge.demo.thingsboard_provision import RESPONSE_TOPIC, USER_NAME
 from edge.demo.thingsboard_rules import Message, Store
+from edge.demo.thingsboard_v311 import Tongue
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, server: "ThingsBoard") -> None:
         self._server = server
         self._machine = MQTTBrokerClientStateMachine()
+        self._tongue = Tongue()
         self._transport: asyncio.Transport | None = None
         self.deaf = self._provisions = self._logged_in = False
         self._acks: list[tuple[int, ReasonCode]] = []                # held, to be sent last first
@@ -73,7 +76,7 @@ class _Connection(asyncio.Protocol):
         if self.deaf:
             return
         try:
-            for packet in self._machine.feed_bytes(data):
+            for packet in self._machine.feed_bytes(self._tongue.inbound(data)):
                 if not self.deaf:           # a connection that is being closed hears nothing more
                     self._packet(packet)
         except MQTTException as error:
@@ -129,6 +132,9 @@ class _Connection(asyncio.Protocol):
         return ssl.DER_cert_to_PEM_cert(der) if der else ""
 
     def _answer(self, packet_id: int | None, verdict: Verdict) -> None:
+        if self._tongue.old and verdict.reason is ReasonCode.PAYLOAD_FORMAT_INVALID:
+            self.end(None)      # there is no other way to say it
+            return
         if packet_id is not None and verdict.reason is not None:
             self._acknowledge(packet_id, verdict.reason)
         if verdict.answer is not None:
@@ -168,7 +174,7 @@ class _Connection(asyncio.Protocol):
 
     def flush(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(bytes(self._machine.get_outbound_data()))
+            self._transport.write(self._tongue.outbound(bytes(self._machine.get_outbound_data())))
 
     def end(self, reason: ReasonCode | None) -> None:
         """Send what is due, a DISCONNECT with `reason` if there is one, and close."""
@@ -178,7 +184,7 @@ class _Connection(asyncio.Protocol):
         if reason is not None and not self._transport.is_closing():
             buffer = bytearray()
             MQTTDisconnectPacket(reason_code=reason).encode(buffer)
-            self._transport.write(bytes(buffer))
+            self._transport.write(self._tongue.outbound(bytes(buffer)))
         self.deaf = True
         self._transport.close()
 

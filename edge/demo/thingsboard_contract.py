@@ -2,7 +2,7 @@
 
 Behaviour after ThingsBoard 4.2's MQTT transport (MqttTransportHandler, AbstractGatewaySessionHandler, JsonConverter),
 from its sources; which point stands where, and by which test it is held: docs/thingsboard-contract.md. Not stood
-in for: MQTT 3.1.1, protobuf payloads.
+in for: protobuf payloads.
 """
 
 import time

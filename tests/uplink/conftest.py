@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from foreign import Foreign
 from mosquitto_broker import running
 from uplink_bench import QUICK, TOKEN, Feeder, settings
 
 from edge.clock import SystemClock
 from edge.credentials import Login
+from edge.demo.thingsboard import ThingsBoard
+from edge.demo.thingsboard_contract import Rules
 from edge.ring.store import Ring
 from edge.uplink.dialects import bdseq_of_a_first_start
 from edge.uplink.uplink import Uplink
@@ -61,6 +64,20 @@ def run_uplink(ring, clock):
             if not task.cancelled():
                 task.result()
     return run
+
+
+@pytest.fixture
+async def server():
+    """A stand-in for ThingsBoard."""
+    async with ThingsBoard(Rules(TOKEN, gateway_name="gw")) as made:
+        yield made
+
+
+@pytest.fixture
+async def client(server):
+    """A foreign client of it."""
+    async with Foreign(server.port) as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A foreign MQTT 5 client (paho) with which the ThingsBoard stand-in is looked at."""
+"""A foreign client (paho) with which the ThingsBoard stand-in is looked at, in MQTT 5 or 3.1.1."""
 
 import asyncio
 import json
@@ -7,15 +7,15 @@ import threading
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
-
-TOKEN = "t"
+from uplink_bench import TOKEN
 
 
 class Foreign:
     """A paho client whose thread stays out of the loop's way."""
 
-    def __init__(self, port, token=TOKEN, client_id="foreign"):
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5, reconnect_on_failure=False)
+    def __init__(self, port, token=TOKEN, client_id="foreign", version=paho.MQTTv5):
+        self.version = version
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=version, reconnect_on_failure=False)
         self.client.username_pw_set(token)
         self.acks, self.messages, self.login, self.ends, self.granted = {}, [], [], [], {}
         self._news = threading.Condition()
@@ -39,7 +39,8 @@ class Foreign:
         assert await asyncio.to_thread(self._wait, condition, timeout_s)
 
     async def __aenter__(self):
-        await asyncio.to_thread(self.client.connect, "127.0.0.1", self.port, 60, clean_start=True, properties=Properties(1))
+        clean = {"clean_start": True, "properties": Properties(1)} if self.version == paho.MQTTv5 else {}
+        await asyncio.to_thread(self.client.connect, "127.0.0.1", self.port, 60, **clean)
         self.client.loop_start()
         await self.until(lambda: self.login)
         return self

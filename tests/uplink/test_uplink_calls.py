@@ -4,17 +4,9 @@ import asyncio
 
 import msgspec
 import pytest
-from uplink_bench import TOKEN, until
+from uplink_bench import until
 
-from edge.demo.thingsboard import ThingsBoard
-from edge.demo.thingsboard_contract import Rules
 from edge.remote.hands import Hands
-
-
-@pytest.fixture
-async def server():
-    async with ThingsBoard(Rules(token=TOKEN)) as running:
-        yield running
 
 
 @pytest.mark.parametrize("cut", ["never", "before the answer", "black hole"])

@@ -4,18 +4,11 @@ import asyncio
 
 import pytest
 from moat.lib.mqtt import ReasonCode
-from uplink_bench import TOKEN, until
+from uplink_bench import until
 
-from edge.demo.thingsboard import ThingsBoard
-from edge.demo.thingsboard_contract import Rules, Verdict
+from edge.demo.thingsboard_contract import Verdict
 from edge.errors import ConfigError, OrderRefused
 from edge.uplink.claiming import Claiming
-
-
-@pytest.fixture
-async def server():
-    async with ThingsBoard(Rules(token=TOKEN)) as made:
-        yield made
 
 
 async def test_the_server_gets_secret_and_duration_and_the_puback_is_waited_for(server, run_uplink):

@@ -7,24 +7,11 @@ import pytest
 from foreign import TOKEN, Foreign
 
 from edge.demo import thingsboard
-from edge.demo.thingsboard import ThingsBoard
 from edge.demo.thingsboard_contract import Contract, Rules, text_cast
 from edge.demo.thingsboard_rules import decoded
 
 OWN, GATEWAY = "v1/devices/me/telemetry", "v1/gateway/telemetry"
 READING = {"A": [{"ts": 1, "values": {"a": 1}}]}
-
-
-@pytest.fixture
-async def server():
-    async with ThingsBoard(Rules(TOKEN, gateway_name="gw")) as made:
-        yield made
-
-
-@pytest.fixture
-async def client(server):
-    async with Foreign(server.port) as made:
-        yield made
 
 
 # ---- shared attributes

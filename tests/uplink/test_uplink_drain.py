@@ -26,12 +26,6 @@ REFUSED = Verdict(ReasonCode.PAYLOAD_FORMAT_INVALID)
 
 
 @pytest.fixture
-async def server():
-    async with ThingsBoard(Rules(TOKEN, gateway_name="gw")) as made:
-        yield made
-
-
-@pytest.fixture
 async def tap(server):
     async with WireTap(("127.0.0.1", server.port)) as made:
         yield made

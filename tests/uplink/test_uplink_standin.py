@@ -3,26 +3,13 @@
 import asyncio
 
 import pytest
-from foreign import TOKEN, Foreign
+from foreign import Foreign
 from moat.lib.mqtt import ReasonCode
 
-from edge.demo.thingsboard import ThingsBoard
-from edge.demo.thingsboard_contract import Rules, Verdict
+from edge.demo.thingsboard_contract import Verdict
 
 GATEWAY = "v1/gateway/telemetry"
 OWN = "v1/devices/me/telemetry"
-
-
-@pytest.fixture
-async def server():
-    async with ThingsBoard(Rules(TOKEN, gateway_name="gw")) as made:
-        yield made
-
-
-@pytest.fixture
-async def client(server):
-    async with Foreign(server.port) as made:
-        yield made
 
 
 @pytest.mark.parametrize(("token", "code"), [("", 0x86), ("wrong", 0x87)])
