@@ -8,7 +8,7 @@
 import os
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -66,16 +66,22 @@ def root() -> None:
 def address_options(function: _Function) -> _Function:
     """Add where the server is and how it is trusted."""
     for option in (
-        click.option("--plain-http", is_flag=True, help="Let the password cross the network in clear."),
+        click.option(
+            "--plain-http", is_flag=True, help="Allow http://, by which the password crosses the network in clear."
+        ),
         click.option(
             "--ca",
             type=click.Path(path_type=Path, exists=True, dir_okay=False),
             envvar="HALOW_CLOUD_CA",
             show_envvar=True,
-            help="Authority of the server's certificate, PEM.",
+            help="The authority that signed the server's certificate, PEM; without it, those of this machine.",
         ),
         click.option(
-            "--url", envvar="HALOW_CLOUD_URL", required=True, show_envvar=True, help="https://things.example.org"
+            "--url",
+            envvar="HALOW_CLOUD_URL",
+            required=True,
+            show_envvar=True,
+            help="Where the server is: https://things.example.org.",
         ),
     ):
         function = option(function)
@@ -90,7 +96,7 @@ def server_options(function: _Function) -> _Function:
             type=click.Path(path_type=Path),
             envvar="HALOW_CLOUD_PASSWORD_FILE",
             show_envvar=True,
-            help="First line is the password; asked for without.",
+            help="File whose first line is the password; without it you are asked.",
         ),
         click.option(
             "--user", envvar="HALOW_CLOUD_USER", required=True, show_envvar=True, help="A tenant administrator."
@@ -101,7 +107,7 @@ def server_options(function: _Function) -> _Function:
 
 
 fleet_name_option = click.option(
-    "--fleet", "fleet_name", default="", help="Name of a CSV's fleet; the file's stem without."
+    "--fleet", "fleet_name", default="", help="Name of a CSV file's fleet; without it, the file's name up to .csv."
 )
 
 
@@ -157,8 +163,10 @@ def bootstrap_command(
 @root.command()
 @server_options
 @fleet_options
-@click.option("--yes", is_flag=True, help="Do it. Without, apply only tells what it would do.")
-@click.option("--adopt", is_flag=True, help="Take up what is there already without a mark; destroy leaves it.")
+@click.option("--yes", is_flag=True, help="Do it. Without this, apply only tells what it would do.")
+@click.option(
+    "--adopt", is_flag=True, help="Take up what somebody else made under one of the names; destroy leaves it."
+)
 @click.option("--prune", is_flag=True, help="Remove what this fleet made and the file has no longer, with its data.")
 @click.option(
     "--tokens",
@@ -169,7 +177,7 @@ def bootstrap_command(
 def apply(
     file: Path, fleet_name: str, tokens_dir: Path | None, *, yes: bool, adopt: bool, prune: bool, **login: Any
 ) -> int:
-    """Make, change and relate what the fleet file says. Twice does nothing twice."""
+    """Make, change and relate what the fleet file says. Run again, it does only what is left to do."""
     source = load_fleet(file, fleet_name)
     with _login(**login) as rest:
         server = Server(rest)
@@ -184,7 +192,9 @@ def apply(
 @root.command()
 @server_options
 @fleet_options
-@click.option("--adopt", is_flag=True, help="Look at what is there without a mark as if it were to be taken up.")
+@click.option(
+    "--adopt", is_flag=True, help="Compare what somebody else made under one of the names, as apply --adopt would."
+)
 def diff(file: Path, fleet_name: str, *, adopt: bool, **login: Any) -> int:
     """Tell what differs between the file and the server, and change nothing. Status 3: something does."""
     source = load_fleet(file, fleet_name)
@@ -199,7 +209,7 @@ def diff(file: Path, fleet_name: str, *, adopt: bool, **login: Any) -> int:
 @root.command("destroy")
 @server_options
 @fleet_options
-@click.option("--yes", is_flag=True, help="Do it. Without, destroy only tells what it would remove.")
+@click.option("--yes", is_flag=True, help="Do it. Without this, destroy only tells what it would remove.")
 def destroy_command(file: Path, fleet_name: str, *, yes: bool, **login: Any) -> int:
     """Remove what this fleet made, with its telemetry; what it found and took up stays."""
     source = load_fleet(file, fleet_name)
@@ -232,16 +242,21 @@ def check(file: Path | None, fleet_name: str) -> int:
 
     With FILE also look at that fleet file, and at the certificates and the secret that it names.
     """
-    found = checking.problems(templates.load())
+    shipped = templates.load()
+    found = checking.problems(shipped)
     if file is not None:
         source = load_fleet(file, fleet_name)
-        click.echo(f"{file}: {len(source.fleet.gateway)} gateways, {len(source.fleet.meter)} meters")
+        click.echo(f"{file}: {_count('gateway', source.fleet.gateway)}, {_count('meter', source.fleet.meter)}")
         try:
             read_files(source.fleet, source.folder)
         except CloudError as error:
             found += [f"{file}: {line}" for line in str(error).splitlines()]
     for line in found:
         click.echo(f"halow-cloud: {line}", err=True)
+    if not found:
+        click.echo(
+            f"good; {_count('dashboard', shipped.dashboards)} and {_count('alarm rule', shipped.alarms)} fit the keys"
+        )
     return 1 if found else 0
 
 
@@ -272,6 +287,10 @@ def _reconciled(server: Server, source: Source, *, act: bool, adopt: bool, prune
     except CloudError:
         _show(reconciler.outcome, done=act)
         raise
+
+
+def _count(what: str, them: Sized) -> str:
+    return f"{len(them)} {what}{'' if len(them) == 1 else 's'}"
 
 
 def _show(outcome: Outcome, *, done: bool) -> None:
