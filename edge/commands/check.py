@@ -13,7 +13,7 @@ from edge.commands.checkalarms import alarm_findings
 from edge.commands.checkpage import page_findings
 from edge.commands.checkremote import remote_findings
 from edge.commands.checkuplink import uplink_findings
-from edge.commands.context import State, pass_state
+from edge.commands.context import State, pass_state, told_on_screen
 from edge.commands.finding import Finding
 from edge.config import MIB, Settings
 from edge.endpoint import SerialLine, endpoint, where
@@ -34,6 +34,7 @@ def check(state: State, as_json: bool) -> int:
     Exits with 0 when the gateway can run, 1 when something marked BAD stands in its way. Run it as the gateway's user.
     """
     failed = False
+    told_on_screen(state, "edge.meters.library")
     if as_json:
         import msgspec
 

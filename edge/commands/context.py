@@ -6,6 +6,7 @@
         settings = state.settings()
 """
 
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,6 +85,14 @@ pass_state = click.make_pass_decorator(State)
 def work_as_owner(directory: Path) -> None:
     """Have the rest of this command line work as a directory's owner where root runs it: see edge.rights."""
     click.get_current_context().find_root().with_resource(as_owner(directory))
+
+
+def told_on_screen(state: State, logger: str) -> None:
+    """Keep out of this command's log what it prints itself. `--debug` has both."""
+    noisy = logging.getLogger(logger)
+    if not state.debug:
+        noisy.setLevel(logging.CRITICAL)
+        click.get_current_context().call_on_close(lambda: noisy.setLevel(logging.NOTSET))
 
 
 def read_input(name: str, limit_bytes: int) -> bytes:

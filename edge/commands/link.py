@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge.commands.context import State, pass_state
+from edge.commands.context import State, pass_state, told_on_screen
 from edge.commands.linkconfig import config
 from edge.commands.linkplan import plan
 from edge.commands.linksurvey import survey
-from edge.commands.radio import chosen_radio, radio_options, told_on_screen
+from edge.commands.radio import chosen_radio, radio_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ def watch(      # click passes flags by name
 
     A radio that is away is waited for; a trace that cannot be read ends it with status 1.
     """
-    told_on_screen(state)
+    told_on_screen(state, "halow.monitor")
     radio, settings = chosen_radio(state, options)
     return asyncio.run(_watch(radio, settings.width_mhz, interval_s, count, _print_json if as_json else _print))
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge.commands.context import State, pass_state
+from edge.commands.context import State, pass_state, told_on_screen
 from edge.commands.names import METER
-from edge.commands.radio import chosen_radio, radio_options, told_on_screen
+from edge.commands.radio import chosen_radio, radio_options
 from edge.errors import ConfigError, EdgeError
 from edge.rights import as_owner
 
@@ -37,7 +37,7 @@ def survey(state: State, /, peer: str, seconds: int | None, csv_path: Path | Non
     peer was never seen.
     """
     mac, host = asyncio.run(_who(state, peer))
-    told_on_screen(state)
+    told_on_screen(state, "halow.monitor")
     radio, settings = chosen_radio(state, options)
     with contextlib.ExitStack() as opened:
         rows = None

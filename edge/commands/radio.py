@@ -1,6 +1,5 @@
 """Which radio a command means: its options, else the settings file."""
 
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,11 +39,3 @@ def chosen_radio(state: State, options: dict[str, str | None]) -> "tuple[Radio, 
     wanted = Wanted(options["interface"] or "", options["driver"] or "", options["mac"] or "")
     return radio_for(wanted, options["trace"] or "", width_mhz=settings.width_mhz, control_dir=settings.control_dir,
                      vendor_tool=settings.vendor_tool), settings
-
-
-def told_on_screen(state: State) -> None:
-    """Keep the radio's coming and going out of this command's log: it prints the same line. `--debug` has both."""
-    watching = logging.getLogger("halow.monitor")
-    if not state.debug:
-        watching.setLevel(logging.ERROR)
-        click.get_current_context().call_on_close(lambda: watching.setLevel(logging.NOTSET))
