@@ -8,10 +8,10 @@ It gets its settings from `edge.commands.context.State` (`@pass_state`) and retu
     78   the settings file is wrong (EX_CONFIG of sysexits.h)
 
 78 is what a restart or a reboot cannot mend, so the unit has `RestartPreventExitStatus=78`: a slip of the pen in
-gateway.toml must not make the board reboot for ever. Only the settings file counts. A token or a CA that is missing
-or wrong keeps nobody from polling: the gateway runs, says what it waits for, and takes the right file when it comes.
-What is wrong with the state directory, the registry, the control socket or the program's own files may be better
-after a restart, or on the other slot of the image: 1.
+gateway.toml must not make the board reboot for ever. Only that file counts, and the alarm conditions that it names. A
+token or a CA that is missing or wrong keeps nobody from polling: the gateway runs, says what it waits for, and takes
+the right file when it comes. What is wrong with the state directory, the registry, the control socket or the program's
+own files may be better after a restart, or on the other slot of the image: 1.
 """
 
 import errno

@@ -25,13 +25,14 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from edge.errors import ConfigError
+from edge.errors import ConfigError, SettingsError
 
 EVENT_FIGURE = "event"
 SHIPPED = "shipped.toml"
 FILE_LIMIT_BYTES = 262_144
 Severity = Literal["critical", "major", "minor", "warning"]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_OPERATORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, UnicodeDecodeError)
 
 
 class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -98,7 +99,7 @@ Supply = tuple[tuple[str, float], ...]
 class BySupply:
     """Judges each meter by the supply of its type, and by the settings where that says nothing.
 
-    Equal are two that judge by the same. `supply_of` is asked for each record of a meter. ConfigError as `in_force`.
+    Equal are two that judge by the same. `supply_of` is asked for each record of a meter. SettingsError as `in_force`.
     """
 
     conditions: Mapping[str, Condition]
@@ -125,24 +126,30 @@ def shipped() -> dict[str, Condition]:
 
 
 def own(file: str) -> dict[str, Condition]:
-    """Return the operator's own conditions, none without a file. ConfigError names each that is wrong, and why."""
+    """Return the operator's own conditions, none without a file. SettingsError names each that is wrong, and why.
+
+    Only the operator can mend them, so a gateway that cannot start for them ends as for its settings file. ConfigError
+    where the storage fails.
+    """
     if not file:
         return {}
     try:
         with Path(file).open("rb") as opened:
-            return parse(opened.read(FILE_LIMIT_BYTES).decode(), file)
+            text = opened.read(FILE_LIMIT_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError(f"alarms.file = {file}: cannot be read: {why}; put the file there, or take the setting out"
-                          ) from error
+        kind = SettingsError if isinstance(error, _OPERATORS) else ConfigError
+        what = "put the file there, or take the setting out"
+        raise kind(f"alarms.file = {file}: cannot be read: {why}; {what}") from error
+    return parse(text, file)
 
 
 def parse(text: str, where: str) -> dict[str, Condition]:
-    """Read a file of conditions. ConfigError names each alarm that is wrong, and why."""
+    """Read a file of conditions. SettingsError names each alarm that is wrong, and why."""
     try:
         tables = msgspec.toml.decode(text.encode(), type=dict[str, list[dict[str, Any]]]).get("alarm", [])
     except msgspec.DecodeError as error:
-        raise ConfigError(f"{where}: is no file of [[alarm]] tables: {error}") from None
+        raise SettingsError(f"{where}: is no file of [[alarm]] tables: {error}") from None
     found: dict[str, Condition] = {}
     wrong: list[str] = []
     for number, table in enumerate(tables, start=1):
@@ -157,19 +164,19 @@ def parse(text: str, where: str) -> dict[str, Condition]:
             wrong.append(f"{label}: stands there twice")
         found[one.name] = one
     if wrong:
-        raise ConfigError("\n".join(wrong))
+        raise SettingsError("\n".join(wrong))
     return found
 
 
 def in_force(conditions: Mapping[str, Condition], nominal: Mapping[str, float]) -> Judgement:
     """Make limits absolute and leave out what is switched off. `nominal`: settings by name, 0 = not known, so off.
 
-    Raises ConfigError for an `of` that names no setting.
+    Raises SettingsError for an `of` that names no setting.
     """
     taken = []
     for one in conditions.values():
         if one.of and one.of not in nominal:
-            raise ConfigError(f"alarm {one.name}: of = {one.of!r} is no setting; there are {', '.join(nominal)}")
+            raise SettingsError(f"alarm {one.name}: of = {one.of!r} is no setting; there are {', '.join(nominal)}")
         if one.enabled and (not one.of or nominal[one.of] > 0):
             taken.append(_absolute(one, nominal[one.of] / 100.0) if one.of else one)
     return Judgement(tuple(one for one in taken if one.device == "meter"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge.commands.context import State, pass_state
-from edge.errors import EdgeError
+from edge.errors import ConfigError, EdgeError, SettingsError
 from edge.rights import as_started
 
 if TYPE_CHECKING:
@@ -84,7 +84,6 @@ def check(state: State, file: Path | None) -> None:
     """
     from edge.commands.checkalarms import conditions_of
     from edge.configfile import load
-    from edge.errors import ConfigError
 
     path = file or state.config_path()
     alarms = load(path).alarms
@@ -92,7 +91,7 @@ def check(state: State, file: Path | None) -> None:
         try:
             conditions_of(alarms)
         except ConfigError as error:
-            raise ConfigError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
+            raise SettingsError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
     click.echo(f"{path}: good" if path else "No settings file; the built-in defaults are in force.")
 
 

@@ -48,7 +48,7 @@ ALONE_S = 60.0
 
 
 def judges(settings: AlarmSettings, supply_of: Callable[[str], Supply]) -> Judges:
-    """Return the conditions of the settings. ConfigError names what is wrong in the operator's file.
+    """Return the conditions of the settings. SettingsError names what is wrong in the operator's file.
 
     `supply_of` tells what the type of a meter says of its supply.
     """

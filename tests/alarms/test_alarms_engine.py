@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edge.alarms.conditions import Condition, Judgement, in_force, parse, shipped
 from edge.alarms.engine import Engine
 from edge.alarms.figures import of_record
-from edge.errors import ConfigError, EdgeError
+from edge.errors import ConfigError, EdgeError, SettingsError
 from edge.model import Field, Kind, Record, Schema, Stamp
 
 NOMINAL = {"nominal_voltage_v": 230.0, "nominal_frequency_hz": 50.0, "max_current_a": 60.0, "max_power_w": 10_000.0}
@@ -142,7 +142,7 @@ def test_the_shipped_conditions_are_whole_and_follow_the_nominal_figures():
 ])
 def test_a_condition_that_is_wrong_is_named_with_the_reason(line, why):
     table = f'[[alarm]]\nname = "x"\ndevice = "meter"\nfigures = ["t"]\nseverity = "minor"\n{line}\n'
-    with pytest.raises(ConfigError, match=r"own\.toml: alarm x: .*" + why):
+    with pytest.raises(SettingsError, match=r"own\.toml: alarm x: .*" + why):
         parse(table, "own.toml")
 
 

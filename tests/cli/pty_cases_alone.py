@@ -168,7 +168,7 @@ ALONE: dict[str, tuple[Case, ...]] = {
     "config check": (
         Case("config check", ("gateway.toml: good",), reads=True), Case("config check {tmp}/none.toml", ("none.toml: cannot be read",), 78, reads=True),
         Case("config check {tmp}/wrong.toml", (r"\[uplnik\]|uplnik.*did you mean uplink\?",), 78, files={"wrong.toml": "[uplnik]\n"}, reads=True),
-        Case("config check {tmp}/own.toml", ("own.toml: alarms.file = /none/alarms.toml: cannot be read: No such file or directory; put the file there",), 1,
+        Case("config check {tmp}/own.toml", ("own.toml: alarms.file = /none/alarms.toml: cannot be read: No such file or directory; put the file there",), 78,
              files={"own.toml": '[alarms]\nfile = "/none/alarms.toml"\n'}, reads=True),
         Case("config check a b", ("unexpected extra",), 2)),
     "config get": (Case("config get gateway.name ring.size_mib", ("^gate-7$", "^8$"), reads=True),

@@ -12,7 +12,7 @@ from edge.clock import SystemClock
 from edge.config import AlarmSettings
 from edge.daemon.alarms import AlarmDesk, judges, supply_by
 from edge.daemon.enrolment import Enrolment
-from edge.errors import ConfigError, EdgeError, RegistryError, RingError
+from edge.errors import EdgeError, RegistryError, RingError, SettingsError
 from edge.health.linkalarms import SCHEMA as LINK_ALARM
 from edge.meters.library import Library
 from edge.model import Field, Kind, Record, Schema, Stamp
@@ -261,7 +261,7 @@ def test_own_conditions_replace_shipped_ones_and_a_wrong_file_is_named(tmp_path)
     assert [one.above for one in force.of("") if one.name == "board_hot"] == [70.0]
     assert "tamper" not in {one.name for one in force.of("m")}
     assert judges(AlarmSettings(enabled=False), NO_SUPPLY) == Judgement((), ())
-    with pytest.raises(ConfigError, match=r"alarms\.file"):
+    with pytest.raises(SettingsError, match=r"alarms\.file"):
         judges(AlarmSettings(file=str(tmp_path / "none.toml")), NO_SUPPLY)
 
 

@@ -146,7 +146,9 @@ def test_nothing_waits_for_a_keyboard() -> None:
 
 def test_settings_that_are_wrong_again_and_again_wear_no_start_limit_out() -> None:
     again = sections(UNITS / "halow-gateway-again.service")
-    assert dict(sections(UNITS / "halow-gateway-settings.path")["Path"])["Unit"] == "halow-gateway-again.service"
+    path = sections(UNITS / "halow-gateway-settings.path")["Path"]
+    assert dict(path)["Unit"] == "halow-gateway-again.service"
+    assert [value for key, value in path if key == "PathChanged"] == ["/etc/halow-gateway/gateway.toml", "/etc/halow-gateway/alarms.toml"]
     assert dict(again["Unit"])["StartLimitIntervalSec"] == "0"
     assert [value for key, value in again["Service"] if key == "ExecStart"] == [
         "-/usr/bin/systemctl reset-failed halow-gateway.service", "/usr/bin/systemctl --no-block start halow-gateway.service"]
