@@ -18,7 +18,7 @@ RELOAD_TIMEOUT_S = 20.0      # meters whose time-outs have changed are left and 
 
 @click.group()
 def config() -> None:
-    """Show, check, reload settings, or print default ones."""
+    """Show, check and reload settings; see who changed them; print the defaults."""
 
 
 @config.command(short_help="Print the settings in force.")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def link() -> None:
-    """Show the radio link to each peer."""
+    """Show the radio link to each peer; survey, plan and configure it."""
 
 
 @link.command()

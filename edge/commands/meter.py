@@ -34,7 +34,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 @click.group()
 def meter() -> None:
-    """Add, list, show, edit, remove, pause, resume, discover, scan for, import, export meters."""
+    """Add, list, edit and pause meters; find them on the network; ask and switch them; import, export."""
 
 
 meter.add_command(discover)
