@@ -10,7 +10,7 @@ from cloud.provision.wanted import Files
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 SECRET_LEAST = 16  # who has it can be any gateway that has not come yet
-DER = "no text; if it is a certificate, `openssl x509 -inform DER` makes PEM of it"
+NOT_PEM = "no text; if it is a certificate, `openssl x509 -inform DER` makes PEM of it"
 
 
 def read_files(fleet: Fleet, folder: Path) -> Files:
@@ -57,7 +57,7 @@ def read_certificate(folder: Path, name: str) -> str:
     try:
         text = path.read_text("ascii")
     except (OSError, UnicodeDecodeError) as error:
-        raise CloudError(f"{path}: {_unread(error, DER)}") from None
+        raise CloudError(f"{path}: {_unread(error, NOT_PEM)}") from None
     if "PRIVATE KEY" in text:
         raise CloudError(f"{path}: holds a private key, which has no business here; give the certificate alone")
     if (count := text.count("-----BEGIN CERTIFICATE-----")) != 1:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge.commands.context import State, pass_state
-from edge.errors import ConfigError, EdgeError, SettingsError
+from edge.errors import ConfigError, EdgeError
 from edge.rights import as_started
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def check(state: State, file: Path | None) -> None:
         try:
             conditions_of(alarms)
         except ConfigError as error:
-            raise SettingsError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
+            raise type(error)("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
     click.echo(f"{path}: good" if path else "No settings file; the built-in defaults are in force.")
 
 
