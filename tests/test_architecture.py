@@ -98,7 +98,7 @@ PURE = [
     "edge/ring/ackset.py", "edge/ring/losses.py", "edge/ring/dictionary.py", "edge/ring/segment.py", "edge/ring/records.py",
     "edge/uplink/thingsboard.py", "edge/uplink/pace.py", "edge/uplink/poison.py", "edge/uplink/reasons.py",
     "edge/uplink/versions.py", "edge/uplink/paths.py", "edge/uplink/way.py", "edge/uplink/hours.py", "edge/uplink/ration.py", "edge/uplink/traffic.py", "edge/uplink/settling.py", "edge/uplink/arrivals.py", "edge/uplink/nostore.py",
-    "edge/uplink/forms.py", "edge/uplink/delivered.py", "edge/uplink/attributes.py", "edge/uplink/provisionwords.py", "edge/uplink/talk.py", "edge/uplink/flight.py",
+    "edge/uplink/forms.py", "edge/uplink/delivered.py", "edge/uplink/heard.py", "edge/uplink/attributes.py", "edge/uplink/provisionwords.py", "edge/uplink/talk.py", "edge/uplink/flight.py",
     "edge/uplink/presence.py", "edge/uplink/ramp.py", "edge/uplink/bucket.py", "edge/uplink/takeover.py",
     "edge/ota/offer.py", "edge/ota/checksum.py", "edge/ota/chunks.py", "edge/uplink/shared.py", "edge/uplink/proof.py",
     "edge/remote/calls.py", "edge/remote/hands.py",

@@ -40,6 +40,7 @@ from edge.uplink.provisionwords import AlreadyThere, Credential
 log = logging.getLogger(__name__)
 
 TRIAL_REST_MAX_S = 7_200.0
+DOUBLINGS = 20           # of a back-off of a fraction of a second, until it comes to that
 TRIAL_WAIT_S = 18.0      # of a person, for the outcome of a trial
 
 
@@ -137,7 +138,7 @@ class Admission:
             await accepted(uplink, self._name, new, self._paths)
         except Retryable as error:
             # Each trial ends a session that works: where nothing is ever proven it must become rare.
-            self._try_at = now + min(uplink.backoff_max_s * 2**self._unproven, TRIAL_REST_MAX_S)
+            self._try_at = now + min(uplink.backoff_max_s * 2 ** min(self._unproven, DOUBLINGS), TRIAL_REST_MAX_S)
             self._unproven += 1
             log.info("new credentials could not be tried: %s", error)
             return

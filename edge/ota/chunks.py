@@ -24,6 +24,7 @@ FLOOR_S = 10.0             # one chunk in this time, however much telemetry wait
 SILENCES = 3               # requests without an answer before the server is left alone for a while
 REST_FIRST_S = 30.0        # after an error of the server's or its silence; doubles
 REST_MAX_S = 600.0
+DOUBLINGS = 8              # enough to come to it; a server may be silent for weeks
 ERRORS_LIMIT = 6           # errors in a row before it is given up
 ERROR_TOPICS = ("v2/fw/error", "v2/sw/error")
 LEAST_BYTES = 256
@@ -174,7 +175,7 @@ class Chunks:
         self._silences += 1
         self._new_request()
         if self._silences >= SILENCES:
-            self._next_at = now + min(REST_FIRST_S * 2 ** (self._silences - SILENCES), REST_MAX_S)
+            self._next_at = now + min(REST_FIRST_S * 2 ** min(self._silences - SILENCES, DOUBLINGS), REST_MAX_S)
 
     def _refused(self, why: str, now: float) -> None:
         self._outstanding = None

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from edge.durable import write_file
+from edge.uplink.heard import heard
 
 log = logging.getLogger(__name__)
 
@@ -76,16 +77,16 @@ def _read(path: Path) -> dict[str, list[str]]:
         return {}
     except OSError as error:
         log.warning("%s: the server's addresses cannot be read: %s", path, error.strerror)
-    except (ValueError, RecursionError) as error:      # msgspec's errors are ValueErrors
+    except ValueError as error:
         log.warning("%s: is ignored, and written anew at the next connection: %.120s", path, error)
     return {}
 
 
 def _checked(raw: bytes) -> dict[str, list[str]]:
-    """Return what a file says. Raises ValueError, or RecursionError: a file is right as a whole, or not at all."""
+    """Return what a file says. Raises ValueError: a file is right as a whole, or not at all."""
     if len(raw) > LIMIT_BYTES:
         raise ValueError(f"longer than {LIMIT_BYTES} bytes")
-    found = msgspec.json.decode(raw, type=dict[str, list[str]])
+    found = heard(raw, dict[str, list[str]])
     if len(found) > MOST_NAMES or any(len(addresses) > MOST_ADDRESSES for addresses in found.values()):
         raise ValueError(f"more than {MOST_NAMES} names, or {MOST_ADDRESSES} addresses of one")
     for addresses in found.values():

@@ -101,13 +101,16 @@ class Drain:
                 async with asyncio.timeout(rest_s):
                     await self._shared.activity.wait()
 
+    def ended(self) -> None:
+        """The connection is gone, whoever ended it: who talks over it is told."""
+        self._besides.ended()
+
     def finish(self) -> None:
-        """After the end: take the last answers, and note what was at the head if a record can be to blame.
+        """After an end by the link: take the last answers, and note what was at the head if a record can be to blame.
 
         Or that the server ended it for its rate.
         """
         self._take_acks()
-        self._besides.ended()
         if self._limits_the_rate():
             log.info("the server limits the rate: the backlog keeps below %s", self._shared.quota.closed(self._now()))
         head = self._in_flight.head(besides=self._session.unsettled)

@@ -31,6 +31,7 @@ from edge.uplink.arrivals import NO_MQTT, Ack, ClosedAtOnce, Loss, Message, Othe
 from edge.uplink.dial import Dialer
 from edge.uplink.dialect import Ceremony
 from edge.uplink.nostore import NoStore
+from edge.uplink.pace import LEAST_PACKET_BYTES
 from edge.uplink.reasons import REFUSED_LOGIN, reason_text
 from edge.uplink.settling import Settling
 from edge.uplink.tls import certificate_refused, handshake_failed
@@ -188,6 +189,8 @@ class Session:
             raise Retryable(f"cannot reach {where}: {error.strerror or error}") from None
         except UnicodeError:
             raise Rejected(f"uplink.host: {self._way.host!r} cannot be a host name") from None
+        if (limit_bytes := self.packet_limit_bytes) is not None and limit_bytes < LEAST_PACKET_BYTES:
+            raise Rejected(f"{where} takes packets of up to {limit_bytes} bytes; a reading wants {LEAST_PACKET_BYTES}")
 
     def _raise_unfinished(self, where: str) -> NoReturn:
         """Raise for a connection on which no CONNACK came."""

@@ -12,11 +12,15 @@ from typing import Protocol
 import msgspec
 
 from edge.uplink.bucket import SHARE, Rate, TokenBucket
+from edge.uplink.heard import heard
 from edge.uplink.ramp import Quota, Ramp
 
 DEFAULT_PACKET_BYTES = 65_536  # ThingsBoard's max_payload_size, which means the whole packet
+LEAST_PACKET_BYTES = 1_024     # a server that took less would have every reading thrown away as too large for it
 OVERHEAD_BYTES = 64            # of a PUBLISH around its payload: header, topic, packet id, properties
 TARGET_S = 5.0                 # so long, or a little more, a new alarm waits behind what is on its way
+MOST_RATES = 16               # of one kind; and what a sane server counts, and in how long
+MOST_COUNT, SHORTEST_S, LONGEST_S = 10**12, 0.001, 1e9
 LEAST_BYTES = 4_096            # a batch, however slow the link is
 FIRST_BYTES = 16_384           # on the way before anything is known of the link
 SAMPLES = 16                   # PUBACKs whose best rate is believed
@@ -72,24 +76,28 @@ class _Answer(msgspec.Struct, rename="camel"):
 
 def parse_rates(text: str | None) -> tuple[Rate, ...]:
     """Read "20:1,600:60" (count:seconds). Raises ValueError."""
-    rates = []
-    for part in (text or "").split(","):
+    rates: list[Rate] = []
+    for part in (text or "").split(",", MOST_RATES + 1):
         if not part.strip():
             continue
         count, _, period = part.partition(":")
         rate = Rate(int(count), float(period))
-        if rate.count <= 0 or not 0 < rate.period_s < float("inf"):
-            raise ValueError(f"rate limit {part!r}: count and seconds must be positive")
+        if not 0 < rate.count <= MOST_COUNT or not SHORTEST_S <= rate.period_s <= LONGEST_S:
+            raise ValueError(f"rate limit {part[:40]!r}: count and seconds must be positive, and no fantasies")
         rates.append(rate)
+    if len(rates) > MOST_RATES:
+        raise ValueError(f"more than {MOST_RATES} rate limits of one kind")
     return tuple(rates)
 
 
 def parse_limits(payload: bytes) -> SessionLimits:
     """Read the answer to getSessionLimits. Raises ValueError for anything that is none."""
     try:
-        answer = msgspec.json.decode(payload, type=_Answer)
-    except msgspec.DecodeError as error:
+        answer = heard(payload, _Answer)
+    except ValueError as error:
         raise ValueError(f"not an answer to getSessionLimits: {error}") from None
+    if answer.max_payload_size and answer.max_payload_size < LEAST_PACKET_BYTES:
+        raise ValueError(f"payloads of {answer.max_payload_size} bytes hold no reading")
 
     def rates(wire: _Wire | None) -> Rates:
         if wire is None:

@@ -20,6 +20,7 @@ import msgspec
 from edge.config import Credentials
 from edge.errors import Rejected, Retryable
 from edge.model import Publish
+from edge.uplink.heard import heard
 
 USER_NAME = "provision"
 REQUEST_TOPIC = "/provision/request"
@@ -73,8 +74,8 @@ class _Answer(msgspec.Struct, rename="camel"):
 def granted(payload: bytes, name: str, where: str) -> Credential:
     """Return what the server gave. AlreadyThere or Rejected for its refusals, Retryable for what is no answer."""
     try:
-        answer = msgspec.json.decode(payload, type=_Answer)
-    except msgspec.DecodeError as error:      # from None: the cause may hold a secret
+        answer = heard(payload, _Answer)
+    except ValueError as error:      # from None: the cause may hold a secret
         raise Retryable(f"{where} answers the provisioning request with what is none: {str(error)[:80]}") from None
     told = f" ({answer.error_msg[:120]})" if answer.error_msg.isprintable() and answer.error_msg else ""
     if answer.status == "NOT_FOUND":

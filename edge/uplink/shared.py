@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from edge.model import Publish
+from edge.uplink.heard import heard
 from edge.uplink.talk import Said
 
 UPDATES = "v1/devices/me/attributes"
@@ -64,8 +65,8 @@ class SharedAttributes:
         if not ours and topic != UPDATES:
             return
         try:
-            body = msgspec.json.decode(payload, type=dict[str, Any])
-        except (msgspec.DecodeError, RecursionError):
+            body = heard(payload, dict[str, Any])
+        except ValueError:
             return
         if ours:
             self._ask_at = float("inf")

@@ -10,8 +10,7 @@ command is left alone, and DCMD is not even subscribed to.
 import logging
 from typing import Any
 
-import msgspec
-
+from edge.uplink.heard import heard
 from edge.uplink.sparkplugwire import metrics_of
 
 log = logging.getLogger(__name__)
@@ -51,8 +50,8 @@ class PrimaryHost:
     def heard(self, payload: bytes) -> None:
         """Take a STATE; what is none changes nothing."""
         try:
-            state = msgspec.json.decode(payload, type=dict[str, Any])
-        except (msgspec.DecodeError, RecursionError):
+            state = heard(payload, dict[str, Any])
+        except ValueError:
             state = {}
         online, at_ms = state.get("online"), state.get("timestamp")
         if not isinstance(online, bool) or isinstance(at_ms, bool) or not isinstance(at_ms, int):

@@ -186,6 +186,8 @@ class Uplink:
             return end, progress
         finally:
             steady.cancel()
+            if self._drain is not None:
+                self._drain.ended()
             self._drain, self._since = None, self._shared.clock.monotonic()
             self._paths.ended()
             await session.close()
