@@ -10,7 +10,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from edge.api.access import TokenRole
-from edge.logs.level import FOR_MOST_S, WHOLE, Part, PartLevel, Wanted
+from edge.logs.level import PartLevel
+from edge.logs.parts import FOR_MOST_S, WHOLE, Part, Wanted
 from edge.logs.tail import LevelName, LogLine
 from edge.model import Meter
 

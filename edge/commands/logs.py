@@ -12,9 +12,9 @@ import click
 from edge.commands import table
 from edge.commands.context import State, pass_state
 from edge.commands.durations import duration_s, moment_ms
+from edge.logs.parts import DEFAULT, PARTS
 
 LEVELS = ("debug", "info", "warning", "error")
-PARTS = ("meters", "uplink", "radio", "ring")
 WAIT_S = 10.0      # of one request, where lines are followed: the gateway answers within 20
 RETRY_S = 1.0
 
@@ -81,8 +81,8 @@ def log() -> None:
 
 
 @log.command("level", short_help="Show or change how much the log says.")
-@click.argument("wanted", metavar="[LEVEL]", type=click.Choice((*LEVELS, "default")), required=False)
-@click.option("--part", type=click.Choice(PARTS), help="Only of what has to do with these.")
+@click.argument("wanted", metavar="[LEVEL]", type=click.Choice((*LEVELS, DEFAULT)), required=False)
+@click.option("--part", type=click.Choice(tuple(PARTS)), help="Only of what has to do with these.")
 @click.option("--for", "for_s", callback=duration_s, default="30m", show_default=True, metavar="TIME",
               help="Then as the settings say again; up to 1d.")
 @click.option("--keep", is_flag=True, help="Until the gateway is started anew, instead.")

@@ -163,7 +163,7 @@ class RemoteDesk:
     async def _work(self, call: Call, request: Request) -> dict[str, Any]:
         match request:
             case Level():
-                return {"summary": self._parts.levels.change(request.level, _by(call), request.for_s)}
+                return {"summary": self._parts.levels.change(request.level, _by(call), request.for_s, request.part)}
             case Named():
                 return await self._pause(request.meter, paused=False)
             case Read():

@@ -7,31 +7,17 @@ that of the settings for all, that of all for a part.
 
 import asyncio
 import logging
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from edge.errors import ConfigError
 from edge.logs.output import LEVELS, set_level
+from edge.logs.parts import DEFAULT, FOR_MOST_S, PARTS, WHOLE, Part, Wanted
 from edge.logs.tail import LevelName
 
-FOR_MOST_S = 86_400.0
 SHORTEST_S = 1.0
-
-Part = Literal["", "meters", "uplink", "radio", "ring"]
-WHOLE: Part = ""
-PARTS: dict[str, tuple[str, ...]] = {
-    "meters": ("edge.poll", "edge.dlms", "edge.meters", "edge.errands", "edge.push", "edge.discovery"),
-    "uplink": ("edge.uplink", "edge.remote", "edge.ota", "edge.daemon.admission"),
-    "radio": ("halow", "edge.daemon.links", "edge.daemon.radiowatch", "edge.daemon.radiorecovery"),
-    "ring": ("edge.ring",),
-}
-"""The loggers of each part."""
-
-Wanted = Literal["debug", "info", "warning", "error", "default"]
-DEFAULT = "default"
-"""The word for what is usual."""
 
 log = logging.getLogger(__name__)
 

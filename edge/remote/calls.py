@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from edge.errors import ConfigError
+from edge.logs.parts import FOR_MOST_S, WHOLE, Wanted
+from edge.logs.parts import Part as LogPart
 from edge.model import Publish
 
 OWN_REQUESTS = "v1/devices/me/rpc/request/"
@@ -52,10 +54,11 @@ class Relay(_Request, frozen=True):
 
 
 class Level(_Request, frozen=True):
-    """How much the log says; `for_s` 0: until the gateway is started anew."""
+    """How much the log says, all of it or one part; `for_s` 0: until the gateway is started anew."""
 
-    level: Literal["debug", "info", "warning", "error"]
-    for_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0.0
+    level: Wanted
+    part: LogPart = WHOLE
+    for_s: Annotated[float, msgspec.Meta(ge=0, le=FOR_MOST_S)] = 0.0
 
 
 class Survey(_Request, frozen=True):

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from edge.api.assets import LIMIT_BYTES, STATIC, Assets
-from edge.logs.level import PARTS
+from edge.logs.parts import PARTS
 
 SCRIPTS = {path: asset.content.decode() for path, asset in Assets().by_path.items() if path.endswith(".js")}
 TABLES = {name: json.loads(STATIC.joinpath("strings", f"{name}.json").read_text()) for name in ("en", "es")}

@@ -47,7 +47,8 @@ def test_a_call_that_cannot_be_read_is_answered_with_why(payload):
     (Call("m1", 1, "reboot", None), "no method 'reboot'"), (Call("", 1, "pause", None), "no method 'pause'"),
     (Call("m1", 1, "status", None), "no method 'status'"), (Call("m1", 1, "relay", {"order": "up"}), "relay: Invalid enum value"),
     (Call("m1", 1, "read", {"targets": []}), "between 1 and"), (Call("m1", 1, "read", None), "missing required field"),
-    (Call("m1", 1, "pause", {"for": 3}), "unknown field"), (Call("m1", 1, "backfill", {"from_s": "x", "to_s": 1}), "backfill: Expected `int`")])
+    (Call("m1", 1, "pause", {"for": 3}), "unknown field"), (Call("m1", 1, "backfill", {"from_s": "x", "to_s": 1}), "backfill: Expected `int`"),
+    (Call("", 1, "log_level", {"level": "debug", "part": "kitchen"}), "log_level: Invalid enum value 'kitchen'")])
 def test_nonsense_is_refused_in_one_line(call, says):
     with pytest.raises(ConfigError, match=says) as caught:
         request_of(call, EVERYTHING)
@@ -104,8 +105,8 @@ class Place:
         means = SimpleNamespace(clock=clock, keep=lambda _stream, record: self.events.append(record.values))
         enrolment = SimpleNamespace(meters=(SimpleNamespace(name="m1"),), profile_of=lambda _name: "p", set_paused=self.set_paused,
                                     reload=lambda: asyncio.sleep(0))
-        self.hands = Hands()
-        self.desk = RemoteDesk(RemoteSettings(allow=allow), self.hands, path, Parts(None, enrolment, None, means, None, None, box, LevelDesk("info")))
+        self.hands, self.levels = Hands(), LevelDesk("info")
+        self.desk = RemoteDesk(RemoteSettings(allow=allow), self.hands, path, Parts(None, enrolment, None, means, None, None, box, self.levels))
         self.woken = asyncio.Event()
         self.hands.wake = self.woken.set
 
@@ -196,6 +197,19 @@ async def test_the_gateway_resumes_a_meter_that_cannot_be_called(tmp_path):
                 await place.woken.wait()
         assert msgspec.json.decode(due.publish.payload) == {"changed": True, "summary": "m1 is polled"}
         assert place.paused == [("m1", False)]
+
+
+async def test_the_log_says_more_of_one_part_for_a_while_and_as_before_by_its_word(tmp_path):
+    async with Place(tmp_path) as place:
+        levels = place.levels
+        told, _ = await place.ask(1, "log_level", {"level": "debug", "part": "uplink", "for_s": 600}, own=True)
+        assert told == {"summary": "log level of uplink debug, for 600 s, then as the rest again"}
+        assert [(part["part"], part["level"]) for part in levels.state()["parts"]] == [("uplink", "debug")]
+        assert levels.state()["level"] == "info", "and of no other"
+        told, _ = await place.ask(2, "log_level", {"level": "default", "part": "uplink"}, own=True)
+        assert told == {"summary": "log level of uplink as the rest again"}
+        assert levels.state()["parts"] == []
+        assert [event[0] for event in place.events] == ["remote_done"] * 2
 
 
 async def test_what_is_refused_leaves_an_event_and_no_work(tmp_path):
