@@ -7,7 +7,7 @@ A figure that is not known changes nothing. Every alarm is raised once and clear
 what still holds. What is pending when the gateway stops begins its delay anew.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,11 +15,13 @@ from edge.alarms.conditions import Condition, Judges
 from edge.errors import EdgeError
 from edge.model import Field, Kind, Record, Schema, Stamp
 
-DETAIL_LIMIT, BY_LIMIT = 200, 64
+DETAIL_LIMIT, BY_LIMIT, NAMES_LIMIT = 200, 64, 1000
+NO_NAMES = "none"
 
 SCHEMA = Schema(Kind.ALARM, (Field("alarm"), Field("state"), Field("severity"), Field("detail"), Field("by"),
-                             Field("standing")))
-"""Grows only at the end. `standing` counts the device's alarms after the change: 0 clears at the server, too."""
+                             Field("standing"), Field("names")))
+"""Grows only at the end. `standing` counts the device's alarms after the change, `names` tells which: an alarm that is
+not among them is over at the server, too."""
 
 Figures = Mapping[str, float | str]
 State = Literal["raised", "cleared", "acknowledged"]
@@ -42,18 +44,19 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What has happened to an alarm, and how many of its device stand now."""
+    """What has happened to an alarm, and how many of its device stand now, and which."""
 
     state: State
     alarm: Standing
     at_ms: int
     standing: int
+    names: str = ""
 
     def record(self, stamp: Stamp) -> Record:
         """Return it for the ring's alarm stream."""
         alarm = self.alarm
         return Record(SCHEMA, alarm.device, stamp, (alarm.name, self.state, alarm.severity, alarm.detail,
-                                                    alarm.acknowledged_by or None, self.standing))
+                                                    alarm.acknowledged_by or None, self.standing, self.names))
 
 
 class Engine:
@@ -64,14 +67,17 @@ class Engine:
         self.version = 0            # grows with everything that has to be kept
         self._judges = judges
         self._standing: dict[tuple[str, str], Standing] = {}
+        self._names: dict[str, set[str]] = {}      # of those, by device
         self._pending: dict[tuple[str, str], float] = {}
         self._beyond: dict[tuple[str, str], set[str]] = {}
         self._before: dict[tuple[str, str], float] = {}      # (device, figure) -> number of the last look
+        self._told: set[str] = set()      # names that other parts have judged
         self.take_up(standing)
 
     def take_up(self, standing: Iterable[Standing]) -> None:
         """Have these stand as they did when the gateway stopped: since when, and who has seen them, is known there."""
-        self._standing.update(((alarm.device, alarm.name), alarm) for alarm in standing)
+        for alarm in standing:
+            self._hold(alarm)
 
     def use(self, judges: Judges, now_ms: int) -> list[Change]:
         """Judge by other conditions; return what is cleared because nobody judges it any more.
@@ -110,6 +116,7 @@ class Engine:
 
     def told(self, device: str, name: str, severity: str, detail: str, now_ms: int, *, raised: bool) -> list[Change]:
         """Take an alarm that another part judges; one that stands already is not raised again."""
+        self._told.add(name)
         alarm = self._standing.get((device, name))
         if raised and alarm is None:
             return [self._raise(Standing(device, name, severity, detail[:DETAIL_LIMIT], now_ms))]
@@ -131,11 +138,28 @@ class Engine:
     def retain(self, devices: Iterable[str], now_ms: int) -> list[Change]:
         """Clear what stands of meters that are registered no longer; the gateway's own stays."""
         there = {"", *devices}
+        self._names = {device: names for device, names in self._names.items() if device in there or names}
         self._pending = {key: since for key, since in self._pending.items() if key[0] in there}
         self._beyond = {key: figures for key, figures in self._beyond.items() if key[0] in there}
         self._before = {key: value for key, value in self._before.items() if key[0] in there}
         return [self._clear(alarm, now_ms, "this meter is registered no longer")
                 for alarm in self.standing() if alarm.device not in there]
+
+    def let_go(self, others: Container[str], now_ms: int) -> list[Change]:
+        """Clear what stands from before the restart and nobody judges now: a condition that was taken away meanwhile,
+        or one of another part that is switched off. `others` are the names that other parts judge.
+        """
+        return [self._clear(alarm, now_ms, "nobody judges it any more") for alarm in self.standing()
+                if alarm.name not in others and alarm.name not in self._told
+                and not any(one.name == alarm.name for one in self._judges.of(alarm.device))]
+
+    def remember(self, device: str, figure: str, value: float) -> None:
+        """Compare the next look at a figure with this one, of before the restart."""
+        self._before[device, figure] = value
+
+    def roll_call(self, device: str, stamp: Stamp) -> Record:
+        """Return the record that tells which alarms of a device stand, where nothing has changed."""
+        return Record(SCHEMA, device, stamp, (None, None, None, None, None, *self._which(device)))
 
     def forget(self, devices: Iterable[str]) -> None:
         """Judge nothing by what was known of these before: another meter goes by the name. What stands, stands."""
@@ -190,15 +214,29 @@ class Engine:
 
     def _clear(self, alarm: Standing, now_ms: int, detail: str) -> Change:
         del self._standing[alarm.device, alarm.name]
+        self._names[alarm.device].discard(alarm.name)
         self.version += 1
         return self._change("cleared", replace(alarm, holds=False, detail=detail[:DETAIL_LIMIT]), now_ms)
 
     def _put(self, alarm: Standing) -> None:
-        self._standing[alarm.device, alarm.name] = alarm
+        self._hold(alarm)
         self.version += 1
 
+    def _hold(self, alarm: Standing) -> None:
+        self._standing[alarm.device, alarm.name] = alarm
+        self._names.setdefault(alarm.device, set()).add(alarm.name)
+
     def _change(self, state: State, alarm: Standing, at_ms: int) -> Change:
-        return Change(state, alarm, at_ms, sum(1 for device, _name in self._standing if device == alarm.device))
+        return Change(state, alarm, at_ms, *self._which(alarm.device))
+
+    def _which(self, device: str) -> tuple[int, str]:
+        """Return how many alarms of a device stand, and their names in one text; what does not fit is counted in it."""
+        names = sorted(self._names.get(device, ()))
+        text = ",".join(names)
+        if len(text) > NAMES_LIMIT:
+            text = text[:NAMES_LIMIT].rpartition(",")[0]
+            text += f",+{len(names) - 1 - text.count(',')}"
+        return len(names), text or NO_NAMES
 
 
 def _text(value: float | str) -> str:

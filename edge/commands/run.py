@@ -28,9 +28,12 @@ def finished(settings: "Settings") -> bool:
 @pass_state
 def run(state: State) -> int:
     """Run the gateway in the foreground until SIGTERM or Ctrl-C; a second signal ends it at once."""
+    from edge.health.hangup import hold
+
+    hold()      # before the half second of imports, which is several on a small board
     from edge.logs import output
 
-    settings = state.load()      # before the half second of imports: what is wrong is told at once
+    settings = state.load()      # before the imports as well: what is wrong is told at once
     if finished(settings):
         settings = state.load()
     output.configure("debug" if state.debug else settings.gateway.log_level)

@@ -4,13 +4,14 @@
 
 An alarm is in the ring before it is kept here: a power cut in between tells it upstream once more, and never loses it.
 Where the registry cannot be read, that is an alarm, and all others are judged without what stood before it can be.
+What stands is told of every device once in each run, so that the server does not go on with what is forgotten here.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,9 +19,11 @@ import msgspec
 from edge.alarms.conditions import BySupply, Judgement, Judges, Supply, own, shipped
 from edge.alarms.engine import Change, Engine, Standing
 from edge.alarms.figures import of_record
+from edge.alarms.rollcall import RollCall
 from edge.clock import Clock
 from edge.config import AlarmSettings
 from edge.daemon.enrolment import Enrolment
+from edge.daemon.lossesseen import LossesSeen
 from edge.errors import EdgeError, RegistryError, RingError
 from edge.health.linkalarms import NAMES as LINK_NAMES
 from edge.health.promise import Pulse
@@ -37,9 +40,10 @@ LOOK_S = 10.0
 AT_A_TIME = 10        # meters judged without a break
 SPARE_S = 60.0
 FLASH_S = 2.0
-SILENT = "silent_s"
-WAITING = 256
-"""Records that are held until it is known what stood before the restart; the newest ones, if there are more."""
+KEEP_EVERY_S = 5.0    # in a storm of alarms: each time all that stands is written
+SILENT, LOST = "silent_s", "ring_lost_records"
+UNHEARD = (Kind.FAILURE, Kind.LINK, Kind.ALARM)
+"""Records of a meter that are there although nothing was heard of it."""
 
 HISTORY = 50
 REGISTRY_UNUSABLE = "registry_unusable"
@@ -77,11 +81,12 @@ class AlarmDesk:
 
     def __init__(self, conditions: Judges, keep: Callable[[Record], Awaitable[int] | None], enrolment: Enrolment,
                  ages_s: Callable[[], Mapping[str, float | None]], clock: Clock,
-                 restored: Callable[[Iterable[tuple[str, str]]], object]) -> None:
+                 restored: Callable[[Iterable[tuple[str, str]]], object], *, losses: LossesSeen,
+                 others: Container[str]) -> None:
         """`keep` takes alarm records for the ring; awaiting what it gives waits for the flash, None: it was refused.
 
         `ages_s` tells how old each polled meter's newest reading is, `restored` is told which link alarms stood before
-        the restart.
+        the restart. `others` are the names of alarms that parts at work judge by themselves.
         """
         self.conditions = conditions
         self._keep = keep
@@ -89,14 +94,19 @@ class AlarmDesk:
         self._ages_s = ages_s
         self._clock = clock
         self._restored = restored
+        self._losses = losses
+        self._others = others
+        self._roll_call = RollCall()
         self._engine: Engine | None = None
         self._complete = False      # the engine knows what stood before the restart
+        self._unread = ""           # why it cannot be read what stood
         self._registry_gone_at: float | None = None      # since when
-        self._waiting: deque[Record] = deque(maxlen=WAITING)
-        self._unkept: list[Change] = []
+        self._waiting: dict[tuple[object, ...], Record] = {}
+        self._unkept: deque[Change] = deque(maxlen=KEPT)
         self._fault = ""      # why they are not kept
-        self._to_flash: list[Awaitable[int]] = []
+        self._to_flash: list[tuple[str, Awaitable[int]]] = []
         self._kept_version = 0
+        self._kept_at = float("-inf")
         self._news = asyncio.Event()
         self._saving = asyncio.Lock()
         self._heard_at: dict[str, float] = {}      # meter -> when it was read last, or first looked for
@@ -110,8 +120,11 @@ class AlarmDesk:
 
     def hear(self, record: Record) -> None:
         """Look at a record that goes into the ring. Link alarms come here first."""
-        if self._engine is None:
-            self._waiting.append(record)
+        if self._engine is None:      # the newest of each kind waits, and all different alarms and events
+            kind = record.schema.kind
+            key = (kind, record.device, record.values[:1] if kind in (Kind.ALARM, Kind.EVENT) else ())
+            self._waiting.pop(key, None)
+            self._waiting[key] = record
             return
         self._judge(self._engine, record)
 
@@ -126,14 +139,25 @@ class AlarmDesk:
             pulse(LOOK_S + SPARE_S)
             self._news.clear()
             with contextlib.suppress(RegistryError):      # the enrolment tells what is wrong with it
-                engine = await self._ready()
-                self._look_at_registry(engine)
-                await self._look(engine)
-                await self._kept(engine)
+                await self.look()
             # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the news.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await self._news.wait()
+            await asyncio.sleep(self._kept_at + KEEP_EVERY_S - self._clock.monotonic())
+
+    async def look(self) -> None:
+        """Judge what no record tells, tell what the server is owed, keep what stands: one turn of the worker.
+
+        Raises RegistryError while it is not known what stood before the restart.
+        """
+        engine, lost = await self._ready(), self._losses.now()
+        self._look_at_registry(engine)
+        self._tell(engine.look("", {LOST: float(lost)}, self._clock.monotonic(), self._now_ms()))
+        await self._look(engine)
+        await self._kept(engine)
+        if self._complete and self._kept_version == engine.version and not self._fault:
+            await self._losses.keep(lost)
 
     def standing(self) -> list[dict[str, Any]]:
         """Return what stands as plain data, oldest first; empty until it is known what stood before."""
@@ -173,10 +197,12 @@ class AlarmDesk:
         if not self._complete:
             try:
                 lines, _history = await self._enrolment.ask(lambda registry: registry.alarms(0))
-            except RegistryError:
+            except RegistryError as error:
+                self._unread = str(error)
                 if self._engine is None and self._without_registry_s() < ALONE_S:
                     raise
             else:
+                self._unread = ""
                 if not self._complete:      # nobody else was quicker
                     self._complete = True
                     self._take_up(_read(lines, Standing))
@@ -190,13 +216,16 @@ class AlarmDesk:
         self._restored((alarm.device, alarm.name) for alarm in before if alarm.name in LINK_NAMES)
         if self._engine is None:
             self._engine = Engine(self.conditions)
+            self._engine.remember("", LOST, self._losses.before())
         self._engine.take_up(before)
-        while self._waiting:
-            self._judge(self._engine, self._waiting.popleft())
+        self._roll_call.anew()
+        waiting, self._waiting = self._waiting, {}
+        for record in waiting.values():
+            self._judge(self._engine, record)
 
     def _without_registry_s(self) -> float:
-        """Return for how long the registry is unusable."""
-        if not self._enrolment.fault:
+        """Return for how long the registry is unusable, or the part of it that keeps alarms."""
+        if not (self._enrolment.fault or self._unread):
             self._registry_gone_at = None
             return 0.0
         now = self._clock.monotonic()
@@ -206,13 +235,15 @@ class AlarmDesk:
     def _look_at_registry(self, engine: Engine) -> None:
         """Without it nobody is polled after a restart, and no meter would ever be silent."""
         if self._without_registry_s() >= ALONE_S:
-            self._tell(engine.told("", REGISTRY_UNUSABLE, "critical", self._enrolment.fault, self._now_ms(),
-                                   raised=True))
-        elif not self._enrolment.fault and self._enrolment.enrolled is not None:
+            self._tell(engine.told("", REGISTRY_UNUSABLE, "critical", self._enrolment.fault or self._unread,
+                                   self._now_ms(), raised=True))
+        elif not (self._enrolment.fault or self._unread) and self._enrolment.enrolled is not None:
             self._tell(engine.told("", REGISTRY_UNUSABLE, "critical", "it can be read again", self._now_ms(),
                                    raised=False))
 
     def _judge(self, engine: Engine, record: Record) -> None:
+        if record.schema.kind not in UNHEARD:
+            self._roll_call.heard(record.device)
         if record.schema.kind is Kind.ALARM:
             name, state, severity, detail = (str(value or "") for value in record.values[:4])
             self._tell(engine.told(record.device, name, severity, detail, self._now_ms(), raised=state == "raised"))
@@ -236,7 +267,27 @@ class AlarmDesk:
             if name not in self._never_heard or not engine.stands(name, SILENT):      # who was silent before, still is
                 self._tell(engine.look(name, {SILENT: now - self._heard_at[name]}, now, self._now_ms()))
         if self._enrolment.enrolled is not None:
-            self._tell(engine.retain((meter.name for meter in self._enrolment.meters), self._now_ms()))
+            registered = {meter.name for meter in self._enrolment.meters}
+            self._tell(engine.retain(registered, self._now_ms()))
+            self._tell(engine.let_go(self._others, self._now_ms()))
+            self._roll_call.retain({"", *registered})
+        if self._complete:
+            self._call_the_roll(engine)
+
+    def _call_the_roll(self, engine: Engine) -> None:
+        for device in self._roll_call.due(self._clock.monotonic()):
+            if not self._put(engine.roll_call(device, self._clock.stamp())):
+                return
+
+    def _put(self, record: Record) -> bool:
+        """Give the ring a record that tells what stands at a device; tell whether it was taken."""
+        ticket = self._keep(record)
+        if ticket is None:
+            self._roll_call.refused(record.device, self._clock.monotonic())
+            return False
+        self._roll_call.taken(record.device)
+        self._to_flash.append((record.device, ticket))
+        return True
 
     def _tell(self, changes: Iterable[Change]) -> None:
         for change in changes:
@@ -244,10 +295,8 @@ class AlarmDesk:
             log.warning("alarm %s %s%s: %s", alarm.name, change.state,
                         f" (meter {alarm.device})" if alarm.device else "", alarm.detail,
                         extra={"fields": {"meter": alarm.device}})
-            ticket = self._keep(change.record(self._clock.stamp()))
-            if ticket is not None:
-                self._to_flash.append(ticket)
-            self._unkept = [*self._unkept[1 - KEPT:], change]
+            self._put(change.record(self._clock.stamp()))
+            self._unkept.append(change)
             self._news.set()
 
     async def _kept(self, engine: Engine) -> None:
@@ -271,17 +320,19 @@ class AlarmDesk:
             history = [msgspec.json.encode(change).decode() for change in changes]
             await self._enrolment.ask(lambda registry: registry.keep_alarms(standing, history))
             now_kept = frozenset(changes)
-            self._unkept = [change for change in self._unkept if change not in now_kept]
-            self._kept_version = version
+            self._unkept = deque((change for change in self._unkept if change not in now_kept), KEPT)
+            self._kept_version, self._kept_at = version, self._clock.monotonic()
 
     async def _on_flash(self) -> bool:
         """Wait until the ring has what was told so far: kept here first, a power cut would leave it untold for ever."""
         to_flash = list(self._to_flash)
         try:
             async with asyncio.timeout(FLASH_S):
-                for ticket in to_flash:
-                    with contextlib.suppress(RingError):      # lost, and counted as such
+                for device, ticket in to_flash:
+                    try:
                         await ticket
+                    except RingError:      # lost, and counted as such
+                        self._roll_call.refused(device, self._clock.monotonic())
         except TimeoutError:      # storage stalls, which the ring tells; the next look tries again
             return False
         del self._to_flash[:len(to_flash)]

@@ -11,8 +11,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from edge.alarms.conditions import Supply
+from edge.config import Settings
 from edge.daemon.air import AirDesk
-from edge.daemon.alarms import AlarmDesk, judges, supply_by
+from edge.daemon.alarms import REGISTRY_UNUSABLE, AlarmDesk, judges, supply_by
 from edge.daemon.backfill import BackfillDesk
 from edge.daemon.duties import standing
 from edge.daemon.errands import ErrandDesk
@@ -21,6 +22,7 @@ from edge.daemon.ground import Ground
 from edge.daemon.images import ImageDesk
 from edge.daemon.latest import Latest
 from edge.daemon.links import LinkDesk
+from edge.daemon.lossesseen import LossesSeen
 from edge.daemon.orders import OrderDesk
 from edge.daemon.pushes import Pushes
 from edge.daemon.radiorecovery import RadioRecovery
@@ -29,9 +31,12 @@ from edge.daemon.radiowatch import RadioWatch
 from edge.daemon.renewable import Renewable
 from edge.errands.image_store import ImageStore
 from edge.errands.means import Means
+from edge.health.linkalarms import NAMES as LINK_ALARMS
+from edge.health.linkrecords import no_radio
 from edge.health.supervise import Worker
 from edge.model import Record, Stream
 from edge.poll.fleet import Fleet
+from edge.uplink.takeover import NAME as UPLINK_TAKEOVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +65,11 @@ async def field_side(ground: Ground, resources: AsyncExitStack) -> FieldSide:
     """
     settings, clock, intake, enrolment = ground.settings, ground.clock, ground.intake, ground.enrolment
     latest = Latest(clock)
+    seen = RadioSeen(ground.state_dir, clock)
     links = LinkDesk(lambda: enrolment.meters, intake.telemetry, clock, settings.radio.record_interval_s,
-                     tell=intake.alarm, seen=RadioSeen(ground.state_dir, clock))
+                     tell=intake.alarm, seen=seen)
+    if settings.radio.kind == "none" and seen.ever:
+        intake.telemetry(no_radio(clock.stamp()))
     means = Means(intake.keep_judged, enrolment.progress, enrolment.keep_progress, clock, ground.ring.meter_clock)
     images = ImageDesk(settings, ImageStore(ground.state_dir), enrolment, means)
     backfill = BackfillDesk(settings, ground.ring, enrolment, clock, intake.telemetry)
@@ -82,7 +90,8 @@ async def field_side(ground: Ground, resources: AsyncExitStack) -> FieldSide:
     images.nudge = fleet.nudge
     supply_of = supply_by(ground.profiles, enrolment.profile_of)
     alarms = AlarmDesk(judges(settings.alarms, supply_of), intake.event, enrolment, fleet.ages_s, clock,
-                       links.alarms.stand)
+                       links.alarms.stand, others=_judged_elsewhere(settings),
+                       losses=LossesSeen(ground.state_dir, lambda: ground.ring.status().lost))
     intake.judged_by(alarms.hear)
     enrolment.when_parted(latest.forget, alarms.forget, backfill.forget)
 
@@ -100,3 +109,9 @@ async def field_side(ground: Ground, resources: AsyncExitStack) -> FieldSide:
         orders=OrderDesk(settings, ground.profiles, enrolment, fleet.order, latest, means), finder=Renewable(finding),
         radio=RadioWatch(lambda: ground.desk.now().radio, links.heard),
         recovery=RadioRecovery(settings.recovery, lambda: links.radio, intake.event, clock, ground.state_dir))
+
+
+def _judged_elsewhere(settings: Settings) -> frozenset[str]:
+    """Return the names of the alarms that parts at work judge by themselves."""
+    return ((LINK_ALARMS if settings.radio.kind != "none" else frozenset())
+            | ({UPLINK_TAKEOVER} if settings.uplink.enabled else frozenset()) | {REGISTRY_UNUSABLE})

@@ -112,7 +112,11 @@ class SettingsDesk:
             if not outcome.done():
                 outcome.set_exception(error)
                 outcome.exception()      # looked at: after a signal nobody waits
+        except BaseException:      # a bug, and the supervisor's; who asked must not wait for ever
+            outcome.cancel()
+            raise
         else:
+            log.info("settings are read again, asked for by %s: %d changed", by, len(answer["changed"]))
             if not outcome.done():
                 outcome.set_result(answer)
 

@@ -119,6 +119,8 @@ GATEWAY_FIELDS = (
     Field("link_deaf_s", unit="s"),
 )
 
+NO_RADIO = Schema(Kind.LINK, (Field("link_radio_state"), Field("link_deaf_s", unit="s")))
+
 
 @dataclass(frozen=True, slots=True)
 class Polls:
@@ -179,6 +181,11 @@ def gateway_link(
         fields += [Field(f"{stem}_rssi_dbm", scaler=-1, unit="dBm"), Field(f"{stem}_grade")]
         values += [tenths(peer.rssi_avg_dbm), peer.grade.label]
     return Record(Schema(Kind.LINK, tuple(fields)), "", stamp, tuple(values))
+
+
+def no_radio(stamp: Stamp) -> Record:
+    """Return the gateway's link record where the settings want no radio: what the server saw of one before is over."""
+    return Record(NO_RADIO, "", stamp, ("none", 0))
 
 
 def tenths(value: float | None) -> int | None:

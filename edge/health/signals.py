@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from edge.health.hangup import HeldHangup
+
 log = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -55,13 +57,21 @@ def stop_signals(
 
 @contextmanager
 def on_hangup(called: Callable[[], object]) -> Iterator[None]:
-    """Have `called` in the loop at each SIGHUP, which ends nothing then. For the main thread's loop."""
+    """Have `called` in the loop at each SIGHUP, which ends nothing then. For the main thread's loop.
+
+    One that came before, while the signal was held, counts. The earlier handler comes back on leaving.
+    """
     loop = asyncio.get_running_loop()
+    before = signal.getsignal(signal.SIGHUP)
     loop.add_signal_handler(signal.SIGHUP, called)
+    if isinstance(before, HeldHangup) and before.came:      # asked only now: none falls in between
+        loop.call_soon(called)
     try:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
+        if before is not None:
+            signal.signal(signal.SIGHUP, before)
 
 
 async def close_within(name: str, closing: Awaitable[object], deadline_s: float) -> bool:

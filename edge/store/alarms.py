@@ -4,7 +4,7 @@ Each is one line of JSON of the caller's, because what an alarm consists of may 
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 KEPT = 500
 """So many changes are kept; the ring has told all of them upstream."""
@@ -20,10 +20,15 @@ def keep(connection: sqlite3.Connection, standing: Sequence[str], changes: Seque
 
 def standing(connection: sqlite3.Connection) -> tuple[str, ...]:
     """Return what stands, as it was kept."""
-    return tuple(str(row[0]) for row in connection.execute("SELECT data FROM alarms_standing").fetchall())
+    return _texts(connection.execute("SELECT CAST(data AS BLOB) FROM alarms_standing").fetchall())
 
 
 def changes(connection: sqlite3.Connection, limit: int) -> tuple[str, ...]:
     """Return the newest changes, newest first."""
-    rows = connection.execute("SELECT data FROM alarm_changes ORDER BY number DESC LIMIT ?", (limit,)).fetchall()
-    return tuple(str(row[0]) for row in rows)
+    return _texts(connection.execute("SELECT CAST(data AS BLOB) FROM alarm_changes ORDER BY number DESC LIMIT ?",
+                                     (limit,)).fetchall())
+
+
+def _texts(rows: Iterable[tuple[bytes]]) -> tuple[str, ...]:
+    """Return each row's text. One that is damaged must not hide the others, so it is not SQLite that decodes."""
+    return tuple(row[0].decode(errors="replace") for row in rows)

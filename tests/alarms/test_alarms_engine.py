@@ -172,7 +172,7 @@ def test_a_change_becomes_a_record_of_the_alarm_stream():
     (change,) = engine.look("m", {"t": 90.0}, 0, 0)
     record = replace(change, at_ms=5).record(STAMP)
     assert record.schema.kind is Kind.ALARM
-    assert record.values == ("hot", "raised", "major", "t 90", None, 1)
+    assert record.values == ("hot", "raised", "major", "t 90", None, 1, "hot")
 
 
 def test_other_conditions_clear_what_nobody_judges_any_more_and_begin_delays_anew():

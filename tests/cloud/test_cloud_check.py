@@ -160,7 +160,7 @@ def test_ids_of_alarms_are_the_same_at_every_run():
 def test_the_words_in_the_rules_are_words_that_the_gateway_says():
     codes = {text.split()[0] for profile in load_profiles().values() for text in map(str, names_of(profile))}
     events = {f"meter_{name}" for name in codes} | {quarantine.EVENT, "uplink_takeover"}
-    grades, states = {grade.label for grade in Grade}, {"present", "absent"}
+    grades, states = {grade.label for grade in Grade}, {"present", "absent", "none"}
     known = {"event": events, "link_grade": grades, "link_radio_state": states, "poll_fail_reason": set(FailReason),
              "ring_problem": {NO_PROBLEM}}
     for alarm in SHIPPED.alarms:
