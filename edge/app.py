@@ -99,7 +99,7 @@ async def gateway(settings: Settings, path: Path | None, deadline: Deadline) -> 
         cloud = cloud_side(ground, field)
         people = people_side(ground, field, cloud)
         desk.govern(Applying(field, cloud, people.remote, levels), ground.intake.event)
-        page = await resources.enter_async_context(page_of(ground, field, people))
+        page = await resources.enter_async_context(page_of(ground, field, cloud, people))
         await resources.enter_async_context(
             serve(Path(settings.gateway.runtime_dir), {**people.requests, "page": page.control}))
 

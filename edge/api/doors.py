@@ -82,6 +82,7 @@ class Doors:
     tail: LogTail
     levels: LevelDesk
     facts: Callable[[], Awaitable[Mapping[str, str]]]    # board and operating system, for the inventory
+    certified: Callable[[str], object]                   # told the SHA-256 of the certificate in use, "" = no TLS
 
     @property
     def settings(self) -> Settings:

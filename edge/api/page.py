@@ -47,7 +47,8 @@ class Page:
         self.document = openapi.document(self.table, __version__)
         door = Door(self.table, self.access, Assets(), tls=settings.api.tls,
                     metrics_open=settings.api.metrics_open)
-        self.server = PageServer(door, settings.api.listen, settings.api.port, self._certificate)
+        self.server = PageServer(door, settings.api.listen, settings.api.port, self._certificate,
+                                 certified=doors.certified)
         self.workers = (("page", self.server.run), ("page watch", self.watch.run))
 
     @asynccontextmanager

@@ -132,9 +132,11 @@ class PageServer:
     """The worker. `address` is where it listens now, None while it does not."""
 
     def __init__(self, app: ASGIApp, listen: str, port: int, certificate: Callable[[], Path | None], *,
+                 certified: Callable[[str], object] = lambda _sha256: None,
                  seats: Seats | None = None, patience: Patience | None = None) -> None:
         """`certificate` names the file with key and certificate (EdgeError where there is none), None = without TLS.
 
+        `certified` is told, each time that serving begins, by which certificate: its SHA-256, "" without TLS.
         `seats` and `patience` are other than usual in tests.
         """
         self.address: tuple[str, int] | None = None
@@ -145,6 +147,7 @@ class PageServer:
         self._listen = listen
         self._port = port
         self._certificate = certificate
+        self._certified = certified
 
     async def run(self, pulse: Pulse) -> None:
         """Serve until cancelled; then open connections have CLOSE_S."""
@@ -189,6 +192,7 @@ class PageServer:
             log.info("the page is at %s://%s:%d%s", "https" if config.is_ssl else "http",
                      f"[{host}]" if ":" in host else host, port,
                      f", SHA-256 of its certificate {shown}" if shown else "")
+            self._certified(shown)
             yield serving
         finally:
             self.address, self.problem = None, "stopped"

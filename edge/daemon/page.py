@@ -33,7 +33,7 @@ FACT_LIMIT_BYTES = 4_096
 async def opened(in_force: Callable[[], Settings], *, clock: Clock, status: StatusDesk, enrolment: Enrolment,
                  library: Library, orders: OrderDesk, alarms: AlarmDesk, latest: Latest, links: LinkDesk,
                  ring: Ring, metrics: MetricsDesk, tail: LogTail, levels: LevelDesk,
-                 reload_config: Request) -> AsyncIterator[Page]:
+                 reload_config: Request, certified: Callable[[str], object]) -> AsyncIterator[Page]:
     """Yield the page, ready to be served by its two workers."""
     thresholds = Thresholds.for_width(in_force().radio.width_mhz)
 
@@ -52,7 +52,7 @@ async def opened(in_force: Callable[[], Settings], *, clock: Clock, status: Stat
         reload_config=reload_config, newest=latest.of, peers=lambda: links.states,
         peer_of=links.peer_of, backlog=backlog,
         bands=tuple((grade.label, thresholds.floor_dbm(grade)) for grade in GRADES),
-        metrics=metrics.text, tail=tail, levels=levels, facts=facts))
+        metrics=metrics.text, tail=tail, levels=levels, facts=facts, certified=certified))
     async with page.opened():
         yield page
 

@@ -62,9 +62,17 @@ def people_side(ground: Ground, field: FieldSide, cloud: CloudSide) -> PeopleSid
 
 
 @asynccontextmanager
-async def page_of(ground: Ground, field: FieldSide, people: PeopleSide) -> AsyncIterator["Page | NoPage"]:
-    """Yield the local page; where the settings want none, nothing of it is loaded."""
+async def page_of(ground: Ground, field: FieldSide, cloud: CloudSide, people: PeopleSide
+                  ) -> AsyncIterator["Page | NoPage"]:
+    """Yield the local page; where the settings want none, nothing of it is loaded.
+
+    Whoever sends a technician to it learns from ThingsBoard which certificate he has to see.
+    """
+    def certified(sha256: str) -> None:
+        cloud.upstream.attributes.tell("", {"page_certificate_sha256": sha256})
+
     if not ground.settings.api.enabled:
+        certified("")
         yield NoPage()
         return
     from edge.daemon.page import opened  # noqa: PLC0415 - see above
@@ -73,7 +81,7 @@ async def page_of(ground: Ground, field: FieldSide, people: PeopleSide) -> Async
         ground.desk.now, clock=ground.clock, status=people.status, enrolment=ground.enrolment,
         library=ground.profiles, orders=field.orders, alarms=field.alarms, latest=field.latest, links=field.links,
         ring=ground.ring, metrics=people.metrics, tail=ground.tail, levels=ground.levels,
-        reload_config=ground.desk.answer,
+        reload_config=ground.desk.answer, certified=certified,
     ) as page:
         yield page
 
