@@ -32,7 +32,7 @@ SHIPPED = "shipped.toml"
 FILE_LIMIT_BYTES = 262_144
 Severity = Literal["critical", "major", "minor", "warning"]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_OPERATORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, UnicodeDecodeError)
+_OPERATORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError)
 
 
 class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -135,12 +135,16 @@ def own(file: str) -> dict[str, Condition]:
         return {}
     try:
         with Path(file).open("rb") as opened:
-            text = opened.read(FILE_LIMIT_BYTES).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            text = opened.read(FILE_LIMIT_BYTES + 1).decode()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else (
+            "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error))      # a name with a zero in it
         kind = SettingsError if isinstance(error, _OPERATORS) else ConfigError
         what = "put the file there, or take the setting out"
         raise kind(f"alarms.file = {file}: cannot be read: {why}; {what}") from error
+    if len(text.encode()) > FILE_LIMIT_BYTES:
+        raise SettingsError(f"alarms.file = {file}: is larger than {FILE_LIMIT_BYTES} bytes; what is behind them would "
+                            "not be judged")
     return parse(text, file)
 
 
@@ -148,7 +152,7 @@ def parse(text: str, where: str) -> dict[str, Condition]:
     """Read a file of conditions. SettingsError names each alarm that is wrong, and why."""
     try:
         tables = msgspec.toml.decode(text.encode(), type=dict[str, list[dict[str, Any]]]).get("alarm", [])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:      # ValueError: a number of 5,000 digits
         raise SettingsError(f"{where}: is no file of [[alarm]] tables: {error}") from None
     found: dict[str, Condition] = {}
     wrong: list[str] = []

@@ -9,7 +9,9 @@ what still holds. What is pending when the gateway stops begins its delay anew.
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from edge.alarms.conditions import Condition, Judges
 from edge.errors import EdgeError
@@ -23,6 +25,9 @@ SCHEMA = Schema(Kind.ALARM, (Field("alarm"), Field("state"), Field("severity"), 
 """Grows only at the end. `standing` counts the device's alarms after the change, `names` tells which: an alarm that is
 not among them is over at the server, too."""
 
+UnixMs = Annotated[int, Meta(ge=0, lt=253_402_300_800_000)]
+"""A time that a calendar has (to the year 9999): one that damage made of it cannot be shown."""
+
 Figures = Mapping[str, float | str]
 State = Literal["raised", "cleared", "acknowledged"]
 
@@ -35,11 +40,11 @@ class Standing:
     name: str
     severity: str
     detail: str
-    raised_ms: int
+    raised_ms: UnixMs
     latched: bool = False
     holds: bool = True
     acknowledged_by: str = ""
-    acknowledged_ms: int | None = None
+    acknowledged_ms: UnixMs | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -295,12 +295,13 @@ async def test_an_alarm_whose_row_is_damaged_is_left_out_and_the_others_go_on(tm
     await site.desk.answer({})
     with Registry.open(tmp_path / "registry.db") as registry:
         (line,), changes = registry.alarms()
-        registry.keep_alarms([line, '{"device":"m"', '{"device":7}'], [*changes, "\x00"])
+        in_no_year = line.replace('"raised_ms":', '"raised_ms":9999').replace("high", "late")
+        registry.keep_alarms([line, '{"device":"m"', '{"device":7}', in_no_year], [*changes, "\x00"])
     await site.restart()
     answer = await site.desk.answer({})
     assert [alarm["name"] for alarm in answer["standing"]] == ["high"]
     assert [change["state"] for change in answer["history"]] == ["raised", "raised"]
-    assert caplog.text.count("what was kept of an alarm cannot be read") == 3
+    assert caplog.text.count("what was kept of an alarm cannot be read") == 4
     await site.enrolment.close()
 
 
@@ -486,6 +487,18 @@ def test_own_conditions_replace_shipped_ones_and_a_wrong_file_is_named(tmp_path)
     assert judges(AlarmSettings(enabled=False), NO_SUPPLY) == Judgement((), ())
     with pytest.raises(SettingsError, match=r"alarms\.file"):
         judges(AlarmSettings(file=str(tmp_path / "none.toml")), NO_SUPPLY)
+
+
+@pytest.mark.parametrize(("text", "why"), [
+    ("#" * 262_145, "is larger than 262144 bytes"),      # cut there, the rest would be missing without a word
+    ("a = " + "[" * 100_000, "is no file of"),
+    ("a = 1" + "0" * 5_000, "is no file of"),
+])
+def test_a_file_of_conditions_that_no_parser_takes_is_told_in_a_line(tmp_path, text, why):
+    own = tmp_path / "alarms.toml"
+    own.write_text(text)
+    with pytest.raises(SettingsError, match=why):
+        judges(AlarmSettings(file=str(own)), NO_SUPPLY)
 
 
 def test_a_meter_is_judged_by_the_supply_of_its_type(tmp_path):
