@@ -33,7 +33,7 @@ ROLES = {
 @pytest.fixture(scope="module")
 def table(tmp_path_factory) -> Table:
     settings = Settings(gateway=GatewaySettings(state_dir=str(tmp_path_factory.mktemp("none"))), api=ApiSettings(tls=False))
-    doors = SimpleNamespace(settings=settings, clock=SystemClock(trust_wall=True))
+    doors = SimpleNamespace(settings=settings, clock=SystemClock(trust_wall=True), certified=str)
     return Page(doors).table
 
 
@@ -337,7 +337,7 @@ async def test_only_the_board_itself_and_only_metrics_are_open_where_the_setting
 
     async def asked(path: str, address: str, *, metrics_open: bool) -> int:
         settings = Settings(gateway=GatewaySettings(state_dir=str(tmp_path)), api=ApiSettings(tls=False, metrics_open=metrics_open))
-        page, told = Page(SimpleNamespace(settings=settings, clock=SystemClock(trust_wall=True), metrics=text)), []
+        page, told = Page(SimpleNamespace(settings=settings, clock=SystemClock(trust_wall=True), metrics=text, certified=str)), []
 
         async def receive():
             return {"type": "http.request"}
