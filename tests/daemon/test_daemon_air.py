@@ -45,6 +45,7 @@ def test_in_europe_a_talkative_meter_is_asked_as_often_as_its_own_duty_cycle_let
 
 def test_a_peer_that_is_used_up_leaves_the_others_their_own() -> None:
     air = site("EU")
+    assert 0.0 < air.ready_at("b", 0.0) < 5.0, "no burst at the start, and no silence"
     for n in range(200):
         air.spent("a", 40, 3_000, float(n))
     assert air.ready_at("a", 200.0) > 230.0
@@ -73,7 +74,7 @@ def test_an_interface_that_becomes_an_access_point_has_an_access_points_share_fr
     links = desk()
     hear(links, "EU", Mode.STATION)      # as the driver makes it, before hostapd has taken it
     air = AirDesk(links, lambda: METERS, 2)
-    assert air.ready_at("a", 0.0) == 0.0
+    assert air.ready_at("a", 0.0) < 5.0
     hear(links, "EU", Mode.AP)
     like = site("EU")
     for n in range(200):
