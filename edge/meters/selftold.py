@@ -15,7 +15,6 @@ from edge.dlms.axdr import AxdrValue, Integer
 from edge.dlms.cosem import Obis
 
 _OBIS_OCTETS = 6
-_DEFINITION_PARTS = 4      # class, OBIS, attribute, data index; newer push setups add restrictions behind them
 
 
 class Told(NamedTuple):
@@ -49,7 +48,7 @@ def _by_object_list(body: Sequence[Any]) -> list[Told]:
         return []
     found = []
     for definition, value in zip(definitions, values, strict=True):
-        match definition:
+        match definition:      # class, OBIS, attribute, data index; newer push setups add restrictions behind them
             case (Integer() as class_id, bytes() as name, Integer() as attribute, Integer(), *_) if _is_obis(name):
                 found.append(Told(Obis.from_bytes(name), value, int(class_id), int(attribute)))
             case _:
