@@ -112,8 +112,10 @@ class SettingsDesk:
             if not outcome.done():
                 outcome.set_exception(error)
                 outcome.exception()      # looked at: after a signal nobody waits
-        except BaseException:      # a bug, and the supervisor's; who asked must not wait for ever
-            outcome.cancel()
+        except Exception:      # a bug, and the supervisor's; who asked must not wait for ever
+            if not outcome.done():
+                outcome.set_exception(LocalStateError("a fault of the gateway's own broke it off; see its log"))
+                outcome.exception()
             raise
         else:
             log.info("settings are read again, asked for by %s: %d changed", by, len(answer["changed"]))

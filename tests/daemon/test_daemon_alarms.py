@@ -373,6 +373,21 @@ async def test_a_loss_that_is_found_while_the_ring_opens_is_an_alarm_once(tmp_pa
     await site.enrolment.close()
 
 
+async def test_the_alarm_of_a_meter_that_is_removed_or_renamed_is_over_at_the_server_too(tmp_path):
+    site = Site(tmp_path)
+    site.volts(260)
+    await site.look()
+    site.kept.clear()
+    site.meters = ("renamed",)
+    await site.look()
+    assert (site.told(), site.desk.standing()) == ([("high", "cleared")], [])
+    site.meters = ("m",)      # back again: told of when it is heard, as a new one
+    site.volts(230)
+    await site.look()
+    assert site.roll() == {"m": (0, "none")}
+    await site.enrolment.close()
+
+
 async def test_alarms_that_nobody_judges_after_a_restart_are_cleared(tmp_path):
     """A condition that was taken out of the file meanwhile, a radio that the settings want no longer."""
     site = Site(tmp_path)

@@ -13,7 +13,7 @@ from edge.configfile import load
 from edge.configlayer import Kept, hash_of
 from edge.daemon.remoteconfig import RemoteConfig
 from edge.daemon.settings import SettingsDesk
-from edge.errors import ConfigError, SettingsError
+from edge.errors import ConfigError, EdgeError, SettingsError
 from edge.uplink.proof import Proof
 from edge.uplink.shared import REQUEST_ID, RESPONSES, UPDATES, SharedAttributes
 
@@ -297,3 +297,20 @@ async def test_a_file_that_is_reloaded_into_a_trial_wins(site):
         assert life.desk.in_force.remote.configurable == ()
         reloading.cancel()
         await asyncio.wait({reloading})
+
+
+async def test_who_asks_for_a_reload_is_answered_in_turn_and_also_where_a_bug_breaks_it_off(tmp_path):
+    (tmp_path / "gateway.toml").write_text(f'[gateway]\nname = "gw"\nstate_dir = "{tmp_path}"\n')
+    life = Life(tmp_path)
+    asked = [asyncio.create_task(life.desk.answer({})) for _ in range(3)]
+    apply, life.parts.apply = life.parts.apply, None      # called like this, it raises TypeError
+    with pytest.raises(TypeError):
+        await life.desk.run(lambda _within_s: None)
+    with pytest.raises(EdgeError, match="a fault of the gateway's own"):
+        await asked[0]
+    life.parts.apply = apply      # the supervisor starts it again
+    running = asyncio.create_task(life.desk.run(lambda _within_s: None))
+    async with asyncio.timeout(10):
+        assert [answer["changed"] for answer in await asyncio.gather(*asked[1:])] == [(), ()]
+    running.cancel()
+    await asyncio.wait({running})
