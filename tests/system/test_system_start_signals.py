@@ -30,7 +30,6 @@ from edge.cli import main
 main()
 """
 SETTINGS = "edge.commands.context:State.load"      # before anything but the command line is read
-IDENTITY = "edge.app:identify"                     # in the loop, before its handlers
 RING = "edge.ring.store:_opened"                   # in the ring's own thread
 SOCKET = "edge.app:serve"                          # everything is open
 WORK = "edge.app:_work"
@@ -45,10 +44,9 @@ def gateway(tmp_path: Path) -> GatewayProcess:
     return GatewayProcess(tmp_path, ring={"size_mib": 8, "slot_mib": 0.25})
 
 
-@pytest.mark.parametrize("stage", [SETTINGS, IDENTITY, WORK])
-def test_a_reload_that_is_asked_for_while_it_starts_is_honoured(gateway: GatewayProcess, stage: str) -> None:
+def test_a_reload_that_is_asked_for_while_it_starts_is_honoured(gateway: GatewayProcess) -> None:
     with gateway:
-        start(gateway, stage, signal.SIGHUP)
+        start(gateway, SETTINGS, signal.SIGHUP)
         gateway.await_status(lambda status: True)
         assert gateway.stop() == 0
     log = gateway.log.read_text()
@@ -56,7 +54,7 @@ def test_a_reload_that_is_asked_for_while_it_starts_is_honoured(gateway: Gateway
     assert log.count("settings are read again, asked for by signal: 0 changed") == 1
 
 
-@pytest.mark.parametrize("stage", [RING, SOCKET, WORK])
+@pytest.mark.parametrize("stage", [RING, SOCKET])
 def test_a_stop_that_is_asked_for_while_it_starts_ends_it_with_everything_closed(gateway: GatewayProcess, stage: str) -> None:
     with gateway:
         start(gateway, stage, signal.SIGTERM)
@@ -70,7 +68,7 @@ def test_a_stop_that_is_asked_for_while_it_starts_ends_it_with_everything_closed
 
 def test_a_cut_at_any_stage_of_the_start_costs_nothing(gateway: GatewayProcess) -> None:
     with gateway:
-        for stage in (IDENTITY, RING, WORK):
+        for stage in (RING, WORK):
             start(gateway, stage, signal.SIGKILL)
             assert gateway.process is not None
             assert gateway.process.wait(30) == -signal.SIGKILL
