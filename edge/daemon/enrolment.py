@@ -23,6 +23,7 @@ from edge.health.signals import close_within
 from edge.meters.library import Library
 from edge.model import Learned, Meter
 from edge.poll.fleet import Change, Enrolled, Fleet
+from edge.poll.lockout import DUTY as REFUSED
 from edge.store.meters import ENDPOINT
 from edge.store.registry import Registry
 
@@ -148,6 +149,10 @@ class Enrolment:
         """Keep on flash how far a duty has come; RegistryError if that cannot be done. See `Registry`."""
         await self.keep_all_progress(duty, {name: data})
 
+    async def keep_refusal(self, name: str, note: str) -> None:
+        """Keep on flash that a meter refused to associate, "" forgets it; RegistryError if that cannot be done."""
+        await self.keep_progress(name, REFUSED, note)
+
     async def keep_all_progress(self, duty: str, data: Mapping[str, str]) -> None:
         """Keep it for many meters in one write. RegistryError as above."""
         await self._call(lambda registry: registry.keep_all_progress(duty, data))
@@ -234,4 +239,5 @@ def _same(before: Enrolled, after: Enrolled | None) -> bool:
 def _enrolled(registry: Registry) -> tuple[Enrolled, ...]:
     title = registry.client_title()
     return tuple(Enrolled(meter, registry.password(meter.name), registry.learned(meter.name),
-                          registry.keys(meter.name), title) for meter in registry.list())
+                          registry.keys(meter.name), title, registry.progress(meter.name, REFUSED))
+                 for meter in registry.list())

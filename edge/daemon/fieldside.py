@@ -86,6 +86,7 @@ async def field_side(ground: Ground, resources: AsyncExitStack) -> FieldSide:
         ground.profiles, settings=settings.poll, sink=sink, on_learned=enrolment.keep_learned,
         reserve=enrolment.reserve_counters, clock=clock, promises=ground.promises, rng=ground.rng,
         air=AirDesk(links, lambda: enrolment.meters, settings.radio.width_mhz), on_push=pushes.polled,
+        on_refusal=enrolment.keep_refusal,
         errands_of=ErrandDesk([standing(ground.desk.now, means), backfill.of, images.of]).of))
     images.nudge = fleet.nudge
     supply_of = supply_by(ground.profiles, enrolment.profile_of)

@@ -31,6 +31,7 @@ from edge.poll.counters import Reserve, counter_desk
 from edge.poll.errand import Errand, ErrandsOf
 from edge.poll.line import Line
 from edge.poll.link import OnLearned
+from edge.poll.lockout import OnRefusal, nobody_keeps
 from edge.poll.outcomes import Sink
 from edge.poll.poller import ALONE, FREE, Poller
 from edge.poll.state import PollerState
@@ -54,6 +55,7 @@ class Enrolled:
     learned: Learned = field(default_factory=Learned)
     keys: Keys = NO_KEYS
     client_title: bytes = b""
+    refusal: str = field(default="", repr=False)      # see `edge.poll.lockout`
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class _Running:
     hang_up: bool
     task: asyncio.Task[None]
     learned: Learned
+    refusal: str
     poller: Poller | None = None
 
 
@@ -110,11 +113,13 @@ class Fleet:
         errands_of: ErrandsOf = _no_errands,
         air: Air = FREE,
         on_push: Callable[[str, Pushed], None] = _nobody_listens,
+        on_refusal: OnRefusal = nobody_keeps,
     ) -> None:
         """`on_learned` keeps what was found out about a meter in the registry, off the loop.
 
         `reserve` sets invocation counters aside there, for meters with keys. `errands_of` gives a meter's errands each
         time its poller starts. `on_push` takes what a meter sends unasked while it is polled; it raises nothing.
+        `on_refusal` keeps that a meter refused to associate.
         """
         self.turnstile = Turnstile(settings.at_once, clock, self._forgive)
         self.workers: dict[str, WorkerState] = {}
@@ -130,6 +135,7 @@ class Fleet:
         self._errands_of = errands_of
         self._air = air
         self._on_push = on_push
+        self._on_refusal = on_refusal
         self._running: dict[str, _Running] = {}
         self._wired = Gate(WIRED_AT_ONCE)
         self._lines: dict[tuple[str, int], Line] = {}      # by lane
@@ -165,6 +171,9 @@ class Fleet:
             changed = [name for name, running in self._running.items()
                        if name not in gone and self._differs(running, wanted[name], hang_up=name in twins)]
             new = [name for name in wanted if name not in refused and name not in self._running]
+            for name in changed:      # the registry may have been read before the note of a refusal was in it
+                if note := self._running[name].refusal:
+                    wanted[name] = replace(wanted[name], refusal=note)
             await self._stop([*gone, *changed])
             for name in (*changed, *new):
                 self._start(wanted[name], hang_up=name in twins)
@@ -188,7 +197,8 @@ class Fleet:
                     running.poller.use(settings)
             await self._stop(list(changed))
             for running in changed.values():
-                self._start(replace(running.enrolled, learned=running.learned), hang_up=running.hang_up)
+                self._start(replace(running.enrolled, learned=running.learned, refusal=running.refusal),
+                            hang_up=running.hang_up)
             return tuple(changed)
 
     def renew_errands(self) -> None:
@@ -294,13 +304,14 @@ class Fleet:
                 settings=self._settings, gate=gate, sink=self._sink, on_learned=self._note_learned,
                 clock=self._clock, promise=pulse, rng=self._rng, connect=connect, hang_up=hang_up, keys=item.keys,
                 client_title=item.client_title, reserve=self._reserve, crowd=crowd, air=self._air,
-                errands=self._errands_of(item.meter, profile), on_push=functools.partial(self._on_push, name))
+                errands=self._errands_of(item.meter, profile), on_push=functools.partial(self._on_push, name),
+                refusal=running.refusal, on_refusal=self._note_refusal)
             await running.poller.run()
 
         task = asyncio.create_task(
             supervise(f"poll {name}", work, self._policy, promises=self._promises, monotonic=self._clock.monotonic,
                       rng=self._rng, states=self.workers), name=f"poll {name}")
-        self._running[name] = _Running(item, profile, place, hang_up, task, item.learned)
+        self._running[name] = _Running(item, profile, place, hang_up, task, item.learned, item.refusal)
 
     def _forgive(self, name: str) -> None:
         running = self._running.get(name)
@@ -312,6 +323,12 @@ class Fleet:
         if running is not None:
             running.learned = learned
         await self._on_learned(name, learned)
+
+    async def _note_refusal(self, name: str, note: str) -> None:
+        running = self._running.get(name)
+        if running is not None:
+            running.refusal = note
+        await self._on_refusal(name, note)
 
     async def _stop(self, names: list[str]) -> None:
         stopping = [self._running[name].task for name in names]

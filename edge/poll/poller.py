@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 from edge.clock import Clock
 from edge.config import PollSettings
-from edge.errors import LocalStateError, Unreachable
+from edge.errors import FailReason, LocalStateError, Unreachable
 from edge.health.promise import Pulse
 from edge.meters.profile import Profile
 from edge.model import Keys, Learned, Meter
@@ -26,6 +26,7 @@ from edge.poll.common import Common
 from edge.poll.counters import Reserve, counter_desk
 from edge.poll.errand import Errand, Errands
 from edge.poll.link import Link, OnLearned
+from edge.poll.lockout import Lockout, OnRefusal, nobody_keeps
 from edge.poll.outcomes import Outcomes, Sink
 from edge.poll.recovery import Circuit, Limits, Recovery
 from edge.poll.rest import Rest
@@ -73,11 +74,14 @@ class Poller:
         crowd: Crowd = ALONE,
         air: Air = FREE,
         on_push: OnPush = nobody_listens,
+        refusal: str = "",
+        on_refusal: OnRefusal = nobody_keeps,
     ) -> None:
         """`connect`: a way to the meter that is shared with others, None for its own. `hang_up`: close after each poll.
 
         `reserve` sets invocation counters aside, for meters with keys. `errands` are the standing ones. `crowd`
-        is told how each attempt ended, `air` says when one may be made, `on_push` takes what comes unasked. Raises
+        is told how each attempt ended, `air` says when one may be made, `on_push` takes what comes unasked. `refusal`
+        is what `on_refusal` kept of a meter that refused to associate. Raises
         ConfigError when the meter cannot be addressed, or lacks its password or keys.
         """
         self.meter = meter
@@ -95,11 +99,15 @@ class Poller:
             connect or functools.partial(connect_for, meter, settings.connect_timeout_s), counters=self.counters,
             on_learned=on_learned, pulse=promise, desk=counter_desk(meter.name, associate, reserve),
             counter_obis=meter.counter_obis, on_push=on_push)
+        lockout = Lockout(meter.name, associate, refusal, on_refusal, clock)
+        lockout.resume(self.recovery)
+        if self.recovery.circuit is Circuit.OPEN:
+            self.counters.last_reason = FailReason.ASSOCIATION_REFUSED
         self._errands = Errands(errands)
         self._rest = Rest(self._common, self._link, self._errands, interval_s=self.interval_s, between=self.between,
                           keep_alive_s=profile.timing.keep_alive_s)
         self._slot = Slot(self._common, self._link, Outcomes(self._common, profile, sink), crowd, self.between,
-                          settings.connect_timeout_s)
+                          settings.connect_timeout_s, lockout)
         self._schedule: Schedule | None = None      # from `run` on
         self._tick = Tick(0, float("inf"))
         self._due_before = 0      # slots of earlier schedules

@@ -104,6 +104,7 @@ class Step:
 
     level: Level
     not_before: float
+    refused_rest_s: float = 0.0      # of a rest that no restart may end, 0.0 for any other
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,12 @@ class Recovery:
         self.failures_in_row = 1
         return True
 
+    def resume(self, rest_s: float, left_s: float, now: float) -> None:
+        """Begin within the rest that a former process began: `rest_s` long, `left_s` of it not over."""
+        self.circuit, self.level = Circuit.OPEN, Level.REST
+        self.failures_in_row, self._silent = 1, False
+        self._rest_s, self._not_before = rest_s, now + left_s
+
     def failed(self, reason: FailReason, now: float, *, temporary: bool = False, link_gone: bool = False) -> Step:
         """Note a failure and say what follows. A temporary one is repeated once, then climbs as any other.
 
@@ -214,4 +221,4 @@ class Recovery:
         self.circuit, self.level = Circuit.OPEN, Level.REST
         self.rests += 1
         self._not_before = now + self._rest_s
-        return Step(Level.REST, self._not_before)
+        return Step(Level.REST, self._not_before, self._rest_s if long_rest else 0.0)

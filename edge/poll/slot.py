@@ -21,6 +21,7 @@ from edge.meters import reading
 from edge.model import Kind, Record
 from edge.poll.common import PROMISE_MARGIN_S, Common
 from edge.poll.link import Link
+from edge.poll.lockout import Lockout
 from edge.poll.outcomes import Outcomes
 from edge.poll.recovery import UNANSWERED, Circuit, Level
 from edge.poll.schedule import Between
@@ -33,7 +34,7 @@ class Slot:
     """One meter's slots, one after the other. Used by its poller's task; `forgive` by any task of the loop."""
 
     def __init__(self, common: Common, link: Link, outcomes: Outcomes, crowd: Crowd, between: Between,
-                 connect_timeout_s: float) -> None:
+                 connect_timeout_s: float, lockout: Lockout) -> None:
         """`crowd` is told how each attempt ended, and knows when the link to all is gone."""
         self._common = common
         self._link = link
@@ -41,6 +42,7 @@ class Slot:
         self._crowd = crowd
         self._between = between
         self._connect_timeout_s = connect_timeout_s
+        self._lockout = lockout
         self._forgiven = asyncio.Event()
 
     def use(self, between: Between) -> None:
@@ -158,12 +160,15 @@ class Slot:
         if step.level is Level.RECONNECT and step.not_before < end:
             log.debug("meter %s: %s; connecting anew in %.1f s", self._common.name, error, step.not_before - now)
             return True
+        if step.refused_rest_s:
+            await self._lockout.refused(step.refused_rest_s)
         await self._outcomes.failure(error.reason, str(error))
         return False
 
     async def _succeeded(self, record: Record) -> None:
         """Note an exchange that went well, even where the meter refused every object."""
         recovery = self._common.recovery
+        await self._lockout.lifted()
         if record.schema.kind is Kind.FAILURE:
             recovery.failed(FailReason.ACCESS_REFUSED, self._common.now())
             await self._outcomes.no_reading(record)
