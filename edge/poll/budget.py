@@ -4,6 +4,7 @@ The radio link is one shared channel: asking fifty meters at once makes each exc
 TCP-to-RS485 bridge serves one client, so two meters behind one bridge (a *lane*) are never asked together. Meters that
 failed last time (*doubtful*) get half of the places at most: waiting for the dead must not starve the living. What need
 not be done now (*background*: backfill, clocks) gets half of the places at most, and only those that no poll can take.
+And who waits long for a first connection stands *aside*: it uses no air, and its place serves those who answer.
 
 On a lane that more want than can have it, what is shared out is its time, not its turns: `Lane`.
 """
@@ -12,6 +13,9 @@ from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+ASIDE_FOR_EACH = 3
+"""So many may stand aside for each place: each sends a SYN now and then, and comes back with a connection."""
 
 
 class _Place(NamedTuple):
@@ -57,7 +61,7 @@ class _Lane:
 
 @dataclass(frozen=True, slots=True)
 class GateState:
-    """How busy the gate is: plain data for status."""
+    """How busy the gate is: plain data for status. `inside` are those that hold a place, not who stands aside."""
 
     limit: int
     inside: int
@@ -80,6 +84,7 @@ class Gate:
             raise ValueError(f"at least one meter must be asked at once, not {limit}")
         self.limit = limit
         self._inside: dict[Hashable, _Place] = {}
+        self._aside: set[Hashable] = set()            # of those inside
         self._queue: deque[_Place] = deque()
         self._lanes: dict[Hashable, _Lane] = {}       # those that anybody is in or wants
         self._longest = 0
@@ -107,6 +112,7 @@ class Gate:
         `used_s` is how long it was inside.
         """
         left = self._inside.pop(ticket, None)
+        self._aside.discard(ticket)
         if left is not None:
             if left.lane is not None:
                 self._lanes[left.lane].leave(left, used_s)
@@ -116,6 +122,21 @@ class Gate:
         if left is not None and not any(place.lane == left.lane for place in (*self._inside.values(), *self._queue)):
             self._lanes.pop(left.lane, None)
         return admitted
+
+    def aside(self, ticket: Hashable) -> tuple[Hashable, ...]:
+        """Let somebody inside give its place to others, and keep its lane; return those admitted by it, in order.
+
+        Nothing happens where too many stand aside already, nor with the doubtful: they have half of the places at most.
+        """
+        place = self._inside.get(ticket)
+        if place is None or place.doubtful or len(self._aside) >= ASIDE_FOR_EACH * self.limit:
+            return ()
+        self._aside.add(ticket)
+        return self._admit()
+
+    def back(self, ticket: Hashable) -> None:
+        """Let it have its place again, at once: for a moment there may be more inside than the limit."""
+        self._aside.discard(ticket)
 
     def resize(self, limit: int) -> tuple[Hashable, ...]:
         """Change the limit; return those admitted by it, in order. Who is inside stays, also above a smaller limit."""
@@ -132,15 +153,18 @@ class Gate:
 
     def state(self) -> GateState:
         """Return how busy it is."""
-        return GateState(self.limit, len(self._inside), len(self._queue), self._longest)
+        return GateState(self.limit, len(self._inside) - len(self._aside), len(self._queue), self._longest)
 
     def _full(self) -> bool:
-        return sum(not place.leaving for place in self._inside.values()) >= self.limit
+        return sum(not place.leaving for place in self._holding()) >= self.limit
+
+    def _holding(self) -> list[_Place]:
+        return [place for ticket, place in self._inside.items() if ticket not in self._aside]
 
     def _next(self) -> _Place | None:
         """Return who is admitted next, None when nobody who waits may go."""
-        inside, half, full = self._inside.values(), max(1, self.limit // 2), self._full()
-        taken = {place.lane for place in inside if place.lane is not None}
+        inside, half, full = self._holding(), max(1, self.limit // 2), self._full()
+        taken = {place.lane for place in self._inside.values() if place.lane is not None}
         no_doubtful = sum(place.doubtful for place in inside) >= half
         no_background = sum(place.background for place in inside) >= half
         may_go = [place for place in self._queue if place.lane not in taken and (place.leaving or not full)

@@ -10,7 +10,7 @@ from edge.poll.air import Air
 from edge.poll.budget import Gate
 from edge.poll.recovery import Recovery
 from edge.poll.state import Counters
-from edge.poll.turn import turn
+from edge.poll.turn import Place, turn
 
 PROMISE_MARGIN_S = 60.0
 """Beyond a planned wait: connecting, and the commit of a record to flash."""
@@ -37,7 +37,7 @@ class Common:
         return self.clock.monotonic()
 
     def turn(self, *, doubtful: bool = False, background: bool = False,
-             leaving: bool = False) -> AbstractAsyncContextManager[None]:
+             leaving: bool = False) -> AbstractAsyncContextManager[Place]:
         """Hold a place at the gate, at this meter's cost. See `edge.poll.turn.turn`."""
         return turn(self.gate, self.lane, self.pulse, payer=self.name, doubtful=doubtful, background=background,
                     leaving=leaving)

@@ -34,7 +34,7 @@ from edge.poll.schedule import Between, Schedule, Tick, between_polls
 from edge.poll.session import Connect
 from edge.poll.slot import Slot
 from edge.poll.state import Counters, PollerState
-from edge.poll.transport import connect_for
+from edge.poll.transport import Transport, connect_for
 from edge.poll.turn import Alone, Crowd
 from edge.poll.unasked import OnPush, nobody_listens
 
@@ -96,7 +96,8 @@ class Poller:
         associate = association_settings(meter, profile, password, settings, keys, client_title)
         self._link = Link(
             meter.name, profile, learned, associate,
-            connect or functools.partial(connect_for, meter, settings.connect_timeout_s), counters=self.counters,
+            functools.partial(self._reach, connect or functools.partial(
+                connect_for, meter, settings.connect_timeout_s)), counters=self.counters,
             on_learned=on_learned, pulse=promise, desk=counter_desk(meter.name, associate, reserve),
             counter_obis=meter.counter_obis, on_push=on_push)
         lockout = Lockout(meter.name, associate, refusal, on_refusal, clock)
@@ -152,6 +153,10 @@ class Poller:
         """Have other standing errands; a step that is under way is finished."""
         self._errands.replace(standing)
         self.nudge()
+
+    async def _reach(self, connect: Connect) -> Transport:
+        with self._slot.connecting():
+            return await connect()
 
     def _begin(self) -> Schedule:
         self._schedule = Schedule.spread(self.meter.name, self.interval_s, self._clock.monotonic())

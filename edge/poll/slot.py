@@ -15,6 +15,7 @@ connection does not cost a quarter-hour value.
 import asyncio
 import contextlib
 import logging
+from contextlib import AbstractContextManager
 
 from edge.errors import FailReason, MeterError
 from edge.meters import reading
@@ -25,7 +26,7 @@ from edge.poll.lockout import Lockout
 from edge.poll.outcomes import Outcomes
 from edge.poll.recovery import UNANSWERED, Circuit, Level
 from edge.poll.schedule import Between
-from edge.poll.turn import Crowd
+from edge.poll.turn import Crowd, Place
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Slot:
         self._between = between
         self._connect_timeout_s = connect_timeout_s
         self._lockout = lockout
+        self._place: Place | None = None      # while an attempt is made
         self._forgiven = asyncio.Event()
 
     def use(self, between: Between) -> None:
@@ -53,6 +55,10 @@ class Slot:
         """Try this meter again without its back-off: it was silent because the link was gone."""
         if self._common.recovery.forgive():
             self._forgiven.set()
+
+    def connecting(self) -> AbstractContextManager[None]:
+        """Wait for a connection in the block: where that takes long, other meters have the place meanwhile."""
+        return contextlib.nullcontext() if self._place is None else self._place.connecting()
 
     async def serve(self, due: float, end: float) -> None:
         """Leave exactly one record of the slot at `due`, at the latest when `end` has come and no try is open.
@@ -66,12 +72,12 @@ class Slot:
             doubtful = common.recovery.failures_in_row > 0
             began = common.now()
             try:
-                async with common.turn(doubtful=doubtful):
+                async with common.turn(doubtful=doubtful) as place:
                     began = common.now()
                     if first:
                         common.counters.late(began - due)
                         first = False
-                    record = await self._attempt()
+                    record = await self._attempt(place)
             except MeterError as error:
                 if await self._failed(error, end, link_gone=self._silence(error, began, doubtful=doubtful)):
                     continue
@@ -127,12 +133,13 @@ class Slot:
         what = "circuit open" if resting else "waiting before the next connection"
         await self._outcomes.failure(reason, f"{what}, {wait_s:.0f} s left; last failure: {last_reason.value}")
 
-    async def _attempt(self) -> Record:
-        common = self._common
+    async def _attempt(self, place: Place) -> Record:
+        common, self._place = self._common, place
         common.pulse(self._connect_timeout_s + PROMISE_MARGIN_S)
         try:
             answers = await self._link.poll()
         finally:
+            self._place = None
             self._link.spend(common.air, common.now())
             if self._between is Between.HANG_UP:
                 await self._link.close()      # within the turn: behind the same bridge somebody may be next

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol
 
 from edge.clock import Clock
@@ -21,11 +21,34 @@ FIRST = 16
 """Meters asked at once to begin with: where a round trip lasts seconds, fewer would take a minute to open them all."""
 
 
+ASIDE_S = 2.0
+"""A connection that takes longer gives its place away until it is there: it mostly never comes."""
+
+
+class Place:
+    """A place inside the gate, or in its queue."""
+
+    def __init__(self, gate: Gate, ticket: Hashable) -> None:
+        """Use `turn`."""
+        self._gate = gate
+        self._ticket = ticket
+
+    @contextmanager
+    def connecting(self) -> Iterator[None]:
+        """Wait for a connection in the block: where that takes long, others have the place meanwhile."""
+        alarm = asyncio.get_running_loop().call_later(ASIDE_S, lambda: _wake(self._gate.aside(self._ticket)))
+        try:
+            yield
+        finally:
+            alarm.cancel()
+            self._gate.back(self._ticket)
+
+
 @asynccontextmanager
 async def turn(
     gate: Gate, lane: Hashable | None, pulse: Pulse, *, payer: str = "", doubtful: bool = False,
     background: bool = False, leaving: bool = False,
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Place]:
     """Hold a place inside the gate. Cancelling gives the place, or the place in the queue, to those behind.
 
     `payer` is the meter whose use of the lane it is; background work needs none. `leaving` as in `Gate.ask`.
@@ -39,7 +62,7 @@ async def turn(
                 pulse(PULSE_S * 2)
                 await asyncio.wait({ticket}, timeout=PULSE_S)
         entered = loop.time()
-        yield
+        yield Place(gate, ticket)
     finally:
         _wake(gate.leave(ticket, 0.0 if entered is None else loop.time() - entered))
 
@@ -87,7 +110,8 @@ class Turnstile:
 
     def answered(self, _meter: str, took_s: float) -> None:
         """See `Crowd`."""
-        inside = max(1, self.gate.state().inside)
+        gate = self.gate.state()
+        inside = max(1, min(gate.inside, gate.limit))      # who comes back from aside says nothing of this limit
         self._limit(self.pacing.answered(self._clock.monotonic(), took_s, inside, waiting=self.gate.wanted()))
         if back := self._blackout.answered():
             log.info("the link is back: %d meters that were silent with it are tried at once", len(back))

@@ -196,3 +196,26 @@ def test_time_that_nobody_wanted_gives_no_credit_and_is_no_debt() -> None:
     assert not gate.ask("b2", "bus", payer="b")
     assert gate.leave("b1", 1.0) == ("a2",)
     assert gate.leave("a2", 1.0) == ("b2",)
+
+
+def test_who_stands_aside_gives_its_place_but_not_its_lane_and_few_may() -> None:
+    gate = Gate(1)
+    assert gate.ask("a", "bridge")
+    assert not gate.ask("b", "bridge")
+    assert not gate.ask("c")
+    assert gate.aside("a") == ("c",)
+    assert gate.state().inside == 1
+    assert gate.leave("c") == (), "the lane is taken"
+    gate.back("a")
+    assert not gate.ask("d")
+    assert gate.leave("a", 1.0) == ("b",)
+    assert gate.leave("b") == ("d",)
+    admitted = ["d"]
+    for number in range(5):
+        gate.ask(f"e{number}")
+        admitted += gate.aside(admitted[-1])
+    assert admitted == ["d", "e0", "e1", "e2"], "three for each place"
+    assert gate.aside("nobody") == ()
+    for name in (*admitted, "e3", "e4"):
+        gate.leave(name)
+    assert gate.ask("f"), "nobody is lost track of"
