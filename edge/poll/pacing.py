@@ -270,7 +270,7 @@ class Patience:
 
     def _stretch(self) -> None:
         answer_s = copy_s = self._stretched_for_s = self._repeat_s
-        while copy_s + answer_s < self._deadline_s:
+        while copy_s * REPEAT_SLACK + answer_s < self._deadline_s:      # one that just fits may come just too late
             copy_s *= 2
         wanted = (copy_s * REPEAT_SLACK + answer_s) / self._deadline_s
         if wanted > REPEAT_WAIT_MOST and copy_s > answer_s:      # not the first copy, and too far away
