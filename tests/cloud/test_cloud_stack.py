@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import ssl
 import subprocess
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 STACK = Path(__file__).parents[2] / "cloud/stack"
 DOCKER = """#!/bin/bash
 echo "$*" >> "$DOCKER_LOG"
-[[ $* == *pg_dump* ]] && { echo dump; exit "${DUMP_STATUS:-0}"; }
+[[ -n ${FAILS:-} && $* == *$FAILS* ]] && exit 1
+[[ $* == *pg_dump* ]] && { echo dump; [ -z "${DUMP_HANGS:-}" ] || { echo ready > "$DUMP_HANGS"; sleep 60; }; exit 0; }
 [[ $* == *pg_restore* ]] && cat > "$DOCKER_LOG.restored"
+[[ $* == *pg_tables* ]] && echo "${TABLES:-0}"
 exit 0
 """
 
@@ -31,9 +34,9 @@ def stack(tmp_path):
     log = tmp_path / "docker.log"
 
     def run(*words, answer="", **extra):
-        environ = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "DOCKER_LOG": str(log), **extra}
-        done = subprocess.run([folder / "stack", *words], input=answer, env=environ, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run([folder / "stack", *words], input=answer, env=run.environ(**extra), capture_output=True, text=True, check=False, timeout=60)
         return done.returncode, done.stdout + done.stderr
+    run.environ = lambda **extra: {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "DOCKER_LOG": str(log), **extra}
     run.folder, run.state = folder, folder / "state"
     run.calls = lambda: [re.sub(r"^compose --project-directory \S+ -f \S+ ", "", line) for line in log.read_text().splitlines()] if log.exists() else []
     return run
@@ -73,7 +76,7 @@ def test_install_is_done_in_order_and_once(stack):
     stack("cert", "things")
     assert "nothing is installed" in stack("up")[1]
     assert stack("install")[0] == 0
-    assert [call for call in stack.calls() if "version" not in call] == [
+    assert [call for call in stack.calls() if "version" not in call and "psql" not in call] == [
         "pull", "up -d --wait postgres kafka", "run --rm -e INSTALL_TB=true -e LOAD_DEMO=false thingsboard"]
     assert stack("up")[0] == 0
     assert stack.calls()[-1] == "up -d --wait"
@@ -84,14 +87,75 @@ def test_install_is_done_in_order_and_once(stack):
 
 def test_a_backup_is_whole_or_not_there(stack, tmp_path):
     file = tmp_path / "backup"
-    status, output = stack("backup", file, DUMP_STATUS="1")
-    assert status == 1
-    assert "no backup was made" in output
-    assert list(tmp_path.glob("backup*")) == []
+    for fails, told in (("pg_dump", "no backup was made"), ("pg_restore", "cannot be read back")):
+        status, output = stack("backup", file, FAILS=fails)
+        assert status == 1
+        assert told in output
+        assert list(tmp_path.glob("backup*")) == []
     assert stack("backup", file)[0] == 0
     assert file.read_text() == "dump\n"
     assert file.stat().st_mode & 0o077 == 0, "it holds credentials"
     assert "is there already" in stack("backup", file)[1]
+
+
+def test_a_backup_that_is_interrupted_leaves_nothing_and_touches_nothing_of_others(stack, tmp_path):
+    os.mkfifo(tmp_path / "ready")
+    going = subprocess.Popen([stack.folder / "stack", "backup", tmp_path / "backup"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             env=stack.environ(DUMP_HANGS=str(tmp_path / "ready")), start_new_session=True)
+    assert (tmp_path / "ready").read_text() == "ready\n"
+    os.killpg(going.pid, signal.SIGTERM)
+    going.communicate(timeout=60)
+    assert going.returncode != 0
+    assert list(tmp_path.glob("backup*")) == []
+    (tmp_path / "backup.new").mkdir()
+    (tmp_path / "backup.new/mine").touch()
+    assert stack("backup", tmp_path / "backup")[0] == 1
+    assert (tmp_path / "backup.new/mine").exists()
+
+
+def test_a_backup_that_cannot_be_restored_takes_nothing_away(stack, tmp_path):
+    """It is read into a database beside the one in use, and takes its place in one transaction (PostgreSQL, ALTER DATABASE)."""
+    stack("cert", "things")
+    stack("install")
+    (tmp_path / "backup").write_text("du")
+    before = len(stack.calls())
+    status, output = stack("restore", tmp_path / "backup", "--yes", FAILS="pg_restore")
+    assert status == 1
+    assert "the database is as it was" in output
+    done = stack.calls()[before:]
+    assert not any("RENAME" in call or call.endswith("--force thingsboard") or call.startswith("stop") for call in done), done
+    before = len(stack.calls())
+    assert stack("restore", tmp_path / "backup", "--yes")[0] == 0
+    done = [call for call in stack.calls()[before:] if "version" not in call]
+    order = [next(number for number, call in enumerate(done) if part in call)
+             for part in ("createdb", "pg_restore", "stop thingsboard", "pg_terminate", "RENAME", "--force thingsboard_old")]
+    assert order[:-1] == sorted(order[:-1])
+    assert done[-2:] == ["exec -T postgres dropdb -U postgres --force thingsboard_old", "up -d --wait"]
+
+
+@pytest.mark.parametrize(("words", "fails", "extra", "told"), [
+    (("install",), "psql", {}, "the database does not answer"),
+    (("install",), "", {"TABLES": "1"}, "the database is not empty"),       # ThingsboardInstallService: createSysAdmin fails over what is there
+    (("install",), "INSTALL_TB", {}, "the installation failed; ./stack reset"),
+    (("install",), "--wait", {}, "did not become healthy"),
+])
+def test_what_fails_is_told_with_what_to_do(stack, words, fails, extra, told):
+    stack("cert", "things")
+    status, output = stack(*words, FAILS=fails, **extra)
+    assert (status, told in output) == (1, True), output
+    assert not (stack.state / "installed").exists()
+
+
+def test_a_certificate_that_cannot_be_made_is_one_line_and_the_old_one_stays(stack, tmp_path):
+    long = ".".join(["a" * 60] * 3) + ".example.org"
+    assert stack("cert", long)[0] == 0, "a common name ends at 64 characters, a host name at 253"
+    before = (stack.state / "certs/server.pem").read_bytes()
+    (tmp_path / "bin/openssl").write_text("#!/bin/bash\necho 'unable to write: No space left on device' >&2\nexit 1\n")
+    (tmp_path / "bin/openssl").chmod(0o755)
+    status, output = stack("cert", "things")
+    assert (status, output) == (1, "stack: openssl req failed: unable to write: No space left on device\n")
+    assert (stack.state / "certs/server.pem").read_bytes() == before
+    assert list(stack.state.glob("cert.*")) == []
 
 
 def test_what_deletes_asks_first(stack, tmp_path):
@@ -154,7 +218,7 @@ def read(text):
 
 
 COMPOSE = read((STACK / "compose.yml").read_text())
-SERVICE_KEYS = {"image", "restart", "env_file", "environment", "volumes", "shm_size", "stop_grace_period", "healthcheck", "depends_on", "ports"}
+SERVICE_KEYS = {"image", "restart", "env_file", "environment", "volumes", "shm_size", "stop_grace_period", "healthcheck", "depends_on", "ports", "logging"}
 
 
 def test_the_compose_file_holds_together():
@@ -168,9 +232,16 @@ def test_the_compose_file_holds_together():
         assert set(service) <= SERVICE_KEYS, name
         assert {"test", "interval", "timeout", "retries"} <= set(service["healthcheck"]), name
         assert service["restart"] == "unless-stopped"
+        # Docker keeps all that a container says for ever unless it is told not to (docker/docker-compose.yml of v4.2.2.3 has a limit too).
+        assert service["logging"] == {"driver": "json-file", "options": {"max-size": "50m", "max-file": "5"}}
         for other, how in service.get("depends_on", {}).items():
             assert other in services
             assert how == {"condition": "service_healthy"}
+
+
+def test_a_database_that_is_still_being_made_is_not_healthy():
+    """While docker-entrypoint.sh of the image makes it, it listens on its socket alone, and is then stopped once more."""
+    assert "-h 127.0.0.1" in COMPOSE["services"]["postgres"]["healthcheck"]["test"]
 
 
 def test_no_secret_and_no_open_door_stand_in_the_compose_file():
