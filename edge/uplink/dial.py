@@ -19,6 +19,7 @@ from edge.uplink.traffic import TCP_INFO_BYTES, Traffic, traffic_of
 from edge.uplink.way import Way
 
 RESOLVE_S = 5.0            # then the addresses that are known are taken: a dead path takes its name servers along
+RESOLVE_SHARE = 0.8        # of the attempt where none are; with the rest it is told that it is the name
 
 Address = tuple[socket.AddressFamily, Any]
 
@@ -51,6 +52,7 @@ class Dialer:
         """`addresses` keeps those of names over restarts; None: a memory of its own."""
         self._known = addresses or Addresses()
         self._answers: dict[tuple[str, int], list[Address]] = {}      # of the resolver, the last ones
+        self._lookups: dict[tuple[str, int], asyncio.Task[str]] = {}
         self._open: dict[CountedSocket, tuple[str, Traffic]] = {}
         self._carried: dict[str, Traffic] = {}
 
@@ -59,7 +61,7 @@ class Dialer:
 
         Each address has its share of the time. Cancelling leaves no socket behind.
         """
-        addresses = await self._resolved(way.host, way.port, min(RESOLVE_S, timeout_s / 3))
+        addresses = await self._resolved(way.host, way.port, timeout_s)
         failure: OSError = OSError(errno.EADDRNOTAVAIL, "its name has no address")
         for family, address in addresses:
             try:
@@ -102,22 +104,42 @@ class Dialer:
             raise
         return one
 
-    async def _resolved(self, host: str, port: int, within_s: float) -> list[Address]:
+    async def _resolved(self, host: str, port: int, timeout_s: float) -> list[Address]:
         if numeric := _numeric(host, port):
             return numeric
-        try:
-            async with asyncio.timeout(within_s):
-                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:      # TimeoutError too
-            why = error.strerror or "no answer"
-        else:
-            self._answers[host, port] = _of(found)
-            return self._answers[host, port]
         known = [one for address in await self._known.of(host) for one in _numeric(address, port)]
         known = known or self._answers.get((host, port), [])
+        lookup = self._lookup(host, port)
+        await asyncio.wait({lookup}, timeout=min(RESOLVE_S, timeout_s / 3) if known else timeout_s * RESOLVE_SHARE)
+        why = "no answer"
+        if lookup.done():
+            if self._lookups.get((host, port)) is lookup:      # another path may have waited for it too
+                del self._lookups[host, port]
+            why = lookup.result()
+            known = known if why else self._answers[host, port]
         if not known:
             raise OSError(errno.EHOSTUNREACH, f"its name is not resolved: {why}")
         return known
+
+    def _lookup(self, host: str, port: int) -> asyncio.Task[str]:
+        """Return the question for a name that is under way, or was answered too late for the attempt that put it.
+
+        A resolver gives each dead name server 5 s (resolv.conf(5)): given up sooner, it never comes to the living one,
+        and each new question costs a thread until it does.
+        """
+        before = self._lookups.get((host, port))
+        if before is None or (before.done() and (before.exception() or before.result())):
+            self._lookups[host, port] = asyncio.create_task(self._ask(host, port))
+        return self._lookups[host, port]
+
+    async def _ask(self, host: str, port: int) -> str:
+        """Ask the resolver, and remember its answer. Return why there is none, "" where there is."""
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            return error.strerror or "no answer"
+        self._answers[host, port] = _of(found)
+        return ""
 
     def _note(self, one: CountedSocket) -> None:
         name, before = self._open[one]

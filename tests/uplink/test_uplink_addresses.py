@@ -177,3 +177,70 @@ async def test_dead_name_servers_leave_time_for_what_is_known(tmp_path, monkeypa
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", mute)
         async with asyncio.timeout(5):
             (await Dialer(known).connected(way, 0.3)).close()
+
+
+class SlowResolver:
+    """Answers 127.0.0.1 when it is let to, as one whose first name server is dead; counts the questions."""
+
+    def __init__(self, monkeypatch):
+        self.asked, self.may_answer, self.said = 0, asyncio.Event(), "127.0.0.1"
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._answer)
+
+    async def _answer(self, _host, port, **_):
+        self.asked += 1
+        await self.may_answer.wait()
+        if not self.said:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (self.said, port))]
+
+
+async def test_where_nothing_is_known_a_resolver_has_the_whole_attempt(monkeypatch):
+    resolver = SlowResolver(monkeypatch)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        way = way_of(settings(listener.getsockname()[1], host=NAME))
+        asyncio.get_running_loop().call_later(0.5, resolver.may_answer.set)      # a third of the time is 0.4 s
+        (await Dialer().connected(way, 1.2)).close()
+
+
+async def test_an_answer_that_came_too_late_serves_the_next_attempt(tmp_path, monkeypatch):
+    resolver = SlowResolver(monkeypatch)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        way = way_of(settings(listener.getsockname()[1], host=NAME))
+        known = Addresses(tmp_path)
+        await known.reached(NAME, "127.0.0.2")      # nobody listens there
+        dialer = Dialer(known)
+        for _ in range(3):
+            with pytest.raises(OSError, match="refused"):
+                await dialer.connected(way, 0.15)
+        assert resolver.asked == 1, "a question that is under way is not put again"
+        resolver.may_answer.set()
+        (await dialer.connected(way, 5.0)).close()
+        assert resolver.asked == 1
+        (await dialer.connected(way, 5.0)).close()
+        assert resolver.asked == 2, "each attempt wants what is so now"
+
+
+async def test_two_paths_ask_for_a_name_once(monkeypatch):
+    resolver = SlowResolver(monkeypatch)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        way = way_of(settings(listener.getsockname()[1], host=NAME))
+        dialer = Dialer()
+        asyncio.get_running_loop().call_soon(resolver.may_answer.set)
+        for one in await asyncio.gather(dialer.connected(way, 5.0), dialer.connected(way, 5.0)):
+            one.close()
+        assert resolver.asked == 1
+
+
+async def test_a_refusal_that_came_too_late_is_asked_for_again(monkeypatch):
+    resolver = SlowResolver(monkeypatch)
+    resolver.said = ""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        way = way_of(settings(listener.getsockname()[1], host=NAME))
+        dialer = Dialer()
+        with pytest.raises(OSError, match="its name is not resolved: no answer"):
+            await dialer.connected(way, 0.05)
+        resolver.may_answer.set()
+        with pytest.raises(OSError, match="its name is not resolved: Temporary failure"):
+            await dialer.connected(way, 5.0)
+        resolver.said = "127.0.0.1"
+        (await dialer.connected(way, 5.0)).close()
