@@ -127,7 +127,13 @@ class OsFileSystem:
         file = self._file(path)
         view = memoryview(data)
         while view:
-            done = os.pwrite(file, view, offset)
+            try:
+                done = os.pwrite(file, view, offset)
+            except OSError as error:
+                if error.errno != errno.EBADF:
+                    raise
+                # `pread` could open it for reading only
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path)) from None
             view, offset = view[done:], offset + done
 
     def sync(self, path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import gc
+import os
 import threading
 from pathlib import Path
 
@@ -349,3 +350,28 @@ async def test_an_alarm_that_nobody_asked_for_yet_gets_the_right_time(clock: Fak
         ring._time.look()
         stamp = (await ring.read(ALARM))[0].record.stamp
         assert (stamp.wall_ms, stamp.synchronised) == (1_699_999_998_000, True)
+
+
+async def test_a_file_system_that_is_read_only_at_the_start_is_called_that_and_comes_back(
+        tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Ring.open(tmp_path, SMALL, clock) as ring:
+        await ring.append(INSTANT, record(clock, 1))
+    opened, read_only = os.open, True
+
+    def refuse(path, flags, *more, **others):      # as a mount with -o ro does (open(2))
+        if read_only and flags & os.O_ACCMODE != os.O_RDONLY:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return opened(path, flags, *more, **others)
+
+    monkeypatch.setattr(os, "open", refuse)
+    async with Ring.open(tmp_path, SMALL, clock, retry_first_s=0.02) as ring:
+        assert [stored.record.values[0] for stored in await everything(ring)] == [1]
+        ticket = ring.put(INSTANT, record(clock, 2))
+        await until(lambda: ring.status().problem)
+        for _ in range(3):      # its first word, and those behind it
+            assert ring.status().problem.startswith(f"Read-only file system ({tmp_path}"), ring.status().problem
+            await ring.read(INSTANT)
+        read_only = False
+        async with asyncio.timeout(10):
+            await ticket
+        assert ring.status().problem == ""
