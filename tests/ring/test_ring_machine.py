@@ -485,4 +485,4 @@ def test_the_machine_really_crashed_and_evicted() -> None:
     assert STATISTICS["crashes"] > EXAMPLES
     assert STATISTICS["missing"] > 0
     assert STATISTICS["elided"] > 0
-    assert STATISTICS["turned away"] > 0 or EXAMPLES < 300
+    assert STATISTICS["turned away"] > 0 or EXAMPLES < 2000      # few come so far: about one history in a hundred
