@@ -6,6 +6,7 @@ first: its lengths, and the initiate-response inside, which is deciphered before
 
 import re
 from collections.abc import Callable
+from enum import IntEnum
 from typing import NamedTuple
 
 from dlms_cosem import enumerations
@@ -22,7 +23,10 @@ from edge.errors import FailReason, NotGenuine, Refused, Violation
 DLMS_VERSION = 6
 _AUTHENTICATION_REQUIRED = 14       # result 0 with this diagnostic: accepted so far, a high-level exchange must follow
 _AUTHENTICATION = frozenset((11, 12, 13))       # mechanism name not recognised, required; authentication failure
-_RESULT, _METER_TITLE, _METER_CHALLENGE, _USER_INFORMATION = 0xA2, 0xA4, 0xAA, 0xBE
+_RESULT, _DIAGNOSTIC, _METER_TITLE, _METER_CHALLENGE, _USER_INFORMATION = 0xA2, 0xA3, 0xA4, 0xAA, 0xBE
+_BY_PROVIDER = b"\xa2"
+_USERS: type[IntEnum] = enumerations.AcseServiceUserDiagnostics
+_PROVIDERS: type[IntEnum] = enumerations.AcseServiceProviderDiagnostics
 _OCTET_STRING, _CHARSTRING = 0x04, 0x80
 _SHORTEST_GET_BYTES = 13            # GET-request-normal without selection
 # 08 | no or some quality of service | version | conformance as [APPLICATION 31], 24 bits | max PDU | VAA name 0007
@@ -87,18 +91,18 @@ def accepted(aare: bytes, offered: int) -> Accepted:
 def answered(aare: bytes, offered: int, protected: Protected) -> Answered:
     """Read an AARE. Raises Refused with result and diagnostic in words, or Violation kinds."""
     fields = _fields(aare)
+    _check_result(fields)      # before anything else can be wrong with it: a meter that refuses may count the attempts
     title, challenge = _inner(fields, _METER_TITLE, _OCTET_STRING), _inner(fields, _METER_CHALLENGE, _CHARSTRING)
     if _USER_INFORMATION in fields:
         fields[_USER_INFORMATION] = _plain_user_information(fields, title, protected)
     try:
         response = library_acse.ApplicationAssociationResponse.from_bytes(_written(fields))
-        result, diagnostic = response.result, response.result_source_diagnostics
+        diagnostic = response.result_source_diagnostics
         initiate = response.user_information.content if response.user_information else None
     except Exception as why:  # noqa: BLE001 - ten types are known to come out of this parser, decision 0002
         raise Violation(f"AARE is malformed: {type(why).__name__} while reading it") from None
-    _check_result(result, diagnostic)
     if isinstance(initiate, ConfirmedServiceError):
-        raise Refused(f"association refused: initiate error {_words(initiate.error)}",
+        raise Refused(f"association refused: initiate error {_named(initiate.error, type(initiate.error), '')}",
                       reason=FailReason.ASSOCIATION_REFUSED)
     if (response.ciphered and protected.unseal is None) or (
             diagnostic.value == _AUTHENTICATION_REQUIRED and not protected.proof_follows):
@@ -121,18 +125,37 @@ def _initiate(conformance: int, max_pdu: int, dedicated_key: bytes) -> InitiateR
                            dedicated_key=dedicated_key or None)
 
 
-def _check_result(result: enumerations.AssociationResult, diagnostic: enumerations.AcseServiceUserDiagnostics) -> None:
-    if result != enumerations.AssociationResult.ACCEPTED:
-        raise Refused(
-            f"association refused: {_words(result)}, {_words(diagnostic)}; check password, client SAP, server address",
-            reason=FailReason.ASSOCIATION_REFUSED,
-            # meters count wrong passwords and lock themselves, so "transient" is not believed of one
-            temporary=(result == enumerations.AssociationResult.REJECTED_TRANSIENT
-                       and diagnostic.value not in _AUTHENTICATION))
+def _check_result(fields: dict[int, bytes]) -> None:
+    """Raise Refused where the AARE says that it refuses, in whatever words and of whatever form the rest of it is.
+
+    Makers have codes of their own. One that is not known may mean a wrong password as well as any.
+    """
+    result = _number(fields.get(_RESULT, b""))
+    if not result:      # accepted; or none at all, which the reading of the rest finds out
+        return
+    told = fields.get(_DIAGNOSTIC, b"")
+    code = _number(told[2:]) if told[1:2] == b"\x03" else None
+    by_provider = told[:1] == _BY_PROVIDER
+    known, kind = (_PROVIDERS, "provider diagnostic") if by_provider else (_USERS, "diagnostic")
+    why = "no diagnostic" if code is None else _named(code, known, kind)
+    # meters count wrong passwords and lock themselves, so "transient" is not believed of one, nor of what may be one
+    harmless = code in list(known) and (by_provider or code not in _AUTHENTICATION)
+    raise Refused(
+        f"association refused: {_named(result, enumerations.AssociationResult, 'result')}, {why}; check password, "
+        "client SAP, server address", reason=FailReason.ASSOCIATION_REFUSED,
+        temporary=result == enumerations.AssociationResult.REJECTED_TRANSIENT and harmless)
 
 
-def _words(code: "enumerations.AssociationResult | enumerations.AcseServiceUserDiagnostics") -> str:
-    return f"{code.name.lower().replace('_', ' ')} ({code.value})"
+def _number(integer: bytes) -> int | None:
+    """Return what a BER INTEGER of one octet says, None for anything else."""
+    return integer[-1] if integer[:-1] == b"\x02\x01" else None
+
+
+def _named(code: int, known: type[IntEnum], kind: str) -> str:
+    try:
+        return f"{known(code).name.lower().replace('_', ' ')} ({code})"
+    except ValueError:
+        return f"{kind} {code}, which is not of the standard"
 
 
 def _fields(aare: bytes) -> dict[int, bytes]:

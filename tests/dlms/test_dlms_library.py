@@ -159,6 +159,31 @@ def test_a_wrong_password_is_not_temporary_even_where_the_meter_calls_it_so(diag
     assert not caught.value.temporary
 
 
+@pytest.mark.parametrize(("source", "diagnostic", "words"), [
+    (0xA1, 15, "diagnostic 15"), (0xA1, 255, "diagnostic 255"), (0xA2, 13, "provider diagnostic 13"),
+    (0xA2, 2, "no common acse version"), (0xA1, 13, "authentication failed"),
+])
+@pytest.mark.parametrize(("result", "told"), [(1, "rejected permanent"), (2, "rejected transient"), (3, "result 3")])
+def test_a_refusal_with_a_code_of_the_makers_own_is_a_refusal(source: int, diagnostic: int, words: str, result: int, told: str) -> None:
+    """It may be the maker's word for a wrong password, so it must lead to the long rest, not to a reconnection."""
+    aare = AARE.replace(b"\xa2\x03\x02\x01\x00", bytes((0xA2, 3, 2, 1, result))).replace(
+        b"\xa1\x03\x02\x01\x00", bytes((source, 3, 2, 1, diagnostic)))
+    with pytest.raises(Refused, match=told) as caught:
+        acse.accepted(aare, OFFERED)
+    assert words in str(caught.value)
+    assert caught.value.reason is FailReason.ASSOCIATION_REFUSED
+    assert caught.value.temporary is (result == 2 and words == "no common acse version")
+
+
+@pytest.mark.parametrize("rest", ["", "a305a103020101", "a3020500", "a305a103020101be0404020f00", "a305a103020101be03040108"])
+def test_a_refusal_is_believed_whatever_else_is_wrong_with_it(rest: str) -> None:
+    """A meter that counts wrong passwords counts this one too, though its AARE lacks a field or carries a strange one."""
+    body = bytes.fromhex("a109060760857405080101a203020101" + rest)
+    with pytest.raises(Refused, match="rejected permanent") as caught:
+        acse.accepted(bytes((0x61, len(body))) + body, OFFERED)
+    assert not caught.value.temporary
+
+
 @pytest.mark.parametrize(("aare", "text", "temporary"), [
     (AARE.replace(b"\xa2\x03\x02\x01\x00", b"\xa2\x03\x02\x01\x02"), "rejected transient", True),
     (AARE.replace(b"\xa1\x03\x02\x01\x00", b"\xa1\x03\x02\x01\x0e"), "high-level security", False),
