@@ -22,7 +22,7 @@ from edge.errands.loadfacts import LoadFacts
 from edge.errands.meterclock import Look, MeterClock
 from edge.errands.pace import Pace
 from edge.errands.ways import Access, Way
-from edge.errors import FailReason, Refused, RegistryError, RingError
+from edge.errors import FailReason, Refused, RegistryError, RingError, Violation
 from edge.meters.ledger import Ledger, Order, next_span
 from edge.meters.loadrecord import Columns
 from edge.meters.loadrows import REPEATED, Layout, Row, moment, rows
@@ -91,6 +91,7 @@ class Backfill:
         self._oldest_asked = False
         self._edge = False                       # the interval that has just ended has no row yet
         self._layout_at = self._look_at = self._fetch_at = self._not_before = 0.0      # monotonic: when each is due
+        self._learned_at = 0.0
         self._fetching = False
         self._failures = 0
 
@@ -144,6 +145,8 @@ class Backfill:
         if not self._fetching:
             return
         self._pace.failed()
+        if isinstance(error, Violation):      # it may capture something else now, or be odd for good
+            self._layout_at = min(self._layout_at, max(self._learned_at + REFUSED_S, now))
         if isinstance(error, Refused) and error.reason is FailReason.EXCEPTION_RESPONSE and not error.temporary:
             self._strike(str(error), now)
         elif self._access.name == "entry":      # where entries stand may have changed: look again
@@ -171,7 +174,7 @@ class Backfill:
 
     async def _learn(self, ask: Ask, now: float) -> None:
         await self._facts.learn(ask)
-        self._layout_at, self._look_at = now + LAYOUT_S, now
+        self._learned_at, self._layout_at, self._look_at = now, now + LAYOUT_S, now
         self._oldest_asked = False
         self._access.begin(selective=Conformance.SELECTIVE_ACCESS in ask.association.server_conformance)
         if self._facts.layout is not None and not self._book.ledger.rests_on(self._facts.basis):
@@ -201,6 +204,9 @@ class Backfill:
         self._edge = False
         self.progress.looked(now)
         total = int(in_use.data) if isinstance(in_use.data, Integer) else 0
+        if self._facts.outdated(total, now):
+            self._layout_at, self._way = now, None
+            return
         way = self._access.way(layout, total, self._facts.reckoning, self._meter_clock.shown)
         self.progress.problem = way if isinstance(way, str) else ""
         self._way = None if isinstance(way, str) else way

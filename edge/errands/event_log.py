@@ -7,6 +7,7 @@ the ring: a cut in between brings the same events again, with the same times, wh
 """
 
 import logging
+import sys
 from functools import lru_cache
 
 import msgspec
@@ -16,6 +17,7 @@ from edge.dlms.conformance import Conformance
 from edge.dlms.cosem import AccessError, Attribute, Obis
 from edge.dlms.selection import by_entry
 from edge.errands.means import Means, Subject
+from edge.errors import Violation
 from edge.meters import eventlog
 from edge.meters.loadrows import Layout, Row, rows
 from edge.meters.localtime import Reckoning
@@ -116,7 +118,10 @@ class EventLog:
                 self._next_at = now + LAYOUT_S
                 self._tell(f"is not read: {captured.error.text}")
             return None
-        found = eventlog.layout_of(captured.data, sort_method.data)
+        try:
+            found = eventlog.layout_of(captured.data, sort_method.data)
+        except Violation as nonsense:
+            found = str(nonsense)
         if isinstance(found, str):
             self._next_at = now + LAYOUT_S
             self._tell(found)
@@ -142,8 +147,16 @@ class EventLog:
                 self._whole = True
                 self._next_at = self._means.clock.monotonic()
             return None
+        stamp = self._means.clock.stamp()
+        until_s = stamp.wall_ms // 1000 if stamp.synchronised else sys.maxsize      # a wrong clock vouches for no hour
+        try:
+            read = rows(layout, answer.data, self._reckoning, until_s)
+        except Violation as misfit:      # an answer like any to the association; what is captured may have changed
+            self._layout = None
+            self._tell(f"is not read now: {misfit}")
+            return None
         self._trouble = ""
-        return rows(layout, answer.data, self._reckoning, self._means.clock.stamp().wall_ms // 1000)
+        return read
 
     def _tell(self, why: str) -> None:
         level = logging.WARNING if self._spec.confirmed and why != self._trouble else logging.DEBUG

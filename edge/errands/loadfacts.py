@@ -41,6 +41,7 @@ class LoadFacts:
         self._profile = profile
         self._spec = profile.load_profile
         self._identity = ""                  # of the meter that answered; "" where none is known
+        self._seen: tuple[int, float] | None = None      # entries in use, and when (monotonic); None since `learn`
 
     @property
     def basis(self) -> str:
@@ -57,6 +58,7 @@ class LoadFacts:
     async def learn(self, ask: Ask) -> None:
         """Read the layout. Raises Refused where the meter says that it cannot tell now."""
         self.requests = WITH_LIST if ask.association.offers_list else SINGLE
+        self._seen = None
         identity = () if self._profile.identity is None else (self._profile.identity.target,)
         numbers = (CAPTURE_OBJECTS, CAPTURE_PERIOD, SORT_METHOD)
         captured, period, sort_method, *told = await ask.get(
@@ -75,6 +77,19 @@ class LoadFacts:
             return
         await self._learn_zone(ask, found)
         self.layout, self.columns, self.problem = found, Columns(found, self._profile.name), ""
+
+    def outdated(self, entries: int, now: float) -> bool:
+        """Tell whether other columns may be captured now: `entries` are in use, fewer than at the last look, or no more
+        than were captured since.
+
+        Whoever changes what a profile captures empties its buffer by that (IEC 62056-6-2, 4.3.6). Rows that are read by
+        the columns from before would bring one register's values under another's name.
+        """
+        before, self._seen = self._seen, (entries, now)
+        if before is None or self.layout is None:
+            return False
+        captured = (now - before[1]) // self.layout.period_s + 1
+        return entries < before[0] or 0 < entries <= captured
 
     async def learn_scalers(self, ask: Ask) -> bool:
         """Read some of the scalers that are not known yet; False where the meter could tell none of them now."""

@@ -11,10 +11,12 @@ from errands_site import SetClock, Site
 from edge.demo import meter_objects as objects
 from edge.demo.meter_device import Fittings, central_europe
 from edge.demo.meter_model import key
+from edge.demo.meter_rows import TimedProfile
 from edge.demo.meter_zone import TimeStyle
+from edge.dlms.cosem import Obis
 from edge.errands.backfill import Backfill
 from edge.errands.pace import Pace
-from edge.errors import NoAnswer, RegistryError, RingError
+from edge.errors import NoAnswer, RegistryError, RingError, Violation
 from edge.meters.ledger import Ledger, Order
 from edge.meters.localtime import Reckoning, Zone
 from edge.meters.ranges import Ranges
@@ -395,6 +397,58 @@ async def test_another_meter_at_the_address_begins_anew() -> None:
         await yard.until_quiet()
         assert yard.book.ledger.basis.startswith("HGW42,")
         assert len(yard.book.records) == 2 * 96
+
+
+def recapture(yard: Yard, *, width: int) -> Any:
+    """Give the meter's load profile other capture objects, which empties its buffer (IEC 62056-6-2, 4.3.6)."""
+    profile: Any = yard.site.meter.model._objects[key(7, objects.LOAD_PROFILE, 0)[:8]]
+    clock, *registers = profile.columns
+    cells = profile._cells
+    profile.columns = (clock, *registers[::-1][:width])
+    profile._cells = lambda capture: cells(capture)[::-1][:width]
+    profile.clear(yard.clock.wall())
+    return profile
+
+
+@pytest.mark.parametrize("width", [99, 2])
+async def test_capture_objects_that_are_changed_while_it_is_read_are_taken_up_at_once(width: int) -> None:
+    """As many columns as before in another order would bring one register's values under another's name."""
+    yard = Yard(days=1)
+    async with yard.site.running():
+        await yard.until_quiet()
+        assert len(yard.book.records) == 96
+        profile = recapture(yard, width=width)
+        for _ in range(8):
+            await yard.later(QUARTER)
+        model = yard.site.meter.model
+        fresh = yard.book.records[96:]
+        assert len(fresh) == 8
+        for record in fresh:
+            raw = model.raw_values(record.stamp.wall_ms // 1000)
+            told = {field.obis: value for field, value in zip(record.schema.fields, record.values, strict=True)}
+            assert len(told) == len(profile.columns) - 1
+            for obis, value in told.items():
+                assert raw[Obis.parse(obis).to_bytes()] == value
+
+
+async def test_rows_of_another_width_are_looked_into_within_the_hour_where_the_meter_tells_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each try would fail, and cost the polls their association, until the next day."""
+    told = TimedProfile.value
+    monkeypatch.setattr(TimedProfile, "value", lambda self, number, now: 3 if number == 7 else told(self, number, now))
+    yard = Yard(days=1)
+    async with yard.site.running():
+        await yard.until_quiet()
+        recapture(yard, width=2)
+        failures = 0
+        for _ in range(8):
+            try:
+                await yard.later(QUARTER)
+            except Violation as misfit:
+                failures += 1
+                yard.backfill.failed(misfit, yard.clock.monotonic())
+        assert failures == 3
+        assert {len(record.values) for record in yard.book.records[96:]} == {2}
+        assert len(yard.book.records) == 96 + 8
 
 
 async def test_another_zone_means_other_times_and_begins_anew() -> None:

@@ -4,18 +4,22 @@ from typing import Any
 
 import msgspec
 import pytest
-from errands_site import KINDS, Site
+from errands_site import KINDS, SetClock, Site
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.demo import meter_objects as objects
 from edge.demo.meter_device import Fittings, central_europe
+from edge.demo.meter_model import key
+from edge.demo.meter_profile import Column
 from edge.demo.meter_rows import EventLog as MeterLog
+from edge.demo.meter_zone import TimeStyle
 from edge.dlms.cosem import Obis
 from edge.errands.event_log import KNOWN, EventLog
 from edge.errors import RegistryError
 from edge.meters.dutyspec import EventLogSpec
 from edge.meters.eventlog import first_new
-from edge.meters.localtime import Reckoning
+from edge.meters.localtime import Reckoning, Zone
 from edge.model import Kind, Stream
 
 
@@ -200,6 +204,45 @@ async def test_another_meter_under_the_name_begins_anew() -> None:
         site.notes.clear()                       # what the registry does for another identity
         await site.steps(errand(site))
         assert entries(site) == [1, 1]
+
+
+async def test_a_log_of_another_make_costs_no_association_and_is_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns are asked for once a day; a row that does not fit them is why to ask again, and no fault of the link."""
+    async with Site().running() as site:
+        one, told = errand(site), MeterLog.rows
+        log(site, 1)
+        await site.steps(one)
+        wide = Column(1, bytes((0, 0, 96, 11, 1, 255)), 2)
+        profile: Any = site.meter.model._objects[key(7, objects.EVENT_LOG, 0)[:8]]
+        profile.columns = (*profile.columns, wide)
+        monkeypatch.setattr(MeterLog, "rows", lambda self, *place: [(at, [*cells, bytes((0x11, 7))]) for at, cells in told(self, *place)])
+        log(site, 2)
+        await site.steps(one, 2)
+        assert site.told()[-1] | {"detail": "0-0:96.11.1.255 7", "code": 2} == site.told()[-1]
+
+
+async def test_a_log_whose_columns_are_nonsense_is_left_alone_for_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = MeterLog.value
+    monkeypatch.setattr(MeterLog, "value", lambda self, number, now: b"\x01\x01\x00" if number == 3 else told(self, number, now))
+    async with Site().running() as site:
+        one = errand(site)
+        log(site, 1)
+        await site.steps(one)
+        assert one.due(site.clock.monotonic()) == 10 + 86_400
+
+
+@pytest.mark.parametrize(("synchronised", "source_is_sure"), [(True, True), (False, False)])
+async def test_an_hour_that_comes_twice_is_not_settled_by_a_clock_that_is_not_right(*, synchronised: bool, source_is_sure: bool) -> None:
+    """Our own clock, at its start in the past, would take every such hour for the first of the two."""
+    clock = SetClock(1_792_886_400 + 1_800)                # 2026-10-25, 00:30 UTC: 02:30 of the first 02:00 to 03:00
+    fittings = Fittings(zone=central_europe(), style=TimeStyle(deviation="unspecified", status=False))
+    async with Site(fittings=fittings, clock=clock).running() as site:
+        log(site, 1)
+        site.clock.is_synchronised = synchronised
+        one = EventLog(site.subject, site.profile, 0, Reckoning(zone=Zone(3600, daylight_saving=True)), 900.0, site.means)
+        await site.steps(one)
+        [(_, record)] = site.records
+        assert record.stamp.synchronised is source_is_sure
 
 
 def test_codes_and_columns_of_a_profile_are_checked() -> None:
