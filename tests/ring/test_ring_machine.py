@@ -303,6 +303,16 @@ class RingMachine(RuleBasedStateMachine):
             self.put_and_commit(1)
         self._crash(choice)
 
+    def it_fills_up(self) -> None:
+        """Nothing is acknowledged until there is no room, and more comes. No rule: few histories would do anything else."""
+        for _ in range(40):
+            if self.lanes[S].stuck:
+                break
+            self.put(15, 1, 1, False)
+            self.commit()
+        for _ in range(2):
+            self.put(1, 1, 1, False)
+
     @rule()
     def ack_all(self) -> None:
         self.ack(0.0, 10**6, True)
@@ -478,6 +488,24 @@ RingMachine.TestCase.settings = settings(
 TestRingMachine = pytest.mark.timeout(900 * max(1, EXAMPLES // 400))(RingMachine.TestCase)
 
 
+@pytest.mark.parametrize("choice", CRASHES)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_stream_that_keeps_the_oldest_counts_what_it_refuses(seed: int, choice: str) -> None:
+    """A way that one random history in a hundred goes, over power cuts of each kind."""
+    machine = RingMachine()
+    machine.begin(seed=seed, when_full="drop_newest")
+    for _ in range(2):
+        machine.it_fills_up()
+        assert machine.turned_away
+        machine.everything_promised_is_readable()
+        machine.power_cut(choice)
+        machine.everything_promised_is_readable()
+        machine.never_larger_than_allowed()
+        machine.ack_all()
+        machine.reopen()
+        machine.everything_promised_is_readable()
+
+
 def test_the_machine_really_crashed_and_evicted() -> None:
     """Runs after the machine, in the same process; guards against a generator that never gets anywhere."""
     if not STATISTICS["checks"]:
@@ -485,4 +513,4 @@ def test_the_machine_really_crashed_and_evicted() -> None:
     assert STATISTICS["crashes"] > EXAMPLES
     assert STATISTICS["missing"] > 0
     assert STATISTICS["elided"] > 0
-    assert STATISTICS["turned away"] > 0 or EXAMPLES < 2000      # few come so far: about one history in a hundred
+    assert STATISTICS["turned away"] > 0 or EXAMPLES < 300
